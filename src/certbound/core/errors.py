@@ -1,0 +1,193 @@
+"""Every refusal, as one tree.
+
+    CertboundError
+    ├── BadCertificate              bytes that are no usable certificate
+    ├── Untrusted                   a certificate without a path to a trust anchor
+    ├── ConfigurationError          stops the start; one sentence that says what to do
+    ├── StoreUnavailable            the store did not answer
+    ├── OAuthError                  RFC 6749 section 5.2; error and status are the class's
+    │   ├── InvalidRequest              400 invalid_request
+    │   ├── InvalidClient               401 invalid_client
+    │   ├── InvalidGrant                400 invalid_grant
+    │   ├── UnauthorizedClient          400 unauthorized_client
+    │   ├── UnsupportedGrantType        400 unsupported_grant_type
+    │   ├── InvalidScope                400 invalid_scope
+    │   ├── InvalidTarget               400 invalid_target (RFC 8707)
+    │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
+    │   └── TemporarilyUnavailable      503 temporarily_unavailable
+    └── ProtectedResourceError      RFC 6750 section 3.1
+        ├── TokenMissing                401 (no error code)
+        ├── TokenRequestInvalid         400 invalid_request
+        ├── InvalidToken                401 invalid_token
+        ├── InsufficientScope           403 insufficient_scope
+        └── KeysUnavailable             503 (the issuer's keys cannot be had)
+
+Each refusal has two texts.  `description` is all that the peer learns; `reason` goes to the log under
+the request id.  Where credentials or tokens are judged the description is fixed by the class: one that changed with
+the reason would be an oracle.
+"""
+
+from typing import ClassVar
+
+
+class CertboundError(Exception):
+    """The root: whatever this package refuses is one of these."""
+
+
+class BadCertificate(CertboundError):
+    """The bytes are not a DER certificate that can be used."""
+
+
+class Untrusted(CertboundError):
+    """No path from the certificate to a trust anchor, at the stated time."""
+
+
+class ConfigurationError(CertboundError):
+    """The configuration cannot work; the message names the key and says what to do."""
+
+
+class StoreUnavailable(CertboundError):
+    """The store cannot be reached or did not answer."""
+
+
+class Refusal(CertboundError):
+    """A request that is refused: a public text of its class, a private reason of its own."""
+
+    error: ClassVar[str]
+    status: ClassVar[int]
+    description: str
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OAuthError(Refusal):
+    """An error response of RFC 6749 section 5.2."""
+
+
+class InvalidRequest(OAuthError):
+    """The request is malformed; what is wrong with its form is no secret, and its sender needs it."""
+
+    error = "invalid_request"
+    status = 400
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.description = reason
+
+
+class InvalidClient(OAuthError):
+    """Client authentication failed; why is nobody's business but the log's."""
+
+    error = "invalid_client"
+    status = 401
+    description = "client authentication failed"
+
+
+class InvalidGrant(OAuthError):
+    """The grant or refresh token is not valid for this client."""
+
+    error = "invalid_grant"
+    status = 400
+    description = "the grant is invalid, expired, revoked, or was issued to another client"
+
+
+class UnauthorizedClient(OAuthError):
+    """The client may not use this grant."""
+
+    error = "unauthorized_client"
+    status = 400
+    description = "the client is not allowed to use this grant type"
+
+
+class UnsupportedGrantType(OAuthError):
+    """The server does not speak this grant."""
+
+    error = "unsupported_grant_type"
+    status = 400
+    description = "the grant type is not supported"
+
+
+class InvalidScope(OAuthError):
+    """The scope is unknown, malformed, or more than the client may have."""
+
+    error = "invalid_scope"
+    status = 400
+    description = "the scope is unknown, malformed, or exceeds what the client may have"
+
+
+class InvalidTarget(OAuthError):
+    """The resource is unknown, malformed, or not for this client (RFC 8707 section 2)."""
+
+    error = "invalid_target"
+    status = 400
+    description = "the resource is unknown, malformed, or not for this client"
+
+
+class InvalidClientMetadata(OAuthError):
+    """A registration that cannot stand; `field` names the member (RFC 7591 section 3.2.2)."""
+
+    error = "invalid_client_metadata"
+    status = 400
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.description = self.reason
+
+
+class TemporarilyUnavailable(OAuthError):
+    """Something that the answer needs does not answer."""
+
+    error = "temporarily_unavailable"
+    status = 503
+    description = "the server cannot answer at the moment"
+
+
+class ProtectedResourceError(Refusal):
+    """An error response of RFC 6750 section 3."""
+
+
+class TokenMissing(ProtectedResourceError):
+    """No access token; RFC 6750 section 3.1 wants no error code here."""
+
+    error = ""
+    status = 401
+    description = ""
+
+
+class TokenRequestInvalid(ProtectedResourceError):
+    """More than one access token, or one that is not where it belongs."""
+
+    error = "invalid_request"
+    status = 400
+    description = "the request carries more than one access token"
+
+
+class InvalidToken(ProtectedResourceError):
+    """The token is not valid here, or not for the certificate that presented it (RFC 8705 section 3)."""
+
+    error = "invalid_token"
+    status = 401
+    description = "the access token is not valid for this request"
+
+
+class InsufficientScope(ProtectedResourceError):
+    """The token is good but does not go this far; `required` is what would."""
+
+    error = "insufficient_scope"
+    status = 403
+    description = "the access token lacks a scope"
+
+    def __init__(self, reason: str, *, required: frozenset[str]) -> None:
+        super().__init__(reason)
+        self.required = required
+
+
+class KeysUnavailable(ProtectedResourceError):
+    """The issuer's keys cannot be had, so no token of its can be judged."""
+
+    error = "temporarily_unavailable"
+    status = 503
+    description = "access tokens cannot be checked at the moment"

@@ -1,0 +1,106 @@
+"""Which public keys are strong enough (RFC 9325 section 4.5, NIST SP 800-57): one table for every certificate.
+
+Self-signed certificates and those of public clients pass through the same table as CA-issued ones; a chain's
+verdict says nothing about the leaf's own key.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from certbound.core.certificate import Certificate
+from certbound.core.errors import BadCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class StrongKey:
+    """Proof that the certificate's key is in the table; `kind` is for people."""
+
+    certificate: Certificate
+    kind: str
+
+
+def require_strong_key(certificate: Certificate) -> StrongKey:
+    """The key is strong enough.  `BadCertificate` if it is weak, unreadable, or of a kind not in the table."""
+    key = certificate.public_key
+    for kind, describe in _STRONG.items():
+        if isinstance(key, kind):
+            return StrongKey(certificate, describe(key))
+    raise BadCertificate(f"{type(key).__name__} is no accepted kind of key")
+
+
+def public_jwk(certificate: Certificate) -> dict[str, str]:
+    """The public members of the certificate's key as a JWK (RFC 7518, RFC 8037, RFC 9964)."""
+    key = certificate.public_key
+    for kind, members in _JWK.items():
+        if isinstance(key, kind):
+            return members(key)
+    raise BadCertificate(f"{type(key).__name__} has no JWK form")
+
+
+def _rsa(key: rsa.RSAPublicKey) -> str:
+    if not 2048 <= key.key_size <= 8192:
+        # The upper bound keeps one verification from costing what an attacker likes.
+        raise BadCertificate(f"RSA key of {key.key_size} bits; 2048 to 8192 are accepted")
+    return f"RSA-{key.key_size}"
+
+
+def _ec(key: ec.EllipticCurvePublicKey) -> str:
+    if key.curve.name not in _CURVES:
+        raise BadCertificate(f"curve {key.curve.name}; accepted are P-256, P-384 and P-521")
+    return _CURVES[key.curve.name]
+
+
+def _rsa_jwk(key: rsa.RSAPublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    return {"kty": "RSA", "n": _base64url_uint(numbers.n), "e": _base64url_uint(numbers.e)}
+
+
+def _ec_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    size = (key.key_size + 7) // 8
+    return {
+        "kty": "EC",
+        "crv": _CURVES.get(key.curve.name, key.curve.name),
+        "x": _base64url(numbers.x.to_bytes(size, "big")),
+        "y": _base64url(numbers.y.to_bytes(size, "big")),
+    }
+
+
+def _raw(key: Any) -> str:
+    return _base64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _base64url_uint(number: int) -> str:
+    return _base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+_STRONG: Mapping[type, Callable[[Any], str]] = {
+    ec.EllipticCurvePublicKey: _ec,
+    rsa.RSAPublicKey: _rsa,
+    ed25519.Ed25519PublicKey: lambda _: "Ed25519",
+    ed448.Ed448PublicKey: lambda _: "Ed448",
+    mldsa.MLDSA44PublicKey: lambda _: "ML-DSA-44",
+    mldsa.MLDSA65PublicKey: lambda _: "ML-DSA-65",
+    mldsa.MLDSA87PublicKey: lambda _: "ML-DSA-87",
+}
+
+_JWK: Mapping[type, Callable[[Any], dict[str, str]]] = {
+    rsa.RSAPublicKey: _rsa_jwk,
+    ec.EllipticCurvePublicKey: _ec_jwk,
+    ed25519.Ed25519PublicKey: lambda key: {"kty": "OKP", "crv": "Ed25519", "x": _raw(key)},
+    ed448.Ed448PublicKey: lambda key: {"kty": "OKP", "crv": "Ed448", "x": _raw(key)},
+    mldsa.MLDSA44PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-44", "pub": _raw(key)},
+    mldsa.MLDSA65PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-65", "pub": _raw(key)},
+    mldsa.MLDSA87PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-87", "pub": _raw(key)},
+}
