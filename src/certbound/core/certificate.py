@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certbound.core import _der
 from certbound.core.errors import BadCertificate
+from certbound.core.names import BadName, DistinguishedName, read_name
 
 Thumbprint = NewType("Thumbprint", str)
 """The text of `cnf["x5t#S256"]`: base64url without padding of SHA-256 over the DER."""
@@ -66,6 +67,14 @@ class Certificate:
     def spki_der(self) -> bytes:
         """The SubjectPublicKeyInfo, DER: what identifies a key whoever certifies it."""
         return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @cached_property
+    def subject(self) -> DistinguishedName:
+        """The subject as it is compared.  `BadCertificate` if it is unreadable."""
+        try:
+            return read_name(self.subject_der)
+        except BadName as error:
+            raise BadCertificate(f"unreadable subject: {error}") from error
 
     @cached_property
     def alternative_names(self) -> tuple[GeneralName, ...]:

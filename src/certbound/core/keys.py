@@ -34,7 +34,7 @@ def require_strong_key(certificate: Certificate) -> StrongKey:
 
 
 def public_jwk(certificate: Certificate) -> dict[str, str]:
-    """The public members of the certificate's key as a JWK (RFC 7518, RFC 8037, RFC 9964)."""
+    """The public members of the certificate's key as a JWK (RFC 7518, RFC 8037; ML-DSA as `kty` `AKP`)."""
     key = certificate.public_key
     for kind, members in _JWK.items():
         if isinstance(key, kind):

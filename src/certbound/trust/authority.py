@@ -60,7 +60,12 @@ class Authority:
 
     @classmethod
     def create(
-        cls, common_name: str, *, now: datetime | None = None, days: float = 3650, key: KeyKind | Any = "P-256"
+        cls,
+        common_name: str,
+        *,
+        now: datetime | None = None,
+        days: float = 3650,
+        key: KeyKind | Any = "P-256",
     ) -> Self:
         """A new root: self-signed, valid for `days` from an hour before `now`."""
         private_key = _key(key)
@@ -86,7 +91,12 @@ class Authority:
         return private_key_pem(self.private_key)
 
     def subordinate(
-        self, common_name: str, *, now: datetime | None = None, days: float = 1825, key: KeyKind | Any = "P-256"
+        self,
+        common_name: str,
+        *,
+        now: datetime | None = None,
+        days: float = 1825,
+        key: KeyKind | Any = "P-256",
     ) -> Self:
         """An intermediate authority that may issue leaves only."""
         private_key = _key(key)
@@ -201,9 +211,7 @@ def _builder(
         .not_valid_before(start)
         .not_valid_after(start + timedelta(hours=1) + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
 
 
@@ -228,7 +236,7 @@ def _key(kind: KeyKind | Any) -> Any:
     return _KEYS[kind]() if isinstance(kind, str) else kind
 
 
-def _digest(key: Any) -> hashes.HashAlgorithm | None:
+def _digest(key: Any) -> hashes.SHA256 | None:
     """EdDSA and ML-DSA bring their own digest."""
     return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else None
 

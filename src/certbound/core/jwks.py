@@ -1,0 +1,88 @@
+"""The certificates of a `self_signed_tls_client_auth` client (RFC 8705 section 2.2.2, RFC 7517).
+
+Rule 1: the certificate is `x5c[0]`, whole; a key that equals another certificate's is not that certificate.
+Rule 2: `x5c[0]` fits the other members of its JWK, or the registration is refused (RFC 7517 section 4.7).
+Rule 3: a JWK without `x5c` may stand beside the others and means nothing here.
+"""
+
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from certbound.core.certificate import Certificate, read_certificate
+from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
+from certbound.core.keys import public_jwk
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredCertificate:
+    """Proof that the certificate is, byte for byte, one of those the client registered."""
+
+    certificate: Certificate
+
+
+def read_jwks(jwks: Any, field: str = "jwks", *, need_certificate: bool = True) -> tuple[Certificate, ...]:
+    """Every certificate in a JWK Set.  `InvalidClientMetadata` if one is needed and none is there, or a JWK is
+    not sound.
+    """
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        raise InvalidClientMetadata(field, f'must be an object with "keys", an array of up to {MAX_KEYS} JWKs')
+    certificates = tuple(
+        certificate
+        for position, jwk in enumerate(keys)
+        if (certificate := _read_jwk(jwk, f"{field}.keys[{position}]")) is not None
+    )
+    if need_certificate and not certificates:
+        raise InvalidClientMetadata(field, 'no JWK carries its certificate in "x5c" (RFC 8705 section 2.2.2)')
+    return certificates
+
+
+def make_jwks(certificates: Iterable[Certificate]) -> dict[str, Any]:
+    """A JWK Set that registers `certificates`.  `BadCertificate` for a key without a JWK form."""
+    return {"keys": [{**public_jwk(each), "x5c": [b64encode(each.der).decode("ascii")]} for each in certificates]}
+
+
+def match_registered(certificate: Certificate, registered: Iterable[Certificate]) -> RegisteredCertificate:
+    """`InvalidClient` (401) if the certificate is none of `registered`."""
+    for each in registered:
+        if each.der == certificate.der:
+            return RegisteredCertificate(each)
+    raise InvalidClient(f"certificate {certificate.thumbprint} is none of those the client registered")
+
+
+def _read_jwk(jwk: Any, where: str) -> Certificate | None:
+    if not isinstance(jwk, Mapping):
+        raise InvalidClientMetadata(where, "must be an object")
+    if private := sorted(_PRIVATE_MEMBERS & jwk.keys()):
+        raise InvalidClientMetadata(
+            where, f"carries the private member {private[0]!r}; register the public key only"
+        )
+    if "x5c" not in jwk:
+        return None
+    certificate = _read_x5c(jwk["x5c"], f"{where}.x5c")
+    try:
+        expected = public_jwk(certificate)
+    except BadCertificate as error:
+        raise InvalidClientMetadata(f"{where}.x5c", str(error)) from error
+    for member, value in expected.items():
+        if jwk.get(member) != value:
+            raise InvalidClientMetadata(
+                where, f"{member!r} does not fit the certificate in x5c[0] (RFC 7517 section 4.7)"
+            )
+    return certificate
+
+
+def _read_x5c(x5c: Any, where: str) -> Certificate:
+    if not isinstance(x5c, list) or not 1 <= len(x5c) <= MAX_KEYS or not all(isinstance(each, str) for each in x5c):
+        raise InvalidClientMetadata(where, "must be an array of base64 DER certificates, the client's own first")
+    try:
+        return read_certificate(b64decode(x5c[0], validate=True))
+    except (ValueError, BadCertificate) as error:
+        raise InvalidClientMetadata(f"{where}[0]", f"must be the base64 of a DER certificate: {error}") from error
+
+
+MAX_KEYS = 32
+
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})

@@ -1,0 +1,35 @@
+"""Scope: a set of words (RFC 6749 section 3.3)."""
+
+import re
+from typing import NewType
+
+from certbound.core.errors import InvalidScope
+
+Scope = NewType("Scope", frozenset[str])
+
+NO_SCOPE = Scope(frozenset())
+
+
+def parse_scope(text: str) -> Scope:
+    """The words of `text`.  `InvalidScope` (400) if it is not words with one space between."""
+    if not _SCOPE.fullmatch(text):
+        raise InvalidScope(f"not a scope: {text!r}")
+    return Scope(frozenset(text.split(" ")))
+
+
+def format_scope(scope: Scope) -> str:
+    """The words in alphabetical order, one space between."""
+    return " ".join(sorted(scope))
+
+
+def grant_scope(requested: str | None, allowed: Scope) -> Scope:
+    """What was asked for, or all that is allowed if nothing was.  `InvalidScope` (400) if it asks for more."""
+    if requested is None:
+        return allowed
+    scope = parse_scope(requested)
+    if excess := scope - allowed:
+        raise InvalidScope(f"the client may not have {' '.join(sorted(excess))}")
+    return scope
+
+
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+( [\x21\x23-\x5B\x5D-\x7E]+)*")

@@ -1,0 +1,108 @@
+"""Access tokens as signed JWTs (RFC 9068), bound to a certificate (RFC 8705 section 3.1).
+
+Rule 1: a header names the key and the type and brings no key of its own.
+Rule 2: what is signed is what `claims_of` made; nothing of the request is copied into a token unread.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NewType
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from certbound.core.certificate import Certificate
+from certbound.core.clients import ClientId
+from certbound.core.confirmation import confirm
+from certbound.core.errors import ConfigurationError
+from certbound.core.scope import Scope, format_scope
+
+Issuer = NewType("Issuer", str)
+AccessToken = NewType("AccessToken", str)
+
+TYPE = "at+jwt"
+ALGORITHM = "ES256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a grant gives: to whom, for whom, for which resources, how far.
+
+    `certificate` is the one the token is bound to; None is an unbound token.
+    """
+
+    client_id: ClientId
+    subject: str
+    audience: Sequence[str]
+    scope: Scope
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key that signs tokens; `kid` is its RFC 7638 thumbprint."""
+
+    kid: str
+    private: ECKey = field(repr=False)
+    header: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def load(cls, pem: bytes, *, password: str | None = None) -> "SigningKey":
+        """A P-256 private key in PEM (PKCS #8 or SEC 1).  `ConfigurationError` for anything else."""
+        try:
+            key = ECKey.import_key(pem, password=password)
+        except (ValueError, TypeError, JoseError) as error:
+            raise ConfigurationError(f"the signing key cannot be read: {error}") from error
+        if not isinstance(key.private_key, ec.EllipticCurvePrivateKey) or key.curve_name != "P-256":
+            raise ConfigurationError(f"the signing key must be a P-256 private key for {ALGORITHM}")
+        return cls(key.thumbprint(), key, {"alg": ALGORITHM, "typ": TYPE, "kid": key.thumbprint()})
+
+    @classmethod
+    def generate(cls) -> "SigningKey":
+        """A new P-256 key."""
+        return cls.load(ECKey.generate_key("P-256").as_pem(private=True))
+
+    def as_pem(self, *, password: str | None = None) -> bytes:
+        """The private key, PEM (PKCS #8), encrypted if there is a password."""
+        return self.private.as_pem(private=True, password=password)
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The public key as the JWK that `jwks_uri` serves."""
+        return {
+            **self.private.as_dict(private=False),
+            "kid": self.kid,
+            "use": "sig",
+            "alg": ALGORITHM,
+        }
+
+
+def claims_of(grant: Grant, *, issuer: Issuer, now: float, lifetime: int, jti: str) -> dict[str, Any]:
+    """The claims of RFC 9068 section 2.2, and `cnf` if the grant is bound.  `lifetime` in seconds."""
+    issued_at = int(now)
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": grant.subject,
+        "aud": grant.audience[0] if len(grant.audience) == 1 else list(grant.audience),
+        "client_id": grant.client_id,
+        "iat": issued_at,
+        "exp": issued_at + lifetime,
+        "jti": jti,
+    }
+    if grant.scope:
+        claims["scope"] = format_scope(grant.scope)
+    if grant.certificate is not None:
+        claims["cnf"] = confirm(grant.certificate)
+    return claims
+
+
+def sign(claims: Mapping[str, Any], key: SigningKey) -> AccessToken:
+    """The claims as a compact JWS of type `at+jwt`."""
+    return AccessToken(
+        jws.serialize_compact(dict(key.header), _JSON.encode(claims), key.private, algorithms=[ALGORITHM])
+    )
+
+
+_JSON = msgspec.json.Encoder()

@@ -1,0 +1,145 @@
+"""From a certificate to a trust anchor (RFC 5280 section 6, RFC 8705 sections 2.1, 7.4 and 7.5).
+
+Rule 1: the path is `cryptography`'s verdict, none of our own; no system roots, and no anchor by default.
+Rule 2: the leaf is index 0 of what was sent; the rest is material for a path, in any order, of any use or none.
+Rule 3: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
+longer than any certificate on the path.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from certbound.core.authentication import TrustedChain
+from certbound.core.certificate import Certificate, PeerCertificate, Thumbprint, read_certificate
+from certbound.core.clients import Client
+from certbound.core.errors import BadCertificate, Untrusted
+from certbound.core.keys import require_strong_key
+
+MAX_INTERMEDIATES = 8
+"""How many of the certificates sent behind the leaf are looked at."""
+MAX_DEPTH = 6
+"""How many intermediates a path may have."""
+REMEMBERED_VERDICTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """A set of trust anchors, and intermediates that are no anchors but help to find a path (R5)."""
+
+    anchors: tuple[Certificate, ...] = ()
+    intermediates: tuple[Certificate, ...] = ()
+    store: Store | None = field(init=False, repr=False, compare=False)
+    """What `cryptography` makes of the anchors; None if there is no anchor."""
+
+    def __post_init__(self) -> None:
+        store = Store([each.parsed for each in self.anchors]) if self.anchors else None
+        object.__setattr__(self, "store", store)
+
+    def __bool__(self) -> bool:
+        return bool(self.anchors)
+
+
+def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> TrustedChain:
+    """The peer's certificate leads to one of `anchors` at `now`, in seconds since the epoch.
+
+    `Untrusted` if it does not; also if there is no anchor at all.
+    """
+    if anchors.store is None:
+        raise Untrusted("no trust anchor is configured")
+    verifier = (
+        PolicyBuilder()
+        .store(anchors.store)
+        .time(datetime.fromtimestamp(now, UTC).replace(tzinfo=None))
+        .max_chain_depth(MAX_DEPTH)
+        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
+        .build_client_verifier()
+    )
+    intermediates = [*_readable(peer.chain[:MAX_INTERMEDIATES]), *(each.parsed for each in anchors.intermediates)]
+    try:
+        path = verifier.verify(peer.leaf.parsed, intermediates).chain
+        certificates = [read_certificate(each.public_bytes(Encoding.DER)) for each in path]
+        for certificate in certificates:
+            require_strong_key(certificate)
+    except (VerificationError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension, ValueError) as error:
+        raise Untrusted(f"no path from {peer.leaf.thumbprint} to a trust anchor: {error}") from error
+    except BadCertificate as error:
+        raise Untrusted(f"a certificate on the path from {peer.leaf.thumbprint} is not fit: {error}") from error
+    return TrustedChain(peer.leaf, certificates[-1], min(each.not_after for each in certificates))
+
+
+class Trust:
+    """The anchors in force, and verdicts remembered under them.  It is the server's `ChainVerifier`."""
+
+    def __init__(self, anchors: Anchors) -> None:
+        self._anchors = anchors
+        self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
+
+    @property
+    def anchors(self) -> Anchors:
+        return self._anchors
+
+    def replace(self, anchors: Anchors) -> None:
+        """From now on `anchors` decide; nothing is remembered of the old ones."""
+        self._anchors = anchors
+        self._verdicts.clear()
+
+    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+        """As `verify_chain`, from memory where the same question was answered and the answer still holds."""
+        question = (peer.leaf.thumbprint, client.client_id, client.version)
+        verdict = self._verdicts.get(question)
+        if verdict is not None and verdict.given_at <= now <= verdict.chain.valid_until:
+            return verdict.chain
+        chain = verify_chain(peer, self._anchors, now)
+        self._verdicts[question] = _Verdict(chain, now)
+        while len(self._verdicts) > REMEMBERED_VERDICTS:
+            self._verdicts.popitem(last=False)
+        return chain
+
+
+_Question = tuple[Thumbprint, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    chain: TrustedChain
+    given_at: float
+
+
+def _readable(chain: Iterable[bytes]) -> list[x509.Certificate]:
+    """What stands behind the leaf and can be parsed; the rest cannot help and does not harm (RFC 8446 4.4.2)."""
+    found = []
+    for der in chain:
+        try:
+            found.append(x509.load_der_x509_certificate(der))
+        except ValueError:
+            continue
+    return found
+
+
+def _require_client_auth(_: Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
+    """EKU is absent or contains clientAuth (RFC 5280 section 4.2.1.12); anyExtendedKeyUsage does not count."""
+    if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        raise ValueError("the extended key usage does not contain clientAuth")
+
+
+# Defaults of `cryptography`, but: a client known by its DN needs no SAN, and EKU is ours to judge.
+_LEAF_POLICY = (
+    ExtensionPolicy.webpki_defaults_ee()
+    .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_client_auth)
+)
+_CA_POLICY = ExtensionPolicy.webpki_defaults_ca()
