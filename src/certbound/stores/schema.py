@@ -1,0 +1,50 @@
+"""The one schema of every store.
+
+Rules kept here:
+- what the tables are today; `migrations` says how a database gets there, and a test compares the two;
+- column types that mean the same in SQLite and PostgreSQL;
+- metadata is text, not a JSON column: the database never reads it, so it cannot refuse it either.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+tables = MetaData()
+
+clients = Table(
+    "clients",
+    tables,
+    Column("client_id", Text, primary_key=True),
+    Column("metadata", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    tables,
+    Column("kid", Text, primary_key=True),
+    Column("alg", Text, nullable=False),
+    Column("private_key", LargeBinary, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+# One row.  Each change moves it first, in the same transaction, and so waits for every other change to end.
+revision = Table(
+    "revision",
+    tables,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="revision_has_one_row"),
+)

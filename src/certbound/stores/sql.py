@@ -1,0 +1,249 @@
+"""The store of `certbound.core.ports`, over any database that SQLAlchemy speaks to.
+
+Rules kept here:
+- `version` is the revision of the change that made the state, so it never repeats;
+- what stands in the database was perhaps edited by hand: a client that cannot be read is a disabled client and a
+  line in the log, never an exception;
+- identifiers are compared and sorted by code point, whatever the database's collation.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, LargeBinary, Row, cast, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound
+from certbound.stores.database import Database, revision_of
+from certbound.stores.schema import clients, signing_keys
+
+
+class SqlStore:
+    """All that survives a restart, in one SQL database.  For one event loop; other processes have their own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._clients = SqlClients(database)
+        self._keys = SqlKeys(database)
+
+    @property
+    def clients(self) -> "SqlClients":
+        """Registered clients."""
+        return self._clients
+
+    @property
+    def keys(self) -> "SqlKeys":
+        """Signing keys."""
+        return self._keys
+
+    async def revision(self) -> int:
+        """The number of the last committed change, whichever process made it."""
+        return await self._database.ask(revision_of)
+
+    async def close(self) -> None:
+        """Connections are closed.  A second time changes nothing."""
+        await self._database.close()
+
+
+class SqlClients:
+    """Registered clients, a row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, client_id: str) -> ClientRecord | None:
+        """The client, or None."""
+        if not _can_be_kept(client_id):
+            return None
+
+        async def question(connection: AsyncConnection) -> ClientRecord | None:
+            row = (await connection.execute(select(clients).where(_is(client_id)))).first()
+            return None if row is None else _client(row)
+
+        return await self._database.ask(question)
+
+    async def list(self) -> Sequence[ClientRecord]:
+        """All clients by `client_id`."""
+
+        async def question(connection: AsyncConnection) -> Sequence[ClientRecord]:
+            rows = (await connection.execute(select(clients))).all()
+            return sorted((_client(row) for row in rows), key=lambda record: record.client_id)
+
+        return await self._database.ask(question)
+
+    async def add(self, record: ClientRecord) -> ClientRecord:
+        """`record` as stored.  `AlreadyExists` if the id is taken."""
+        text, metadata = _write(record)
+
+        async def steps(connection: AsyncConnection, revision: int) -> ClientRecord:
+            taken = await connection.scalar(select(clients.c.version).where(_is(record.client_id)))
+            if taken is not None:
+                raise AlreadyExists(record.client_id)
+            values = {
+                "client_id": record.client_id,
+                "metadata": text,
+                "enabled": record.enabled,
+                "version": revision,
+                "created_at": record.created_at,
+            }
+            await connection.execute(insert(clients).values(values))
+            return replace(record, metadata=metadata, version=revision)
+
+        return await self._database.change(steps)
+
+    async def replace(self, record: ClientRecord) -> ClientRecord:
+        """`record` stands where that of the same id and `version` stood.  `NotFound` if there is none such."""
+        text, metadata = _write(record)
+
+        async def steps(connection: AsyncConnection, revision: int) -> ClientRecord:
+            same = _is(record.client_id) & (clients.c.version == record.version)
+            created_at = await connection.scalar(select(clients.c.created_at).where(same))
+            if created_at is None:
+                raise NotFound(record.client_id)
+            values = {"metadata": text, "enabled": record.enabled, "version": revision}
+            await connection.execute(update(clients).where(same).values(values))
+            return replace(record, metadata=metadata, version=revision, created_at=created_at)
+
+        return await self._database.change(steps)
+
+    async def remove(self, client_id: str) -> None:
+        """The client is gone.  `NotFound` if it was not there."""
+        if not _can_be_kept(client_id):
+            raise NotFound(client_id)
+
+        async def steps(connection: AsyncConnection, _: int) -> None:
+            gone = await connection.execute(delete(clients).where(_is(client_id)))
+            if gone.rowcount == 0:
+                raise NotFound(client_id)
+
+        await self._database.change(steps)
+
+
+class SqlKeys:
+    """Signing keys, a row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> Sequence[KeyRecord]:
+        """All keys, oldest first."""
+        return await self._database.ask(_keys)
+
+    async def add(self, record: KeyRecord) -> None:
+        """The key is stored.  `AlreadyExists` if its kid is there."""
+
+        async def steps(connection: AsyncConnection, _: int) -> None:
+            if any(key.kid == record.kid for key in await _keys(connection)):
+                raise AlreadyExists(record.kid)
+            await _add_key(connection, record)
+
+        await self._database.change(steps)
+
+    async def add_first(self, record: KeyRecord) -> KeyRecord:
+        """The oldest key: `record` if there was none, else the one that was there.  Atomic between processes."""
+        there = await self.list()  # nearly always; then nothing is locked and the revision stays
+        if there:
+            return there[0]
+        try:
+            return await self._database.change(_first_key(record))
+        except _ThereIsOne as found:
+            return found.key
+
+
+class _ThereIsOne(Exception):
+    """Undoes a change that turned out to be none."""
+
+    def __init__(self, key: KeyRecord) -> None:
+        super().__init__()
+        self.key = key
+
+
+def _first_key(record: KeyRecord) -> Callable[[AsyncConnection, int], Awaitable[KeyRecord]]:
+    async def steps(connection: AsyncConnection, _: int) -> KeyRecord:
+        there = await _keys(connection)
+        if there:
+            raise _ThereIsOne(there[0])
+        await _add_key(connection, record)
+        return record
+
+    return steps
+
+
+async def _keys(connection: AsyncConnection) -> Sequence[KeyRecord]:
+    rows = (await connection.execute(_ALL_KEYS)).all()
+    keys = [KeyRecord(kid=kid, alg=alg, private_key=key, created_at=at) for kid, alg, key, at in rows]
+    return sorted(keys, key=lambda key: (key.created_at, key.kid))
+
+
+async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
+    if not _can_be_kept(record.kid):
+        raise StoreUnavailable("a kid must be text without NUL")
+    values = {"kid": record.kid, "alg": record.alg, "private_key": record.private_key}
+    await connection.execute(insert(signing_keys).values({**values, "created_at": record.created_at}))
+
+
+def _client(row: Row[Any]) -> ClientRecord:
+    metadata = _read(row.metadata)
+    if metadata is None:
+        _log.warning("the metadata of client %r cannot be read; it counts as disabled", row.client_id)
+    return ClientRecord(
+        client_id=row.client_id,
+        metadata={} if metadata is None else metadata,
+        enabled=row.enabled and metadata is not None,
+        version=row.version,
+        created_at=row.created_at,
+    )
+
+
+def _read(stored: Any) -> Mapping[str, Any] | None:
+    try:
+        return msgspec.json.decode(stored, type=dict[str, Any])
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def _write(record: ClientRecord) -> tuple[str, Mapping[str, Any]]:
+    """The metadata as text, and as that text will be read."""
+    if not _can_be_kept(record.client_id):
+        raise StoreUnavailable("a client_id must be text without NUL")
+    try:
+        text = msgspec.json.encode(record.metadata, enc_hook=_plain).decode()
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise StoreUnavailable(f"the metadata of client {record.client_id!r} is no JSON object: {error}") from error
+    metadata = _read(text)
+    if metadata is None:
+        raise StoreUnavailable(f"the metadata of client {record.client_id!r} is no JSON object")
+    return text, metadata
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _can_be_kept(identifier: str) -> bool:
+    """Whether every database can hold it: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
+    try:
+        return b"\0" not in identifier.encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _is(client_id: str) -> ColumnElement[bool]:
+    return clients.c.client_id == client_id
+
+
+_log = logging.getLogger(__name__)
+
+# The cast: who pastes a PEM with the sqlite3 command stores text, and it is a key all the same.
+_ALL_KEYS = select(
+    signing_keys.c.kid,
+    signing_keys.c.alg,
+    cast(signing_keys.c.private_key, LargeBinary),
+    signing_keys.c.created_at,
+)
