@@ -61,9 +61,7 @@ class Allowed:
 def read_client(client_id: str, metadata: Mapping[str, Any], *, enabled: bool = True, version: int = 0) -> Client:
     """The client that `metadata` describes.  `InvalidClientMetadata` (400) names the field that is wrong."""
     if not _CLIENT_ID.fullmatch(client_id):
-        raise InvalidClientMetadata(
-            "client_id", "must be 1 to 255 printable ASCII characters, no space at its ends"
-        )
+        raise InvalidClientMetadata("client_id", "must be 1 to 255 printable ASCII characters, no space at its ends")
     given = {member: value for member, value in metadata.items() if value is not None}
     method = _method(given)
     return Client(

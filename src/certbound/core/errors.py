@@ -54,7 +54,7 @@ class Refusal(CertboundError):
     """A request that is refused: a public text of its class, a private reason of its own."""
 
     error: ClassVar[str]
-    status: ClassVar[int]
+    status: int
     description: str
 
     def __init__(self, reason: str) -> None:
@@ -70,10 +70,11 @@ class InvalidRequest(OAuthError):
     """The request is malformed; what is wrong with its form is no secret, and its sender needs it."""
 
     error = "invalid_request"
-    status = 400
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, status: int = 400) -> None:
+        """`status` is 400 but where HTTP has a better word for the same refusal (405, 413)."""
         super().__init__(reason)
+        self.status = status
         self.description = reason
 
 

@@ -56,9 +56,7 @@ def _read_jwk(jwk: Any, where: str) -> Certificate | None:
     if not isinstance(jwk, Mapping):
         raise InvalidClientMetadata(where, "must be an object")
     if private := sorted(_PRIVATE_MEMBERS & jwk.keys()):
-        raise InvalidClientMetadata(
-            where, f"carries the private member {private[0]!r}; register the public key only"
-        )
+        raise InvalidClientMetadata(where, f"carries the private member {private[0]!r}; register the public key only")
     if "x5c" not in jwk:
         return None
     certificate = _read_x5c(jwk["x5c"], f"{where}.x5c")

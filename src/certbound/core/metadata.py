@@ -59,7 +59,7 @@ def _aliases(document: Mapping[str, Any], base: str, names: Iterable[str] = DIRE
     for name, url in aliases.items():
         if url == document[name]:
             raise ConfigurationError(
-                f"the mutual-TLS alias of {name} equals the plain URL {url}; set server.mtls_url to a host or port of "
-                "its own, or remove it so that the issuer's own host asks for certificates"
+                f"the mutual-TLS alias of {name} equals the plain URL {url}; set server.mtls_url to a host or port "
+                "of its own, or remove it so that the issuer's own host asks for certificates"
             )
     return aliases

@@ -1,0 +1,223 @@
+"""Where everything meets: settings become a store, anchors, keys, an application and the ports it is served on."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from certbound import tls
+from certbound.core.clients import Allowed, Method
+from certbound.core.errors import ConfigurationError
+from certbound.core.grants import GRANTS, Policy
+from certbound.core.metadata import Offer, describe_server
+from certbound.core.ports import KeyRecord, Store
+from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
+from certbound.server.asgi import Application
+from certbound.server.clients import ClientRegistry
+from certbound.server.service import Service, directory, every, keep_fresh
+from certbound.settings import Settings
+from certbound.stores import open_store
+from certbound.tls import Port, VirtualHost
+from certbound.trust.files import AnchorFiles
+
+ANCHOR_INTERVAL = 0.5
+"""Seconds between two looks at the trust anchor files."""
+
+
+def serve(settings: Settings, *, on_ready: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
+    """Serves until SIGINT or SIGTERM.  `ConfigurationError` if it cannot start; everything is tried before a port opens."""
+    configure_log(settings)
+    asyncio.run(check(settings))
+    tls.serve(partial(make_ports, settings), workers=settings.server.workers, on_ready=on_ready)
+
+
+async def check(settings: Settings) -> None:
+    """Everything that `settings` name is there and fits.  `ConfigurationError` otherwise.
+
+    The store is made or brought up to date, and has a signing key.
+    """
+    describe_server(offer_of(settings, has_anchors=bool(_anchor_files(settings).trust.anchors)))
+    async with opened_store(settings) as store:
+        await signing_keys(settings, store)
+    # An application that is never called: this reads the server certificates.
+    for port in make_ports(settings):
+        tls.check(port)
+
+
+def make_ports(settings: Settings) -> Sequence[Port]:
+    """What is served where (RFC 8705 section 5): the issuer's host, and mutual TLS on its own port, by SNI, or there."""
+    server = settings.server
+    app = Application(partial(open_service, settings))
+    conventional = VirtualHost(
+        certificate=server.certificate,
+        key=server.key,
+        app=app,
+        asks_for_certificate=server.mtls_url is None,
+        names=frozenset({_host(server.issuer)}),
+    )
+    if server.mtls_url is None:
+        return [Port(
+            host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=server.mtls_minimum_tls,
+        )]  # fmt: skip
+    mtls = VirtualHost(
+        certificate=server.mtls_certificate or server.certificate,
+        key=server.mtls_key or server.key,
+        app=app,
+        asks_for_certificate=True,
+        names=frozenset({_host(server.mtls_url)}),
+    )
+    if server.mtls_port is None:
+        # The protocol versions of a port are decided before SNI is read: the stricter of the two holds.
+        strictest = max(server.minimum_tls, server.mtls_minimum_tls)
+        return [Port(
+            host=server.host, port=server.port, virtual_hosts=(conventional, mtls),
+            minimum_tls="1.3" if strictest == "1.3" else "1.2",
+        )]  # fmt: skip
+    return [
+        Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=server.minimum_tls),
+        Port(host=server.host, port=server.mtls_port, virtual_hosts=(mtls,), minimum_tls=server.mtls_minimum_tls),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """The authorization server, its store open, its anchors watched."""
+    anchors = _anchor_files(settings)
+    async with opened_store(settings) as store:
+        clients = directory(store)
+        service = Service(
+            offer=offer_of(settings, has_anchors=bool(anchors.trust.anchors)),
+            policy=Policy(scope=settings.scope, resources=settings.tokens.resources),
+            bind=settings.tokens.bind,
+            lifetime=settings.tokens.lifetime,
+            keys=await signing_keys(settings, store),
+            clients=clients,
+            chains=anchors.trust,
+        )
+        tasks = [
+            asyncio.create_task(keep_fresh(clients)),
+            asyncio.create_task(every(ANCHOR_INTERVAL, anchors.reload_if_changed)),
+        ]
+        try:
+            yield service
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_registry(settings: Settings) -> AsyncIterator[ClientRegistry]:
+    """The use cases around clients, as this deployment allows them."""
+    anchors = _anchor_files(settings)
+    async with opened_store(settings) as store:
+        yield ClientRegistry(
+            store, allowed(settings, has_anchors=bool(anchors.trust.anchors)), settings.tokens.bind, time.time
+        )
+
+
+def allowed(settings: Settings, *, has_anchors: bool) -> Allowed:
+    """What clients may be registered with."""
+    return Allowed(
+        scope=settings.scope,
+        grant_types=frozenset(GRANTS),
+        methods=frozenset(Method),
+        has_anchors=has_anchors,
+    )
+
+
+def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
+    """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
+    methods = frozenset(Method) if has_anchors else frozenset({Method.SELF_SIGNED_TLS_CLIENT_AUTH})
+    return Offer(
+        issuer=Issuer(settings.server.issuer),
+        mtls_base=settings.server.mtls_url,
+        scope=settings.scope,
+        grant_types=frozenset(GRANTS),
+        methods=methods,
+        can_bind=True,
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store of `settings`, closed at the end."""
+    store = await open_store(settings.store.url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]:
+    """The keys tokens are signed with: the configured one, or those of the store, which gets one if it has none."""
+    password = settings.keys.password
+    if settings.keys.file is not None:
+        return [SigningKey.load(_read(settings.keys.file, "keys.file"), password=password)]
+    if not await store.keys.list():
+        key = SigningKey.generate()
+        await store.keys.add_first(
+            KeyRecord(kid=key.kid, alg=ALGORITHM, private_key=key.as_pem(password=password), created_at=time.time())
+        )
+    return [SigningKey.load(record.private_key, password=password) for record in await store.keys.list()]
+
+
+def configure_log(settings: Settings) -> None:
+    """One line per event to standard error, for people or for machines; control characters shown, not run."""
+    import structlog  # 100 ms that commands which do not serve need not spend
+
+    shared = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if settings.log.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                _escape_controls,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger("certbound")
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log.level.upper())
+    root.propagate = False
+
+
+def _escape_controls(_: object, __: str, event: "structlog.typing.EventDict") -> "structlog.typing.EventDict":
+    """A name in a certificate must not move a terminal's cursor or forge a second line."""
+    event["event"] = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in str(event["event"])
+    )
+    return event
+
+
+def _anchor_files(settings: Settings) -> AnchorFiles:
+    return AnchorFiles(settings.trust.anchors, settings.trust.intermediates)
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _read(file: Path, key: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{key}: {file} cannot be read: {error.strerror}") from error

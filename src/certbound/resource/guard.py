@@ -1,0 +1,176 @@
+"""The guard in front of an ASGI application: no request passes without a token bound to its certificate.
+
+    app = Guard(app, issuer="https://as.example", audience="https://api.example")
+
+Rule 1: http and websocket alike; what is neither (lifespan) passes.
+Rule 2: the token is in the Authorization header, once (RFC 6750 section 2.1); nowhere else is looked.
+Rule 3: the certificate is what our TLS layer says; no header of the request is believed.
+"""
+
+import logging
+import secrets
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import httpx
+import msgspec
+
+from certbound.core.errors import (
+    InsufficientScope,
+    InvalidToken,
+    ProtectedResourceError,
+    TokenMissing,
+    TokenRequestInvalid,
+)
+from certbound.core.tokens import Issuer
+from certbound.resource.issuer import IssuerKeys, KeySource
+from certbound.resource.verify import ALGORITHMS, Policy, Principal, read_header, read_issuer, verify
+from certbound.tls import peer_certificate
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+PRINCIPAL = "certbound.principal"
+"""Where the guarded application finds the `Principal`: `scope["state"][PRINCIPAL]`."""
+
+_log = logging.getLogger("certbound.resource")
+
+
+class Guard:
+    """ASGI middleware that lets a request pass only with a valid token, bound to the certificate on its connection."""
+
+    def __init__(
+        self,
+        app: Application,
+        *,
+        issuer: str,
+        audience: str,
+        scopes: frozenset[str] | set[str] = frozenset(),
+        require_bound: bool = True,
+        algorithms: tuple[str, ...] = ALGORITHMS,
+        keys: KeySource | None = None,
+        issuer_ca: str | ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`issuer` and `audience` as tokens spell them; every one of `scopes` is needed.
+
+        `issuer_ca` is a PEM file, or an SSL context, for an issuer whose server certificate the system's roots do not
+        vouch for.  `require_bound=False` also lets unbound tokens pass; a bound one needs its certificate all the same.
+        """
+        self._app = app
+        self._policies = {
+            issuer: Policy(
+                issuer=issuer, audience=audience, scopes=frozenset(scopes), require_bound=require_bound,
+                algorithms=algorithms,
+            )
+        }  # fmt: skip
+        self._keys = {issuer: keys or _fetched(Issuer(issuer), issuer_ca)}
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._admit(scope)
+        except ProtectedResourceError as refusal:
+            await _refuse(refusal, scope, receive, send)
+            return
+        state = {**scope.get("state", {}), PRINCIPAL: principal}
+        await self._app({**scope, "state": state}, receive, send)
+
+    async def _admit(self, scope: Scope) -> Principal:
+        # (1) One token, in its place.
+        token = read_token(scope["headers"], scope.get("query_string", b""))
+        # (2) Its issuer is one of ours, before anything is fetched for it.
+        issuer = read_issuer(token)
+        if issuer not in self._policies:
+            raise InvalidToken(f"issued by {issuer!r}, who is not trusted here")
+        policy = self._policies[issuer]
+        # (3) Its header is that of an access token, before anything is fetched for its key.
+        header = read_header(token, policy)
+        keys = await self._keys[issuer].keys(header.kid)
+        # (4) Everything else, the certificate on this connection among it.
+        return verify(token, peer_certificate(scope), keys=keys, policy=policy, now=self._clock())
+
+
+def read_token(headers: Any, query: bytes = b"") -> str:
+    """The access token in the headers of an ASGI scope.
+
+    `TokenMissing` (401) if there is none, `TokenRequestInvalid` (400) if there are two, `InvalidToken` (401) if the
+    header is malformed.
+    """
+    values = [value for name, value in headers if name.lower() == b"authorization"]
+    if len(values) > 1:
+        raise TokenRequestInvalid("two Authorization headers")
+    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
+    if scheme.lower() != "bearer":
+        raise TokenMissing("no bearer token in the Authorization header")
+    token = token.strip(" ")
+    if any(name == b"access_token" for name, _, _ in (each.partition(b"=") for each in query.split(b"&"))):
+        raise TokenRequestInvalid("a token in the header and one in the query")
+    if "," in token:
+        raise TokenRequestInvalid("two tokens in one Authorization header")
+    if not token or not _TOKEN_CHARACTERS.issuperset(token):
+        raise InvalidToken("the Authorization header is malformed")
+    return token
+
+
+def challenge(refusal: ProtectedResourceError) -> str:
+    """The value of WWW-Authenticate (RFC 6750 section 3)."""
+    parameters: dict[str, str] = {}
+    if refusal.error:
+        parameters = {"error": refusal.error, "error_description": refusal.description}
+    if isinstance(refusal, InsufficientScope):
+        parameters["scope"] = " ".join(sorted(refusal.required))
+    return "Bearer" + ",".join(f' {name}="{value}"' for name, value in parameters.items())
+
+
+def _fetched(issuer: Issuer, ca: str | ssl.SSLContext | None) -> IssuerKeys:
+    context = ssl.create_default_context(cafile=ca) if isinstance(ca, str) else ca or ssl.create_default_context()
+    client = httpx.AsyncClient(verify=context, timeout=5, trust_env=False)
+    return IssuerKeys(issuer, client, time.monotonic)
+
+
+async def _refuse(refusal: ProtectedResourceError, scope: Scope, receive: Receive, send: Send) -> None:
+    request_id = secrets.token_hex(8)
+    _log.warning("request %s refused: %s: %s", request_id, refusal.error or "no token", refusal.reason)
+    if scope["type"] == "websocket":
+        await _refuse_websocket(refusal, scope, receive, send, request_id)
+        return
+    await _respond("http.response", refusal, send, request_id)
+
+
+async def _refuse_websocket(
+    refusal: ProtectedResourceError, scope: Scope, receive: Receive, send: Send, request_id: str
+) -> None:
+    """Before it is accepted; with the status where the server can say it, else with 403 as ASGI has it."""
+    await receive()
+    if "websocket.http.response" in scope.get("extensions", {}):
+        await _respond("websocket.http.response", refusal, send, request_id)
+    else:
+        await send({"type": "websocket.close", "code": 1008})
+
+
+async def _respond(kind: str, refusal: ProtectedResourceError, send: Send, request_id: str) -> None:
+    document: Mapping[str, str] = {"request_id": request_id}
+    if refusal.error:
+        document = {"error": refusal.error, "error_description": refusal.description, "request_id": request_id}
+    body = msgspec.json.encode(document)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if refusal.status in {400, 401, 403}:
+        headers.append((b"www-authenticate", challenge(refusal).encode("ascii")))
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+# RFC 6750 section 2.1: b64token.
+_TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")

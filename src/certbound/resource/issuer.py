@@ -1,0 +1,129 @@
+"""An issuer's keys, fetched when needed and no more often than that (RFC 8414, RFC 7517).
+
+Rule 1: URLs come from settings and from the metadata of exactly that issuer; never from a token.
+Rule 2: an unknown `kid` leads to at most one fetch per `refetch_interval`, however many tokens bring one.
+Rule 3: keys are used for `max_age` at most: a key the issuer took away dies here within that time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import httpx
+import msgspec
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from certbound.core.errors import KeysUnavailable
+from certbound.core.metadata import well_known
+from certbound.core.tokens import Issuer
+
+MAX_DOCUMENT = 256 * 1024
+"""Bytes of a metadata document or a JWK Set."""
+
+_log = logging.getLogger("certbound.resource")
+
+
+class KeySource(Protocol):
+    """Where the keys of one issuer come from."""
+
+    async def keys(self, kid: str | None) -> KeySet:
+        """The issuer's keys, fetched anew if `kid` is not among them and it is time.  `KeysUnavailable` (503)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedKeys:
+    """Keys that are known beforehand."""
+
+    key_set: KeySet
+
+    async def keys(self, kid: str | None) -> KeySet:
+        return self.key_set
+
+
+@dataclass(slots=True)
+class IssuerKeys:
+    """The keys behind the `jwks_uri` of an issuer's metadata.
+
+    `client` makes the requests; its TLS settings say whom we believe to be the issuer.  `clock` counts seconds.
+    """
+
+    issuer: Issuer
+    client: httpx.AsyncClient
+    clock: Callable[[], float]
+    max_age: float = 300
+    refetch_interval: float = 30
+    _key_set: KeySet | None = field(default=None, init=False)
+    _fetched_at: float = field(default=float("-inf"), init=False)
+    _tried_at: float = field(default=float("-inf"), init=False)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+
+    async def keys(self, kid: str | None) -> KeySet:
+        """As `KeySource.keys`; many callers wait for one fetch."""
+        if (current := self._current(kid)) is not None:
+            return current
+        async with self._lock:
+            if (current := self._current(kid)) is not None:
+                return current
+            await self._fetch()
+            if self._key_set is None or self._is_old():
+                raise KeysUnavailable(f"the keys of {self.issuer} cannot be had")
+            return self._key_set
+
+    def _current(self, kid: str | None) -> KeySet | None:
+        if self._key_set is None or self._is_old():
+            if self._may_fetch():
+                return None
+            raise KeysUnavailable(f"the keys of {self.issuer} could not be had a moment ago")
+        is_known = kid is None or any(key.kid == kid for key in self._key_set)
+        return self._key_set if is_known or not self._may_fetch() else None
+
+    def _is_old(self) -> bool:
+        return self.clock() - self._fetched_at > self.max_age
+
+    def _may_fetch(self) -> bool:
+        # Without any key nothing works, so trying again is worth it sooner.
+        interval = 1.0 if self._key_set is None or self._is_old() else self.refetch_interval
+        return self.clock() - self._tried_at >= interval
+
+    async def _fetch(self) -> None:
+        self._tried_at = self.clock()
+        try:
+            metadata = await self._load(_origin(self.issuer) + well_known(self.issuer))
+            if metadata.get("issuer") != self.issuer:
+                raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
+            jwks_uri = metadata.get("jwks_uri")
+            if not isinstance(jwks_uri, str) or not jwks_uri.startswith("https://"):
+                raise ValueError("its metadata has no https jwks_uri")
+            key_set = KeySet.import_key_set(_without_unknown(await self._load(jwks_uri)))
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError, JoseError) as error:
+            _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
+            return
+        self._key_set = key_set
+        self._fetched_at = self.clock()
+
+    async def _load(self, url: str) -> dict[str, Any]:
+        async with self.client.stream("GET", url, follow_redirects=False) as response:
+            response.raise_for_status()
+            body = b""
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_DOCUMENT:
+                    raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")
+        try:
+            document = msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"{url} answers no JSON object: {error}") from error
+        return document
+
+
+def _origin(issuer: str) -> str:
+    return "/".join(issuer.split("/", 3)[:3])
+
+
+def _without_unknown(jwks: dict[str, Any]) -> Any:
+    """A key of a kind we do not know must not hide those we do (RFC 7517 section 5)."""
+    keys = [key for key in jwks["keys"] if key.get("kty") in {"EC", "RSA", "OKP"} and key.get("use") in (None, "sig")]
+    return {"keys": keys}

@@ -1,0 +1,195 @@
+"""May this token be used on this connection?  RFC 9068 section 4, RFC 8705 section 3, RFC 6750.
+
+Rule 1: the issuer is picked from settings before anything of the token is believed; keys come from there only.
+Rule 2: `alg` is checked against a list, `typ` is an access token's, and no header brings a key.
+Rule 3: a token is bound to the certificate on this connection, or refused, unless unbound ones are asked for.
+"""
+
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from certbound.core.certificate import PeerCertificate, Thumbprint
+from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
+from certbound.core.errors import InsufficientScope, InvalidToken
+from certbound.core.scope import NO_SCOPE, Scope
+
+ALGORITHMS = ("ES256", "PS256", "EdDSA")
+MAX_TOKEN = 8 * 1024
+"""Bytes of a token; nothing longer is decoded."""
+LEEWAY = 5
+"""Seconds by which `iat` and `nbf` may lie ahead of our clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a resource server asks of every token."""
+
+    issuer: str
+    audience: str
+    scopes: frozenset[str] = frozenset()
+    """All of them must be in the token."""
+    require_bound: bool = True
+    algorithms: Sequence[str] = ALGORITHMS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who calls, proven by the token and, where it is bound, by the certificate on the connection."""
+
+    issuer: str
+    subject: str
+    client_id: str
+    scope: Scope
+    expires_at: float
+    """Seconds since the epoch."""
+    confirmed: Confirmed | None
+    """Proof of the binding; None for an unbound token, where those are asked for."""
+    claims: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def thumbprint(self) -> Thumbprint | None:
+        """`x5t#S256` of the certificate that the token is bound to."""
+        return self.confirmed.certificate.thumbprint if self.confirmed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A token's protected header, read and not believed: which key would have signed it."""
+
+    alg: str
+    kid: str | None
+
+
+def read_issuer(token: str) -> str:
+    """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
+    if len(token) > MAX_TOKEN or not token.isascii():
+        raise InvalidToken("the token is too long or not ASCII")
+    try:
+        claims = _decode(token.split(".")[1])
+    except IndexError:
+        raise InvalidToken("the token is no JWT") from None
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str):
+        raise InvalidToken("the token names no issuer")
+    return issuer
+
+
+def read_header(token: str, policy: Policy) -> Header:
+    """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
+    if token.count(".") != 2:
+        raise InvalidToken("the token is no signed JWT")
+    header = _decode(token.partition(".")[0])
+    # (1) The type says access token: an ID token or a logout token is none (RFC 9068 section 4).
+    typ = header.get("typ")
+    if not isinstance(typ, str) or typ.lower() not in _TYPES:
+        raise InvalidToken(f"typ is {typ!r}")
+    # (2) The algorithm is one of ours: never none, never a shared secret.
+    alg, kid = header.get("alg"), header.get("kid")
+    if alg not in policy.algorithms:
+        raise InvalidToken(f"alg is {alg!r}")
+    if "crit" in header or "b64" in header or (kid is not None and not isinstance(kid, str)):
+        raise InvalidToken("the header has a critical extension or a kid that is no string")
+    return Header(str(alg), kid)
+
+
+def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float) -> Principal:
+    """The token is valid at `now` (seconds since the epoch), for this audience, and for this connection.
+
+    `keys` are those of `policy.issuer`, `peer` is what the TLS layer says.  `InvalidToken` (401) or
+    `InsufficientScope` (403) otherwise.
+    """
+    header = read_header(token, policy)
+    # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
+    claims = _verified_claims(token, header, keys)
+    # (4) It is of this issuer and for this audience.
+    if claims.get("iss") != policy.issuer:
+        raise InvalidToken(f"issued by {claims.get('iss')!r}")
+    audience = claims.get("aud")
+    if policy.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise InvalidToken(f"for {audience!r}")
+    # (5) Its time is now.
+    expires_at = _require_time(claims, now)
+    # (6) It says for whom it is.
+    subject, client_id = claims.get("sub"), claims.get("client_id")
+    if not isinstance(subject, str) or not isinstance(client_id, str):
+        raise InvalidToken("sub or client_id is missing")
+    # (7) It is bound to the certificate on this connection.
+    confirmed = _confirm(claims, peer, policy)
+    # (8) It goes far enough; who may not use it at all learns nothing of scopes.
+    scope = _scope(claims)
+    if not policy.scopes <= scope:
+        raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=policy.scopes)
+    return Principal(
+        issuer=policy.issuer, subject=subject, client_id=client_id, scope=scope, expires_at=expires_at,
+        confirmed=confirmed, claims=claims,
+    )  # fmt: skip
+
+
+def _verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    candidates = [key for key in keys if header.kid is None or key.kid == header.kid]
+    for key in candidates:
+        if key.get("alg") not in (None, header.alg) or key.get("use") not in (None, "sig"):
+            continue
+        try:
+            verified = jws.deserialize_compact(token, key, algorithms=[header.alg])
+        except (JoseError, ValueError, TypeError):
+            continue
+        return _object(verified.payload)
+    raise InvalidToken(f"no key of the issuer verifies the signature (kid {header.kid!r})")
+
+
+def _require_time(claims: Mapping[str, Any], now: float) -> float:
+    expires_at = claims.get("exp")
+    if not _is_number(expires_at) or now >= expires_at:
+        raise InvalidToken(f"expired at {expires_at!r}")
+    for name in ("nbf", "iat"):
+        if name in claims and (not _is_number(claims[name]) or claims[name] > now + LEEWAY):
+            raise InvalidToken(f"{name} {claims[name]!r} lies in the future")
+    return float(expires_at)
+
+
+def _confirm(claims: Mapping[str, Any], peer: PeerCertificate | None, policy: Policy) -> Confirmed | None:
+    if "cnf" not in claims:
+        if policy.require_bound:
+            raise InvalidToken("not bound to a certificate, and unbound tokens are not accepted")
+        return None
+    try:
+        return match_confirmation(claims["cnf"], peer.leaf if peer else None)
+    except NotConfirmed as error:
+        raise InvalidToken(str(error)) from error
+
+
+def _scope(claims: Mapping[str, Any]) -> Scope:
+    text = claims.get("scope")
+    return Scope(frozenset(text.split())) if isinstance(text, str) else NO_SCOPE
+
+
+def _decode(segment: str) -> Mapping[str, Any]:
+    try:
+        return _object(urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+    except ValueError as error:
+        raise InvalidToken(f"the token is no JWT: {error}") from error
+
+
+def _object(data: bytes) -> Mapping[str, Any]:
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidToken(f"the token holds no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InvalidToken("the token holds no JSON object")
+    return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_TYPES = frozenset({"at+jwt", "application/at+jwt"})

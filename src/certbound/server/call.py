@@ -1,0 +1,82 @@
+"""A request and its answer, as endpoints see them: `Call -> Reply`, no HTTP in between."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from certbound.core.certificate import PeerCertificate
+from certbound.core.errors import InvalidRequest
+
+MAX_PARAMETERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The parameters of a request body; one sent without a value is absent (RFC 6749 section 3.2)."""
+
+    values: Mapping[str, Sequence[str]]
+
+    def one(self, name: str) -> str | None:
+        """The value of `name`, or None.  `InvalidRequest` (400) if it stands twice (RFC 6749 section 3.2)."""
+        values = self.values.get(name, ())
+        if len(values) > 1:
+            raise InvalidRequest(f"{name} is repeated")
+        return values[0] if values else None
+
+    def require(self, name: str) -> str:
+        """As `one`; `InvalidRequest` (400) also if it is absent."""
+        value = self.one(name)
+        if value is None:
+            raise InvalidRequest(f"{name} is missing from the request body")
+        return value
+
+    def all(self, name: str) -> Sequence[str]:
+        """Every value of a parameter that may stand several times (RFC 8707 section 2)."""
+        return self.values.get(name, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request.  `now` is seconds since the epoch, the same for every step that asks."""
+
+    form: Form
+    peer: PeerCertificate | None
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.  Headers are lower case."""
+
+    status: int
+    body: bytes = b""
+    headers: Sequence[tuple[bytes, bytes]] = field(default=())
+
+
+def read_form(body: bytes) -> Form:
+    """The parameters in `body`, `application/x-www-form-urlencoded`.  `InvalidRequest` (400) if it is not that."""
+    values: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
+            max_num_fields=MAX_PARAMETERS,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InvalidRequest("the body is not application/x-www-form-urlencoded in UTF-8") from error
+    for name, value in pairs:
+        if value:
+            values.setdefault(name, []).append(value)
+    return Form(values)
+
+
+def json_reply(status: int, document: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+    """`document` as JSON."""
+    return Reply(status, _JSON.encode(document), (JSON_TYPE, *headers))
+
+
+JSON_TYPE = (b"content-type", b"application/json")
+NO_STORE = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
+_JSON = msgspec.json.Encoder()
