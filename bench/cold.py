@@ -1,0 +1,113 @@
+"""The cost of a first verdict: what certbound does once for a certificate it has never seen, in CPU µs.
+
+    .venv/bin/python bench/cold.py [--certificates 200] [--json]
+
+Every certificate is used once, so nothing can be remembered; one is spent beforehand, on what a process does once.
+Medians.  The handshake is not part of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ParamSpec, TypeVar
+
+import pki
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certbound.core.authentication import authenticate
+from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
+from certbound.core.clients import Client, read_client
+from certbound.core.confirmation import confirm
+from certbound.core.subject import match_subject
+from certbound.core.tokens import AccessToken, SigningKey, sign
+from certbound.trust.chains import Anchors, Trust, verify_chain
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ = "read the certificate"
+MATCH = "match the subject"
+CHAIN = "verify the chain to the anchor"
+SIGN = "encode and sign the token (ES256)"
+WHOLE = "the whole: read, authenticate, sign"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--certificates", type=int, default=200, help="how many certificates to try")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    costs = measure(options.certificates)
+    if options.json:
+        print(json.dumps(costs))
+    else:
+        print("\n".join(f"{cost:8.1f} µs  {step}" for step, cost in costs.items()))
+
+
+def measure(count: int) -> dict[str, float]:
+    """The median cost of each step in CPU µs."""
+    now = time.time()
+    client_metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": pki.DNS_NAME}
+    client = read_client("pki", client_metadata)
+    assert client.subject
+    key = SigningKey.generate()
+    costs: dict[str, list[float]] = {step: [] for step in (READ, MATCH, CHAIN, SIGN, WHOLE)}
+    with TemporaryDirectory() as folder:
+        anchors, ders = make_certificates(Path(folder), 2 * (count + 1))
+    trust = Trust(anchors)
+    for part, whole in zip(ders[::2], ders[1::2], strict=True):
+        leaf = timed(costs[READ], read_certificate, part)
+        timed(costs[MATCH], match_subject, leaf, client.subject)
+        timed(costs[CHAIN], verify_chain, PeerCertificate(leaf), anchors, now)
+        timed(costs[SIGN], sign, claims(leaf, now), key)
+        timed(costs[WHOLE], issue, whole, client, trust, key, now)
+    return {step: statistics.median(found[1:]) for step, found in costs.items()}
+
+
+def issue(der: bytes, client: Client, trust: Trust, key: SigningKey, now: float) -> AccessToken:
+    """What happens between a new certificate and its first token."""
+    proven = authenticate(client, PeerCertificate(read_certificate(der)), chains=trust, now=now)
+    return sign(claims(proven.certificate, now), key)
+
+
+def timed(costs: list[float], step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """Runs `step` once and notes its CPU time in µs."""
+    began = time.thread_time_ns()
+    result = step(*arguments, **named)
+    costs.append((time.thread_time_ns() - began) / 1000)
+    return result
+
+
+def make_certificates(folder: Path, count: int) -> tuple[Anchors, list[bytes]]:
+    """A CA as the only anchor, and certificates it issued for the one registered name."""
+    ca = pki.issue(folder, "ca", "Bench client CA")
+    names: list[x509.GeneralName] = [x509.DNSName(pki.DNS_NAME)]
+    issued = (pki.issue(folder, "client", "client", issuer=ca, names=names) for _ in range(count))
+    ders = [each.certificate.public_bytes(Encoding.DER) for each in issued]
+    return Anchors((read_certificate(ca.certificate.public_bytes(Encoding.DER)),)), ders
+
+
+def claims(leaf: Certificate, now: float) -> dict[str, object]:
+    """What a token says, bound to `leaf`."""
+    return {
+        "iss": "https://localhost:8443",
+        "sub": "pki",
+        "aud": "https://api.example",
+        "client_id": "pki",
+        "iat": int(now),
+        "exp": int(now) + 300,
+        "jti": "0123456789abcdef012345",
+        "scope": "api",
+        "cnf": confirm(leaf),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+// The peer: npm oidc-provider over Node's own https, its RFC 8705 features on, its memory store, ES256 JWTs.
+//
+//   node oidc_provider.mjs PORT PKI_FOLDER PACKAGE_FOLDER
+
+import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [port, pki, folder] = process.argv.slice(2);
+const { default: Provider } = await import(pathToFileURL(path.join(folder, 'lib/index.js')).href);
+const read = (name) => readFileSync(path.join(pki, name));
+
+const signingKey = createPrivateKey(read('sign.pem')).export({ format: 'jwk' });
+const selfSigned = new X509Certificate(read('selfsigned.crt'));
+const selfKey = createPublicKey(read('selfsigned.crt')).export({ format: 'jwk' });
+
+const common = {
+  grant_types: ['client_credentials'],
+  response_types: [],
+  redirect_uris: [],
+  scope: 'api',
+  id_token_signed_response_alg: 'ES256',
+  tls_client_certificate_bound_access_tokens: true,
+};
+
+const clients = [
+  {
+    ...common,
+    client_id: 'pki',
+    token_endpoint_auth_method: 'tls_client_auth',
+    tls_client_auth_san_dns: 'client.example',
+  },
+  {
+    ...common,
+    client_id: 'self',
+    token_endpoint_auth_method: 'self_signed_tls_client_auth',
+    jwks: { keys: [{ ...selfKey, use: 'sig', x5c: [selfSigned.raw.toString('base64')] }] },
+  },
+];
+
+const certificate = (ctx) => ctx.socket.getPeerX509Certificate();
+
+const provider = new Provider(`https://localhost:${port}`, {
+  clients,
+  jwks: { keys: [{ ...signingKey, kid: 'sig1', use: 'sig', alg: 'ES256' }] },
+  scopes: ['api'],
+  clientDefaults: { id_token_signed_response_alg: 'ES256' },
+  clientAuthMethods: ['tls_client_auth', 'self_signed_tls_client_auth'],
+  features: {
+    devInteractions: { enabled: false },
+    clientCredentials: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      getResourceServerInfo: () => ({
+        scope: 'api',
+        audience: 'https://api.example',
+        accessTokenTTL: 300,
+        accessTokenFormat: 'jwt',
+        jwt: { sign: { alg: 'ES256' } },
+      }),
+    },
+    mTLS: {
+      enabled: true,
+      certificateBoundAccessTokens: true,
+      selfSignedTlsClientAuth: true,
+      tlsClientAuth: true,
+      getCertificate: certificate,
+      certificateAuthorized: (ctx) => ctx.socket.authorized,
+      certificateSubjectMatches: (ctx, property, expected) =>
+        property === 'tls_client_auth_san_dns' &&
+        (certificate(ctx).subjectAltName ?? '').split(', ').includes(`DNS:${expected}`),
+    },
+  },
+});
+provider.on('server_error', (_ctx, error) => console.error(error));
+
+https
+  .createServer(
+    {
+      key: read('server.key'),
+      cert: read('server.crt'),
+      ca: read('client_ca.crt'),
+      requestCert: true,
+      rejectUnauthorized: false,
+      keepAliveTimeout: 60000,
+    },
+    provider.callback(),
+  )
+  .listen(Number(port), '127.0.0.1', 1024);

@@ -1,0 +1,126 @@
+"""results.md: what was measured where, and whether the goals are met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from measure import Plan, Round
+from targets import FLOOR, OURS, PEER
+
+Results = Mapping[str, Sequence[Round]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """At most `limit`: a figure of certbound, or its ratio to the same figure `beside` it in the same run."""
+
+    text: str
+    figure: Callable[[Round], float]
+    beside: str | None
+    limit: float
+    unit: str = ""
+
+    def value(self, results: Results) -> float | None:
+        """The ratio of medians, or the median; None if a server was not measured."""
+        ours, others = results.get(OURS), results.get(self.beside or OURS)
+        if not ours or not others:
+            return None
+        if self.beside is None:
+            return median(map(self.figure, ours))
+        return median(map(self.figure, ours)) / median(map(self.figure, others))
+
+
+GOALS = (
+    Goal(text="CPU per request, kept alive", figure=lambda r: r.keep.cpu_us, beside=FLOOR, limit=1.5),
+    Goal(text="CPU per request, kept alive", figure=lambda r: r.keep.cpu_us, beside=PEER, limit=0.7),
+    Goal(text="CPU per request, new handshake", figure=lambda r: r.new.cpu_us, beside=PEER, limit=0.8),
+    Goal(text="memory after the run", figure=lambda r: r.after_mib, beside=None, limit=120, unit=" MiB"),
+)
+
+COLUMNS: tuple[tuple[str, Callable[[Round], float], str], ...] = (
+    ("kept alive: CPU µs", lambda r: r.keep.cpu_us, ".0f"),
+    ("req/s", lambda r: r.keep.rate, ".0f"),
+    ("p50 ms", lambda r: r.keep.p50_ms, ".2f"),
+    ("p99 ms", lambda r: r.keep.p99_ms, ".2f"),
+    ("new handshake: CPU µs", lambda r: r.new.cpu_us, ".0f"),
+    ("req/s", lambda r: r.new.rate, ".0f"),
+    ("p50 ms", lambda r: r.new.p50_ms, ".1f"),
+    ("p99 ms", lambda r: r.new.p99_ms, ".1f"),
+    ("RSS MiB idle", lambda r: r.idle_mib, ".0f"),
+    ("after", lambda r: r.after_mib, ".0f"),
+    ("start → first token ms", lambda r: r.first_token_ms, ".0f"),
+    ("others kept alive", lambda r: r.keep.others, ".0%"),
+    ("others new", lambda r: r.new.others, ".0%"),
+)
+
+
+def render(
+    results: Results, *, plan: Plan, machine: str, versions: Mapping[str, str], cold: Mapping[str, float]
+) -> str:
+    """The whole page."""
+    parts = [
+        "# `POST /token`, side by side",
+        "Written by `make bench`; what the figures mean: [README](README.md).",
+        f"Machine: {machine}.",
+        procedure(plan, results),
+        table(results),
+        "`others`: the share of a core that was neither the server's nor the generator's.",
+        goals(results),
+    ]
+    if cold:
+        parts += ["## A first verdict, certbound, CPU µs", bullets(cold, ".0f")]
+    parts += ["## Versions", "\n".join(f"- {name}: {version}" for name, version in versions.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def procedure(plan: Plan, results: Results) -> str:
+    """How it was measured."""
+    tls = sorted({load.tls for rounds in results.values() for r in rounds for load in (r.keep, r.new)})
+    rounds = f"Medians of {plan.rounds} interleaved rounds" if plan.rounds > 1 else "One round"
+    return (
+        f"{rounds}; {plan.keep} requests kept alive and {plan.new} with a new handshake each, "
+        f"{plan.connections} at a time, after {plan.warm} to warm up. {'; '.join(tls)}."
+    )
+
+
+def table(results: Results) -> str:
+    """One row for each server."""
+    lines = [row(["server", *(title for title, _, _ in COLUMNS)]), row(["---", *["---:"] * len(COLUMNS)])]
+    lines += [
+        row([name, *(format(median(map(figure, rounds)), style) for _, figure, style in COLUMNS)])
+        for name, rounds in results.items()
+    ]
+    return "\n".join(lines)
+
+
+def goals(results: Results) -> str:
+    """One row for each goal."""
+    lines = [row(["certbound", "beside", "goal", "measured", ""]), row(["---", "---", "---:", "---:", "---"])]
+    for goal in GOALS:
+        value = goal.value(results)
+        shown = "not measured" if value is None else f"{value:.{0 if goal.unit else 2}f}{goal.unit}"
+        verdict = "" if value is None else "met" if value <= goal.limit else "**not met**"
+        limit = f"≤ {goal.limit:g}{goal.unit or ' ×'}"
+        lines.append(row([goal.text, goal.beside or "", limit, shown, verdict]))
+    return "## Goals\n\n" + "\n".join(lines)
+
+
+def missed(results: Results, tolerance: float) -> list[str]:
+    """A sentence for each goal that is missed by more than `tolerance` (0.25: a quarter more than the limit)."""
+    sentences = []
+    for goal in GOALS:
+        value = goal.value(results)
+        beside = f" beside {goal.beside}" if goal.beside else ""
+        if value is not None and value > goal.limit * (1 + tolerance):
+            sentences.append(f"{goal.text}{beside} is {value:.2f}{goal.unit}; the goal is {goal.limit:g}")
+    return sentences
+
+
+def row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def bullets(figures: Mapping[str, float], style: str) -> str:
+    return "\n".join(f"- {name}: {format(figure, style)}" for name, figure in figures.items())

@@ -1,0 +1,137 @@
+"""Measures the token endpoint beside its floor and its peer, and writes results.md.
+
+.venv/bin/python bench/run.py            about ten minutes; writes bench/results.md
+.venv/bin/python bench/run.py --quick    about a minute; writes .work/bench/results.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import machine
+import report
+from measure import Plan, Round, measure
+from pki import Pki, make_pki
+from place import BENCH, CACHE, ROOT, BenchError, build_generator, only_one
+from targets import OURS, TARGETS, Target
+from versions import versions
+
+FULL = {"rounds": 3, "warm": 20000, "keep": 20000, "new": 5000, "connections": 16, "tries": 3, "patience": 30.0}
+QUICK = FULL | {"rounds": 1, "warm": 3000, "keep": 4000, "new": 1000, "tries": 1, "patience": 0.0}
+
+BEGAN = time.monotonic()
+
+
+def main() -> int:
+    options = read_options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
+    plan = Plan(**(QUICK if options.quick else FULL) | ({"rounds": options.rounds} if options.rounds else {}))
+    out = options.out or (CACHE if options.quick or options.only else BENCH) / "results.md"
+    try:
+        with only_one():
+            results = run(chosen(options.only), plan, out)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    misses = report.missed(results, options.tolerance) if options.check else []
+    for sentence in misses:
+        print(f"bench: {sentence}", file=sys.stderr)
+    return 1 if misses else 0
+
+
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Measures the token endpoint beside its floor and its peer.",
+        epilog=f"Servers: {known()}",
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round: a smoke test, not a measurement")
+    parser.add_argument("--rounds", type=int, metavar="N", help="how many rounds (3)")
+    parser.add_argument("--only", metavar="A,B", help="only these servers")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a goal is missed beyond the tolerance")
+    parser.add_argument("--tolerance", type=float, default=0.25, metavar="T", help="for --check (0.25: a quarter)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the results go")
+    return parser.parse_args()
+
+
+def known() -> str:
+    """The servers as --only knows them."""
+    return ", ".join(target.key for target in TARGETS)
+
+
+def chosen(only: str | None) -> list[Target]:
+    """The servers to measure."""
+    if not only:
+        return [target for target in TARGETS if not target.extra]
+    found = [target for target in TARGETS if target.key in only.split(",")]
+    if len(found) < len(set(only.split(","))):
+        raise BenchError(f"{only!r} names an unknown server; there are {known()}.")
+    return found
+
+
+def run(targets: list[Target], plan: Plan, out: Path) -> dict[str, list[Round]]:
+    """All rounds; every second one in reverse, so that no server is always the first."""
+    cores = machine.two_cores()
+    say("building the load generator")
+    build_generator()
+    for target in targets:
+        say(f"preparing {target.name}")
+        target.prepare()
+    pki = make_pki(CACHE / "pki")
+    results: dict[str, list[Round]] = {target.name: [] for target in targets}
+    for number in range(plan.rounds):
+        for target in targets if number % 2 == 0 else reversed(targets):
+            say(f"round {number + 1} of {plan.rounds}: {target.name}")
+            results[target.name].append(one_round(target, pki, plan, cores))
+    cold = first_verdict() if any(target.name == OURS for target in targets) else {}
+    facts = {"machine": machine.description(), "versions": versions(results), "cold": cold}
+    page = report.render(results, plan=plan, **facts)  # type: ignore[arg-type]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page)
+    rounds = {name: [asdict(each) for each in found] for name, found in results.items()}
+    (CACHE / "results.json").write_text(json.dumps({**facts, "plan": asdict(plan), "rounds": rounds}, indent=1))
+    print(f"\n{page}")
+    say(f"written to {out}")
+    return results
+
+
+def one_round(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Round:
+    """One life of one server; a failure names the server."""
+    try:
+        found = measure(target, pki, plan, cores)
+    except BenchError as error:
+        raise BenchError(f"{target.name}: {error}") from error
+    say(
+        f"  kept alive {found.keep.cpu_us:.0f} µs, {found.keep.rate:.0f}/s; "
+        f"new handshake {found.new.cpu_us:.0f} µs, {found.new.rate:.0f}/s; {found.after_mib:.0f} MiB"
+    )
+    return found
+
+
+def first_verdict() -> dict[str, float]:
+    """cold.py, in a process of its own."""
+    say("the cost of a first verdict")
+    command = [sys.executable, str(BENCH / "cold.py"), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        raise BenchError(f"cold.py failed: {done.stderr.strip().splitlines()[-1]}")
+    costs: dict[str, float] = json.loads(done.stdout)
+    return costs
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The servers that are measured.  To add one: write its function, and add a line to `TARGETS`.
+
+A function is given the PKI, a free port and an empty folder, makes whatever the server needs, and returns the command
+that runs it in the foreground on `https://localhost:PORT`.  The server knows client `pki` (`tls_client_auth`, by its
+DNS name) and client `self` (`self_signed_tls_client_auth`), and signs with `sign.pem` for `https://api.example`.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pki import DNS_NAME, Identity, Pki
+from place import BENCH, BenchError, clean_environment, install_from_npm
+
+Command = list[str]
+
+OIDC_PROVIDER = "9.13.3"
+NODE = "24"
+RESOURCE = "https://api.example"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One server, and the client that asks it for tokens."""
+
+    name: str
+    prepare: Callable[[], None]
+    """Installs what the server lacks; runs once, before anything is measured."""
+    make: Callable[[Pki, int, Path], Command]
+    """Configures the server on this port in this folder, and returns its command."""
+    client_id: str = "pki"
+    path: str = "/token"
+    extra: bool = False
+    """Measured only when named by --only."""
+
+    @property
+    def key(self) -> str:
+        """The name without spaces: for --only, and for folders."""
+        return self.name.replace(", ", "-")
+
+    @property
+    def body(self) -> str:
+        resource = RESOURCE.replace(":", "%3A").replace("/", "%2F")
+        return f"grant_type=client_credentials&client_id={self.client_id}&scope=api&resource={resource}"
+
+    def identity(self, pki: Pki) -> Identity:
+        return pki.selfsigned if self.client_id == "self" else pki.client
+
+
+def nothing_to_prepare() -> None:
+    """Everything is in our own virtual environment."""
+
+
+def make_floor(pki: Pki, port: int, folder: Path) -> Command:
+    """uvicorn, uvloop and httptools as they come, and a bare ASGI application."""
+    return [sys.executable, str(BENCH / "peers" / "floor.py"), str(port), str(pki.folder)]
+
+
+def node() -> Path:
+    """Node's executable, as npm delivers it; the system's own is not used."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine())
+    if machine is None:
+        raise BenchError(f"There is no Node on npm for {platform.machine()}: use --only floor,certbound.")
+    return install_from_npm(f"node-linux-{machine}", NODE) / "bin" / "node"
+
+
+def prepare_oidc_provider() -> None:
+    """Node and oidc-provider."""
+    node()
+    install_from_npm("oidc-provider", OIDC_PROVIDER)
+
+
+def make_oidc_provider(pki: Pki, port: int, folder: Path) -> Command:
+    """oidc-provider with its memory store."""
+    package = install_from_npm("oidc-provider", OIDC_PROVIDER)
+    script = BENCH / "peers" / "oidc_provider.mjs"
+    return [str(node()), str(script), str(port), str(pki.folder), str(package)]
+
+
+# ADAPT HERE when `certbound serve`, its settings, or `certbound client add` change.
+def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
+    """certbound as it is installed: one process, one mutual-TLS host without aliases, SQLite, log at warning."""
+    settings: dict[str, dict[str, object]] = {
+        "server": {
+            "issuer": f"https://localhost:{port}",
+            "certificate": str(pki.server.certificate_file),
+            "key": str(pki.server.key_file),
+            "host": "127.0.0.1",
+            "port": port,
+        },
+        "store": {"url": f"sqlite:///{folder / 'certbound.sqlite'}"},
+        "trust": {"anchors": [str(pki.client_ca.certificate_file)]},
+        "tokens": {"scopes": ["api"], "resources": [RESOURCE]},
+        "keys": {"file": str(pki.signing_key_file)},
+        "log": {"level": "warning"},
+    }
+    config = folder / "certbound.toml"
+    config.write_text(toml(settings))
+    certbound = str(Path(sys.executable).with_name("certbound"))
+    at = ["--config", str(config)]
+    run(certbound, "client", "add", "pki", *at, "--san-dns", DNS_NAME, "--scope", "api")
+    selfsigned = str(pki.selfsigned.certificate_file)
+    run(certbound, "client", "add", "self", *at, "--self-signed", selfsigned, "--scope", "api")
+    return [certbound, "serve", *at]
+
+
+def toml(settings: dict[str, dict[str, object]]) -> str:
+    """Tables of strings, numbers and lists of strings; JSON writes these as TOML does."""
+    lines = []
+    for table, keys in settings.items():
+        lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()), ""]
+    return "\n".join(lines)
+
+
+def run(*command: str) -> None:
+    """`BenchError` with what the command said, if it failed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=clean_environment())
+    if done.returncode:
+        raise BenchError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+FLOOR, PEER, OURS = "floor", "oidc-provider", "certbound"
+
+TARGETS = (
+    Target(name=FLOOR, prepare=nothing_to_prepare, make=make_floor),
+    Target(name=PEER, prepare=prepare_oidc_provider, make=make_oidc_provider),
+    Target(name=OURS, prepare=nothing_to_prepare, make=make_certbound),
+    Target(name="certbound, self-signed", prepare=nothing_to_prepare, make=make_certbound, client_id="self"),
+    Target(
+        name="oidc-provider, self-signed",
+        prepare=prepare_oidc_provider,
+        make=make_oidc_provider,
+        client_id="self",
+        extra=True,
+    ),
+)
