@@ -1,0 +1,78 @@
+# Each target is a line that also works by hand; the environment in .venv is made when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(shell command -v uv 2>/dev/null)
+TEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo dev test test-wide test-peers test-mutation check bench docs clean
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
+
+setup: .venv/.dev ## Make .venv with everything that development needs
+
+demo: .venv/.run ## Tell the whole story on real TLS: tokens, an API, and every theft refused
+	$(BIN)/certbound demo
+
+dev: .venv/.run ## Run the servers on three ports until Ctrl-C; prints curl lines that work
+	$(BIN)/certbound dev
+
+test: .venv/.dev ## Run the tests that need nothing but Python
+	$(BIN)/pytest -n 2 -m "not wide and not peers" $(TEST_OPTIONS)
+
+test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
+	$(BIN)/pytest -m wide $(TEST_OPTIONS)
+
+test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
+	$(BIN)/pytest -m peers $(TEST_OPTIONS)
+
+test-mutation: .venv/.dev ## Switch off each numbered security step; some test must notice
+	$(BIN)/python tests/mutation.py
+
+check: .venv/.dev ## Style, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m certbound.cli._reference --check
+
+bench: .venv/.dev ## Measure the token endpoint beside its floor and a peer; writes bench/results.md
+	$(BIN)/python bench/run.py
+
+docs: .venv/.dev ## Write the generated reference and run every block in the documentation
+	$(BIN)/python -m certbound.cli._reference
+	$(BIN)/pytest tests/test_docs.py
+
+clean: ## Remove what the targets above made
+	rm -rf .venv .work dist build
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "certbound needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+ifdef UV
+	uv venv --quiet --python $(PYTHON) .venv
+else
+	$(PYTHON) -m venv .venv
+endif
+
+# What running needs.
+.venv/.run: .venv/bin/python pyproject.toml
+	@echo "Installing certbound into .venv …"
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python -e '.[server,resource,client]'
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[server,resource,client]'
+endif
+	@touch $@
+
+# What developing needs on top.
+.venv/.dev: .venv/.run
+	@echo "Installing the tools of development into .venv …"
+ifdef UV
+	uv pip install --quiet --python $(BIN)/python -e . --group dev
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
+endif
+	@touch $@
