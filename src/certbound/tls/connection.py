@@ -1,0 +1,357 @@
+"""One TLS connection: bytes in, requests out.  RFC 8446, RFC 8705 section 2.
+
+Towards the socket it is an asyncio protocol, towards HTTP a transport; between the two stands OpenSSL with memory BIOs.
+
+Rule 1: HTTP does not exist before the handshake is complete: nothing sent earlier can become part of a request, and no
+        certificate is looked at before its key was proven.
+Rule 2: what the peer sends before that is counted, and waits for its turn (`handshakes`).
+Rule 3: nothing is decrypted that nobody wants to read: while HTTP has paused, bytes stay where they are.
+Rule 4: a peer that is done sending still gets its answer.
+Rule 5: whatever goes wrong ends this connection only, with a line for the debug log.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL
+
+from certbound.tls.contexts import HandshakeError, Site, Sites
+from certbound.tls.facts import ConnectionFacts, read_facts
+
+if TYPE_CHECKING:
+    from certbound.tls.http import HTTPProtocol
+    from certbound.tls.listener import Listener
+
+logger = logging.getLogger("certbound.tls")
+
+
+class TLSConnection(asyncio.Protocol):
+    """See the module."""
+
+    __slots__ = (
+        "_ahead", "_arrived", "_closing", "_corked", "_eof", "_held", "_queued", "_read_paused", "_resuming", "_shaken",
+        "_tls", "http", "listener", "server_name", "site", "sites", "transport",
+    )  # fmt: skip
+
+    def __init__(self, listener: "Listener") -> None:
+        self.listener = listener
+        self.sites: Sites = listener.sites
+        self.site: Site | None = None
+        """The virtual host that the server name chose; None if the name is not one of ours."""
+        self.server_name: str | None = None
+        self.http: HTTPProtocol | Any = None
+        """None until the handshake is complete."""
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self._tls: SSL.Connection | None = None
+        self._arrived = b""  # received, not yet given to OpenSSL
+        self._shaken = 0  # bytes given to OpenSSL before the handshake was complete
+        self._ahead = 0  # how far the current record reaches beyond what has arrived; -1: not known
+        self._held = False  # whether OpenSSL holds records that are not decrypted
+        self._queued = self._closing = self._eof = self._read_paused = self._resuming = False
+        self._corked: list[bytes] | None = None
+
+    # --- from the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.listener.connections.add(self)
+        self.listener.deadlines.handshake.start(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        # One whole record and nothing else is the common case; then asking OpenSSL for more is wasted.
+        whole_record = self._ahead == 0 and data[3:5] == (len(data) - 5 & 0xFFFF).to_bytes(2, "big")
+        if not whole_record:
+            self._follow_records(data)
+        if self.http is not None:
+            if self._read_paused or self._resuming or self._arrived:
+                self._arrived += data
+            else:
+                self._read(data, whole_record=whole_record)
+        elif self._tls is None and not self._arrived and data[0] != _HANDSHAKE_RECORD:
+            self._drop("the first byte is not TLS")
+        else:
+            self._arrived += data
+            if len(self._arrived) > self.listener.limits.handshake_bytes:
+                self.transport.pause_reading()
+            if not self._queued:
+                self._queued = True
+                self.listener.handshakes.add(self)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        if self.http is None or self._closing:
+            if not self._queued:
+                self.transport.abort()
+        elif not (self._read_paused or self._resuming):
+            self._tell_peer_is_done()
+        # Kept open for writing: the peer may have sent all it has to say and still wait for the answer.
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._closing = True
+        self.listener.forget(self)
+        http, self.http = self.http, None
+        self._tls, self._arrived, self._corked = None, b"", None
+        if http is not None:
+            http.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        self.listener.deadlines.write.start(self)
+        if self.http is not None:
+            self.http.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.listener.deadlines.write.stop(self)
+        if self.http is not None:
+            self.http.resume_writing()
+
+    # --- the handshake
+
+    def shake(self) -> None:
+        """Give OpenSSL what has arrived, as far as the bound allows."""
+        self._queued = False
+        if self._closing or self.transport.is_closing():
+            return
+        tls = self._tls or self._greet()
+        room = self.listener.limits.handshake_bytes - self._shaken
+        now, self._arrived = self._arrived[:room], self._arrived[room:]
+        self._shaken += len(now)
+        try:
+            if now:
+                tls.bio_write(now)
+            tls.do_handshake()
+        except SSL.WantReadError:
+            self._flush(tls)
+            if self._arrived or self._shaken >= self.listener.limits.handshake_bytes:
+                self._drop("the handshake is too long")
+            elif self._eof:
+                self._drop("the handshake was cut off")
+        except HandshakeError as error:
+            self._flush(tls)  # the alert
+            logger.debug("handshake with %s failed: %s", self.peer, error or type(error).__name__)
+            self._end()
+        else:
+            self._flush(tls)
+            self._begin_http(tls)
+
+    def _greet(self) -> SSL.Connection:
+        self._tls = tls = SSL.Connection(self.sites.greeting, None)
+        self.site = self.sites.all[0]
+        tls.set_app_data(self)
+        tls.set_accept_state()
+        return tls
+
+    def _begin_http(self, tls: SSL.Connection) -> None:
+        self.listener.deadlines.handshake.stop(self)
+        tls.set_app_data(None)
+        self.http = self.listener.make_http(self, self._facts(tls))
+        self.http.connection_made(self)
+        self.transport.resume_reading()
+        # The first request may have come together with the end of the handshake.
+        data, self._arrived = self._arrived, b""
+        self._held = True
+        self._read(data)
+        if self._eof and not self._read_paused:
+            self._tell_peer_is_done()
+
+    def _facts(self, tls: SSL.Connection) -> ConnectionFacts:
+        return read_facts(
+            tls,
+            asks_for_certificate=self.site is not None and self.site.host.asks_for_certificate,
+            server_name=self.server_name,
+            chain_certificates=self.listener.limits.chain_certificates,
+        )
+
+    # --- reading
+
+    def _read(self, data: bytes, *, whole_record: bool = False) -> None:
+        """Decrypt and hand on, until `data` is used up or HTTP has had enough for now; the rest waits in `_arrived`."""
+        tls, at = self._tls, 0
+        if tls is None:
+            return
+        try:
+            more = self._decrypt(tls) if self._held else True
+            while more and at < len(data):
+                piece = data if len(data) <= _RECORD else data[at : at + _RECORD]
+                tls.bio_write(piece)
+                at += len(piece)
+                more = self._decrypt(tls, only_one=whole_record)
+        except SSL.ZeroReturnError:
+            self._flush(tls)
+            self._eof = True
+            self._tell_peer_is_done()
+            return
+        except SSL.Error as error:
+            self._flush(tls)
+            logger.debug("TLS with %s failed: %s", self.peer, error)
+            self.transport.abort()
+            return
+        if at < len(data) and not self._closing:
+            self._arrived = data[at:]
+
+    def _decrypt(self, tls: SSL.Connection, *, only_one: bool = False) -> bool:
+        """Hand on the records that OpenSSL holds; False if HTTP wants no more."""
+        self._held = not only_one
+        while True:
+            try:
+                plain = tls.recv(_PLAIN)
+            except SSL.WantReadError:
+                self._held = False
+                self._flush(tls)
+                return True
+            self.http.data_received(plain)
+            if self._is_stopped():
+                return False
+            if only_one:
+                return True
+
+    def _follow_records(self, data: bytes) -> None:
+        """Keep `_ahead` true by walking the record headers (RFC 8446 section 5.1)."""
+        at, end = self._ahead, len(data)
+        if at < 0:
+            return
+        while at <= end - 5:
+            at += 5 + int.from_bytes(data[at + 3 : at + 5], "big")
+        self._ahead = at - end if at >= end else -1
+
+    def _tell_peer_is_done(self) -> None:
+        if self.http is not None and not self._closing:
+            getattr(self.http, "peer_is_done", self.close)()
+
+    def pause_reading(self) -> None:
+        if not self._read_paused and not self._closing:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._read_paused and not self._closing:
+            self._read_paused = False
+            if not self._resuming:
+                self._resuming = True
+                self.listener.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        self._resuming = False
+        if self._is_stopped():
+            return
+        data, self._arrived = self._arrived, b""
+        self._read(data)
+        if not self._is_stopped():
+            self.transport.resume_reading()
+            if self._eof:
+                self._tell_peer_is_done()
+
+    def _is_stopped(self) -> bool:
+        return self._closing or self._read_paused
+
+    # --- writing
+
+    def cork(self) -> None:
+        """Keep what is written until `uncork`: a response's head and body then share a record and a packet."""
+        if self._corked is None:
+            self._corked = []
+
+    def uncork(self) -> None:
+        corked, self._corked = self._corked, None
+        if corked:
+            self.write(b"".join(corked))
+
+    def drop_corked(self) -> None:
+        """Forget what was written since `cork`."""
+        self._corked = None
+
+    def write(self, data: bytes) -> None:
+        if self._corked is not None:
+            self._corked.append(data)
+            return
+        tls = self._tls
+        if tls is None or self._closing or not data:
+            return
+        try:
+            if len(data) <= _PLAIN:
+                tls.sendall(data)
+                self.transport.write(tls.bio_read(len(data) + _OVERHEAD))
+                return
+            # One record at a time: OpenSSL's memory BIOs never shrink.
+            records = []
+            for at in range(0, len(data), _PLAIN):
+                tls.sendall(data[at : at + _PLAIN])
+                records.append(tls.bio_read(_PLAIN + _OVERHEAD))
+            self.transport.write(b"".join(records))
+        except SSL.Error as error:
+            logger.debug("TLS with %s failed: %s", self.peer, error)
+            self.transport.abort()
+
+    def _flush(self, tls: SSL.Connection) -> None:
+        """Send what OpenSSL wants sent."""
+        try:
+            while True:
+                self.transport.write(tls.bio_read(_PLAIN + _OVERHEAD))
+        except SSL.WantReadError:
+            pass
+
+    # --- the end
+
+    def close(self, *, linger: bool = False) -> None:
+        """Close after what was written; `linger` if the peer may still be sending: a reset would overtake it."""
+        if self._closing:
+            return
+        self.uncork()
+        if self._tls is not None:
+            with contextlib.suppress(SSL.Error):
+                self._tls.shutdown()
+            self._flush(self._tls)
+        self._end(linger=linger)
+
+    def _end(self, *, linger: bool = False) -> None:
+        self._closing = True
+        self._arrived = b""
+        self.listener.deadlines.closing.start(self)
+        if linger and not self._eof:
+            self.transport.write_eof()
+            self.transport.resume_reading()
+        else:
+            self.transport.close()
+
+    def _drop(self, why: str) -> None:
+        logger.debug("connection from %s dropped: %s", self.peer, why)
+        self._closing = True
+        self._arrived = b""
+        self.transport.abort()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def drain(self) -> None:
+        """The server is stopping: end now if idle, else after the requests that have begun."""
+        if self.http is None:
+            self._drop("the server is stopping")
+        else:
+            self.http.shutdown()
+
+    # --- what uvicorn asks a transport
+
+    @property
+    def peer(self) -> Any:
+        return self.transport.get_extra_info("peername")
+
+    def is_closing(self) -> bool:
+        return self._closing or self.transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        # uvicorn takes the scheme from here.
+        return self if name == "sslcontext" else self.transport.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.http = protocol
+
+
+_HANDSHAKE_RECORD = 22
+_PLAIN = 16384
+_RECORD = _PLAIN + 512
+_OVERHEAD = 512
+"""Room for a record's header and tag, and for the short messages that OpenSSL may send with it."""
