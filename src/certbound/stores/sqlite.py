@@ -133,9 +133,7 @@ async def _keep_log(engine: AsyncEngine, path: Path, patience: float) -> None:
         else:
             break
     if mode != "wal":
-        raise ConfigurationError(
-            f"store {str(path)!r}: no write-ahead log is possible there; use a local file system"
-        )
+        raise ConfigurationError(f"store {str(path)!r}: no write-ahead log is possible there; use a local file system")
 
 
 _log = logging.getLogger(__name__)
