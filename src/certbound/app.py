@@ -23,6 +23,7 @@ from certbound.server.service import Service, directory, every, keep_fresh
 from certbound.settings import Settings
 from certbound.stores import open_store
 from certbound.tls import Port, VirtualHost
+from certbound.tls.contexts import load_sites
 from certbound.trust.files import AnchorFiles
 
 ANCHOR_INTERVAL = 0.5
@@ -44,9 +45,8 @@ async def check(settings: Settings) -> None:
     describe_server(offer_of(settings, has_anchors=bool(_anchor_files(settings).trust.anchors)))
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
-    # An application that is never called: this reads the server certificates.
     for port in make_ports(settings):
-        tls.check(port)
+        load_sites(port)
 
 
 def make_ports(settings: Settings) -> Sequence[Port]:
@@ -187,7 +187,6 @@ def configure_log(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
                 _escape_controls,
                 renderer,
             ],
