@@ -1,6 +1,6 @@
 """Measures the token endpoint beside its floor and its peer, and writes results.md.
 
-.venv/bin/python bench/run.py            about ten minutes; writes bench/results.md
+.venv/bin/python bench/run.py            about six minutes; writes bench/results.md
 .venv/bin/python bench/run.py --quick    about a minute; writes .work/bench/results.md
 """
 
@@ -24,7 +24,7 @@ from targets import OURS, TARGETS, Target
 from versions import versions
 
 FULL = {"rounds": 3, "warm": 20000, "keep": 20000, "new": 5000, "connections": 16, "tries": 3, "patience": 30.0}
-QUICK = FULL | {"rounds": 1, "warm": 3000, "keep": 4000, "new": 1000, "tries": 1, "patience": 0.0}
+QUICK = FULL | {"rounds": 1, "warm": 6000, "keep": 4000, "new": 1000, "tries": 1, "patience": 0.0}
 
 BEGAN = time.monotonic()
 
