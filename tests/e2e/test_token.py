@@ -154,6 +154,8 @@ def test_every_failed_authentication_looks_the_same(
     first = found["unknown client"]
     assert (401, "invalid_client") == (first.status, first.json["error"])
     assert "no-store" == first.headers["cache-control"]
+    plain = found["certificate at the conventional port"]
+    assert "*" == plain.headers.pop("access-control-allow-origin")  # the one thing that port adds, to every answer
     for why, answer in found.items():
         assert first.without_request_id == answer.without_request_id, why
         assert answer.json["request_id"] in caplog.text, why

@@ -12,6 +12,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -132,8 +133,8 @@ def challenge(refusal: ProtectedResourceError) -> str:
 
 def _fetched(issuer: Issuer, ca: str | ssl.SSLContext | None) -> IssuerKeys:
     context = ssl.create_default_context(cafile=ca) if isinstance(ca, str) else ca or ssl.create_default_context()
-    client = httpx.AsyncClient(verify=context, timeout=5, trust_env=False)
-    return IssuerKeys(issuer, client, time.monotonic)
+    new_client = partial(httpx.AsyncClient, verify=context, timeout=5, trust_env=False)
+    return IssuerKeys(issuer, new_client, time.monotonic)
 
 
 async def _refuse(refusal: ProtectedResourceError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -47,11 +47,12 @@ class FixedKeys:
 class IssuerKeys:
     """The keys behind the `jwks_uri` of an issuer's metadata.
 
-    `client` makes the requests; its TLS settings say whom we believe to be the issuer.  `clock` counts seconds.
+    `new_client` makes a client for one fetch; its TLS settings say whom we believe to be the issuer.  `clock` counts
+    seconds.
     """
 
     issuer: Issuer
-    client: httpx.AsyncClient
+    new_client: Callable[[], httpx.AsyncClient]
     clock: Callable[[], float]
     max_age: float = 300
     refetch_interval: float = 30
@@ -91,32 +92,34 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         self._tried_at = self.clock()
         try:
-            metadata = await self._load(_origin(self.issuer) + well_known(self.issuer))
-            if metadata.get("issuer") != self.issuer:
-                raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
-            jwks_uri = metadata.get("jwks_uri")
-            if not isinstance(jwks_uri, str) or not jwks_uri.startswith("https://"):
-                raise ValueError("its metadata has no https jwks_uri")
-            key_set = KeySet.import_key_set(_without_unknown(await self._load(jwks_uri)))
+            async with self.new_client() as client:
+                metadata = await _load(client, _origin(self.issuer) + well_known(self.issuer))
+                if metadata.get("issuer") != self.issuer:
+                    raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
+                jwks_uri = metadata.get("jwks_uri")
+                if not isinstance(jwks_uri, str) or not jwks_uri.startswith("https://"):
+                    raise ValueError("its metadata has no https jwks_uri")
+                key_set = KeySet.import_key_set(_without_unknown(await _load(client, jwks_uri)))
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError, JoseError) as error:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
             return
         self._key_set = key_set
         self._fetched_at = self.clock()
 
-    async def _load(self, url: str) -> dict[str, Any]:
-        async with self.client.stream("GET", url, follow_redirects=False) as response:
-            response.raise_for_status()
-            body = b""
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_DOCUMENT:
-                    raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")
-        try:
-            document = msgspec.json.decode(body, type=dict[str, Any])
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"{url} answers no JSON object: {error}") from error
-        return document
+
+async def _load(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    async with client.stream("GET", url, follow_redirects=False) as response:
+        response.raise_for_status()
+        body = b""
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_DOCUMENT:
+                raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")
+    try:
+        document = msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"{url} answers no JSON object: {error}") from error
+    return document
 
 
 def _origin(issuer: str) -> str:

@@ -8,7 +8,7 @@ Rule 3: a token is bound to the certificate on this connection, or refused, unle
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 from joserfc import jws
@@ -188,7 +188,7 @@ def _object(data: bytes) -> Mapping[str, Any]:
     return value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
