@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -31,8 +29,13 @@ ANCHOR_INTERVAL = 0.5
 
 
 def serve(settings: Settings, *, on_ready: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
-    """Serves until SIGINT or SIGTERM.  `ConfigurationError` if it cannot start; everything is tried before a port opens."""
-    configure_log(settings)
+    """Serves until SIGINT or SIGTERM.
+
+    `ConfigurationError` if it cannot start; everything is tried before a port opens.
+    """
+    from certbound.log import configure_log  # noqa: PLC0415 - structlog takes 100 ms others need not spend
+
+    configure_log(level=settings.log.level, form=settings.log.format)
     asyncio.run(check(settings))
     tls.serve(partial(make_ports, settings), workers=settings.server.workers, on_ready=on_ready)
 
@@ -165,46 +168,6 @@ async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]
             KeyRecord(kid=key.kid, alg=ALGORITHM, private_key=key.as_pem(password=password), created_at=time.time())
         )
     return [SigningKey.load(record.private_key, password=password) for record in await store.keys.list()]
-
-
-def configure_log(settings: Settings) -> None:
-    """One line per event to standard error, for people or for machines; control characters shown, not run."""
-    import structlog  # 100 ms that commands which do not serve need not spend
-
-    shared = [
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer = (
-        structlog.processors.JSONRenderer()
-        if settings.log.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _escape_controls,
-                renderer,
-            ],
-        )
-    )
-    root = logging.getLogger("certbound")
-    root.handlers[:] = [handler]
-    root.setLevel(settings.log.level.upper())
-    root.propagate = False
-
-
-def _escape_controls(_: object, __: str, event: "structlog.typing.EventDict") -> "structlog.typing.EventDict":
-    """A name in a certificate must not move a terminal's cursor or forge a second line."""
-    event["event"] = "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in str(event["event"])
-    )
-    return event
 
 
 def _anchor_files(settings: Settings) -> AnchorFiles:
