@@ -85,7 +85,7 @@ def make_oidc_provider(pki: Pki, port: int, folder: Path) -> Command:
 
 # ADAPT HERE when `certbound serve`, its settings, or `certbound client add` change.
 def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
-    """certbound as it is installed: one process, one mutual-TLS host without aliases, SQLite, log at warning."""
+    """certbound as it is installed: one process, one mutual-TLS host without aliases, SQLite."""
     settings: dict[str, dict[str, object]] = {
         "server": {
             "issuer": f"https://localhost:{port}",
@@ -98,15 +98,14 @@ def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
         "trust": {"anchors": [str(pki.client_ca.certificate_file)]},
         "tokens": {"scopes": ["api"], "resources": [RESOURCE]},
         "keys": {"file": str(pki.signing_key_file)},
-        "log": {"level": "warning"},
     }
     config = folder / "certbound.toml"
     config.write_text(toml(settings))
     certbound = str(Path(sys.executable).with_name("certbound"))
     at = ["--config", str(config)]
-    run(certbound, "client", "add", "pki", *at, "--san-dns", DNS_NAME, "--scope", "api")
+    run(certbound, "client", "add", "--id", "pki", *at, "--san-dns", DNS_NAME, "--scope", "api")
     selfsigned = str(pki.selfsigned.certificate_file)
-    run(certbound, "client", "add", "self", *at, "--self-signed", selfsigned, "--scope", "api")
+    run(certbound, "client", "add", "--id", "self", *at, "--self-signed", selfsigned, "--scope", "api")
     return [certbound, "serve", *at]
 
 
