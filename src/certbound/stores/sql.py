@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, LargeBinary, Row, cast, delete, insert, select, update
+from sqlalchemy import ColumnElement, Integer, LargeBinary, cast, delete, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -61,7 +61,7 @@ class SqlClients:
             return None
 
         async def question(connection: AsyncConnection) -> ClientRecord | None:
-            row = (await connection.execute(select(clients).where(_is(client_id)))).first()
+            row = (await connection.execute(_ALL_CLIENTS.where(_is(client_id)))).first()
             return None if row is None else _client(row)
 
         return await self._database.ask(question)
@@ -70,8 +70,9 @@ class SqlClients:
         """All clients by `client_id`."""
 
         async def question(connection: AsyncConnection) -> Sequence[ClientRecord]:
-            rows = (await connection.execute(select(clients))).all()
-            return sorted((_client(row) for row in rows), key=lambda record: record.client_id)
+            rows = (await connection.execute(_ALL_CLIENTS)).all()
+            records = [record for row in rows if (record := _client(row))]
+            return sorted(records, key=lambda record: record.client_id)
 
         return await self._database.ask(question)
 
@@ -175,7 +176,7 @@ def _first_key(record: KeyRecord) -> Callable[[AsyncConnection, int], Awaitable[
 
 async def _keys(connection: AsyncConnection) -> Sequence[KeyRecord]:
     rows = (await connection.execute(_ALL_KEYS)).all()
-    keys = [KeyRecord(kid=kid, alg=alg, private_key=key, created_at=at) for kid, alg, key, at in rows]
+    keys = [record for row in rows if (record := _key(row))]
     return sorted(keys, key=lambda key: (key.created_at, key.kid))
 
 
@@ -186,17 +187,32 @@ async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
     await connection.execute(insert(signing_keys).values({**values, "created_at": record.created_at}))
 
 
-def _client(row: Row[Any]) -> ClientRecord:
-    metadata = _read(row.metadata)
-    if metadata is None:
-        _log.warning("the metadata of client %r cannot be read; it counts as disabled", row.client_id)
+def _client(row: Sequence[Any]) -> ClientRecord | None:
+    """The record of a row; disabled and without metadata if that cannot be read, None if nobody can name it."""
+    client_id, metadata, enabled, version, created_at = row
+    if not _can_be_kept(client_id):
+        _log.warning("a client with the id %r cannot be read; it is left out", client_id)
+        return None
+    content = _read(metadata)
+    whole = content is not None and isinstance(version, int) and isinstance(created_at, float)
+    if not whole:
+        _log.warning("client %r cannot be read; it counts as disabled", client_id)
     return ClientRecord(
-        client_id=row.client_id,
-        metadata={} if metadata is None else metadata,
-        enabled=row.enabled and metadata is not None,
-        version=row.version,
-        created_at=row.created_at,
+        client_id=client_id,
+        metadata=content if whole and content else {},
+        enabled=whole and enabled == 1,
+        version=version if isinstance(version, int) else 0,
+        created_at=created_at if isinstance(created_at, float) else 0,
     )
+
+
+def _key(row: Sequence[Any]) -> KeyRecord | None:
+    """The record of a row; None if it cannot be read."""
+    kid, alg, private_key, created_at = row
+    if not (_can_be_kept(kid) and isinstance(alg, str) and isinstance(created_at, float)):
+        _log.warning("the signing key with the kid %r cannot be read; it is left out", kid)
+        return None
+    return KeyRecord(kid=kid, alg=alg, private_key=private_key, created_at=created_at)
 
 
 def _read(stored: Any) -> Mapping[str, Any] | None:
@@ -226,10 +242,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no place in JSON")
 
 
-def _can_be_kept(identifier: str) -> bool:
+def _can_be_kept(identifier: object) -> bool:
     """Whether every database can hold it: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
     try:
-        return b"\0" not in identifier.encode()
+        return isinstance(identifier, str) and b"\0" not in identifier.encode()
     except UnicodeEncodeError:
         return False
 
@@ -239,6 +255,15 @@ def _is(client_id: str) -> ColumnElement[bool]:
 
 
 _log = logging.getLogger(__name__)
+
+# As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
+_ALL_CLIENTS = select(
+    clients.c.client_id,
+    clients.c.metadata,
+    type_coerce(clients.c.enabled, Integer),
+    clients.c.version,
+    clients.c.created_at,
+)
 
 # The cast: who pastes a PEM with the sqlite3 command stores text, and it is a key all the same.
 _ALL_KEYS = select(

@@ -1,0 +1,231 @@
+"""A process that changes stores and dies on the way, as a program: `test_crash.py` starts it and tells it what to do.
+
+It reads orders, a line of JSON each, and answers each with a line of JSON.  For every order it forks, so that a round
+costs no interpreter start; the child changes the store and the process that is killed is always a whole one.
+
+Rules kept here:
+- a kill is `SIGKILL`, from within at a numbered step, or from outside at a moment;
+- the code under test is the package's own, unchanged: steps are counted by SQLAlchemy's public events and by SQLite's
+  progress handler, which SQLite calls after each instruction of its virtual machine;
+- a line in the pipe is written before the kill that follows it, so what it says did happen.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Engine, Pool, event
+
+from certbound.core.ports import Store
+from certbound.stores import open_store
+from certbound.testing.stores import client, key
+
+Order = dict[str, Any]
+
+
+class Failpoint:
+    """Counts what is done once it is armed, tells it, and kills the process at the step that was ordered."""
+
+    def __init__(self, pipe: int, order: Order) -> None:
+        self._pipe = pipe
+        self._at = order.get("at", -1)
+        self._instructions = order.get("grain") == "instructions"
+        self._after_commit_begun = order.get("microseconds")
+        self._armed = False
+        self._committing = False
+        self._count = 0
+        event.listen(Engine, "before_cursor_execute", self._statement)
+        event.listen(Engine, "commit", self._commit)
+        event.listen(Pool, "reset", self._reset)
+        event.listen(Pool, "connect", self._connect)
+
+    def arm(self) -> None:
+        """Counting begins."""
+        self._armed = True
+
+    def disarm(self) -> None:
+        """Counting ends; what it came to is told."""
+        self.step("answered")
+        self._armed = False
+        self.tell(f"count {self._count}")
+
+    def tell(self, what: str) -> None:
+        """The ordering side will read it, whatever happens next."""
+        os.write(self._pipe, f"{what}\n".encode())
+
+    def step(self, name: str) -> None:
+        """Something is about to be done, or was."""
+        if self._armed:
+            self.tell(name)
+            if not self._instructions:
+                self._advance()
+
+    def _advance(self) -> None:
+        if self._count == self._at:
+            _die()
+        self._count += 1
+
+    def _statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
+        self.step(" ".join(statement.split()[:3]))
+
+    def _commit(self, _: Any) -> None:
+        self.step("commit")
+        self._committing = self._armed
+        if self._armed and self._after_commit_begun is not None:
+            threading.Thread(target=_die_in, args=(self._after_commit_begun,), daemon=True).start()
+
+    def _reset(self, *_: Any) -> None:
+        # A connection goes back to the pool; after a commit, that is the first moment of which we hear.
+        self.step("committed" if self._committing else "released")
+        self._committing = False
+
+    def _connect(self, connection: Any, _: Any) -> None:
+        if self._instructions:
+            connection.run_async(lambda driver: driver.set_progress_handler(self._instruction, 1))
+
+    def _instruction(self) -> int:
+        if self._armed:
+            self._advance()
+        return 0
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_in(microseconds: float) -> None:
+    time.sleep(microseconds / 1e6)  # not a busy loop: that would keep the interpreter from the commit
+    _die()
+
+
+# The changes; the store that they meet has the client `old` and no key.
+
+
+async def add(store: Store, failpoint: Failpoint) -> None:
+    """A client of several pages."""
+    failpoint.arm()
+    await store.clients.add(client("new", text="n" * 20_000))
+
+
+async def replace_(store: Store, failpoint: Failpoint) -> None:
+    """The old client grows by several pages."""
+    old = await store.clients.find("old")
+    assert old is not None
+    failpoint.arm()
+    await store.clients.replace(replace(old, metadata={"text": "r" * 20_000}, enabled=False))
+
+
+async def remove(store: Store, failpoint: Failpoint) -> None:
+    """The old client goes."""
+    failpoint.arm()
+    await store.clients.remove("old")
+
+
+async def add_first(store: Store, failpoint: Failpoint) -> None:
+    """The first key comes."""
+    failpoint.arm()
+    await store.keys.add_first(key("first"))
+
+
+async def change(order: Order, failpoint: Failpoint) -> None:
+    """One change, and its answer."""
+    store = await open_store(order["url"])
+    await CHANGES[order["change"]](store, failpoint)
+    failpoint.disarm()
+    await store.close()
+
+
+async def migrate(order: Order, failpoint: Failpoint) -> None:
+    """A new database, all steps of its migration."""
+    failpoint.arm()
+    store = await open_store(order["url"])
+    failpoint.disarm()
+    await store.close()
+
+
+async def load(order: Order, failpoint: Failpoint) -> None:
+    """Changes without end, each told when it was answered: add, replace and remove by turns."""
+    store = await open_store(order["url"])
+    name = order["name"]
+    failpoint.tell("open")
+    for n in range(1_000_000):
+        record = await store.clients.add(client(f"{name}{n}", n=n))
+        failpoint.tell("answered")
+        await store.clients.replace(replace(record, metadata={"n": n, "again": True}))
+        failpoint.tell("answered")
+        if n % 2:
+            await store.clients.remove(f"{name}{n - 1}")
+            failpoint.tell("answered")
+
+
+CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
+    "add": add,
+    "replace": replace_,
+    "remove": remove,
+    "add_first": add_first,
+}
+
+
+# The forks
+
+
+def begin(order: Order) -> tuple[int, int]:
+    """A child that does what is ordered: its process id, and the pipe of what it tells."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        return child, reading
+    os.close(reading)
+    try:
+        asyncio.run(WORK[order["work"]](order, Failpoint(writing, order)))
+    except BaseException:  # noqa: BLE001 - a fork ends here, whatever happened
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def end(child: int, reading: int) -> dict[str, Any]:
+    """How the child ended, and all that it told."""
+    with os.fdopen(reading) as pipe:
+        told = pipe.read().splitlines()
+    _, status = os.waitpid(child, 0)
+    return {"status": os.waitstatus_to_exitcode(status), "told": told}
+
+
+def kill_after(orders: list[Order], seconds: float) -> list[dict[str, Any]]:
+    """Children at work at once, all killed at one moment, so long after all have opened the store."""
+    children = [begin(order) for order in orders]
+    for _, reading in children:
+        assert os.read(reading, 5) == b"open\n"
+    time.sleep(seconds)
+    for child, _ in children:
+        os.kill(child, signal.SIGKILL)
+    return [end(child, reading) for child, reading in children]
+
+
+WORK: dict[str, Callable[[Order, Failpoint], Any]] = {"change": change, "migrate": migrate, "load": load}
+
+
+def main() -> None:
+    """Orders in, answers out, until the input ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        if "seconds" in order:
+            answer: Any = kill_after(order["orders"], order["seconds"])
+        else:
+            answer = end(*begin(order))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Migrations: numbered steps, all or none of them, by whichever process comes first."""
+# ruff: noqa: ASYNC240 - tests look at files while nothing else runs
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from certbound.core.errors import ConfigurationError, StoreUnavailable
+from certbound.stores import migrate, migrations, open_store, pending, schema
+from certbound.testing.stores import client
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database will lie."""
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+def url(path: Path) -> str:
+    """Its address."""
+    return f"sqlite:///{path}"
+
+
+def _by_hand(path: Path, statement: str) -> list[Any]:
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute(statement).fetchall()
+        database.commit()
+        return rows
+
+
+async def test_a_new_database_gets_every_step(url: str, path: Path) -> None:
+    """All steps are pending for a file that is not there, asking makes none, and migrating makes them once."""
+    every = await pending(url)
+    assert list(every) == list(migrations.every())
+    assert every[0] == "0001"
+    assert not path.exists()
+    assert await migrate(url) == every
+    assert await pending(url) == []
+    assert list(await migrate(url)) == []
+
+
+async def test_opening_migrates(url: str, path: Path) -> None:
+    """A store that is opened has its schema; an empty file is as good as none."""
+    path.touch(mode=0o600)
+    assert list(await pending(url)) == list(migrations.every())
+    store = await open_store(url)
+    await store.close()
+    assert await pending(url) == []
+
+
+async def test_the_migrated_schema_is_the_schema(url: str, path: Path, tmp_path: Path) -> None:
+    """No drift: `create_all` and the steps make the same tables, by Alembic's comparison and by SQLite's own text."""
+    await migrate(url)
+    migrated, created = create_engine(url), create_engine(f"sqlite:///{tmp_path}/created.db")
+    schema.tables.create_all(created)
+    with migrated.connect() as connection:
+        options = {"version_table": migrations.VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.tables) == []
+    migrated.dispose()
+    created.dispose()
+    query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%certbound_schema%' ORDER BY name"
+    assert _by_hand(path, query) == _by_hand(tmp_path / "created.db", query)
+
+
+def test_the_steps_are_numbered_and_one_line() -> None:
+    """Files are 0001_…, 0002_…, each on the one before, none twice."""
+    scripts = list(ScriptDirectory(Path(migrations.__file__).parent).walk_revisions())[::-1]
+    numbers = [script.revision for script in scripts]
+    assert numbers == [f"{n:04}" for n in range(1, len(numbers) + 1)]
+    assert [script.down_revision for script in scripts] == [None, *numbers[:-1]]
+    assert [Path(script.path).name[:5] for script in scripts] == [f"{number}_" for number in numbers]
+
+
+async def test_a_newer_schema_stops_the_start(url: str, path: Path) -> None:
+    """A database that a newer certbound made is not touched, and the message says what to do."""
+    await migrate(url)
+    _by_hand(path, "UPDATE certbound_schema SET version_num = '9999'")
+    before = path.read_bytes()
+    for way in (open_store, migrate, pending):
+        with pytest.raises(ConfigurationError, match=r"schema 9999, this version of certbound knows .* up to 0"):
+            await way(url)
+    assert path.read_bytes() == before
+
+
+async def test_another_applications_migrations_are_its_own(url: str, path: Path) -> None:
+    """An `alembic_version` of someone else in the same database means nothing to us and stays."""
+    _by_hand(path, "CREATE TABLE alembic_version AS SELECT 'theirs' AS version_num")
+    await migrate(url)
+    assert _by_hand(path, "SELECT version_num FROM alembic_version") == [("theirs",)]
+
+
+async def test_a_step_that_fails_leaves_nothing(url: str, path: Path) -> None:
+    """A migration that cannot be finished leaves the database as it was: tables are made in the transaction too."""
+    _by_hand(path, "CREATE TABLE revision (someone_elses TEXT)")  # the step's last table
+    with pytest.raises(StoreUnavailable, match="already exists"):
+        await open_store(url)
+    assert _by_hand(path, "SELECT name FROM sqlite_master") == [("revision",)]
+
+
+async def test_two_stores_opened_at_once_do_not_mix(tmp_path: Path) -> None:
+    """Two tasks that migrate two databases at once each migrate their own; a third pair shares one."""
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("a", "b", "c", "c", "c")]
+    stores = await asyncio.gather(*(open_store(url) for url in urls))
+    for n, store in enumerate(stores):
+        await store.clients.add(client(f"{n}"))
+    assert [len(await store.clients.list()) for store in stores] == [1, 1, 3, 3, 3]
+    for store in stores:
+        await store.close()
+
+
+_STARTING = """
+import asyncio, sys
+from certbound.stores import migrate
+from certbound.core.errors import CertboundError
+print("ready", flush=True)
+sys.stdin.readline()
+print(*asyncio.run(migrate(sys.argv[1])), flush=True)
+"""
+
+
+async def test_two_processes_start_at_once(tmp_path: Path) -> None:
+    """Two processes that open one new file at the same moment both start, and each step was made once."""
+    for round_ in range(3):
+        url = f"sqlite:///{tmp_path}/{round_}.db"
+        processes = [_started(url) for _ in range(2)]
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        outputs = [process.communicate() for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        assert sorted(out.split() for out, _ in outputs) == [[], list(migrations.every())]
+        assert await pending(url) == []
+
+
+def _started(url: str) -> Any:
+    command = [sys.executable, "-W", "error", "-c", _STARTING, url]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
