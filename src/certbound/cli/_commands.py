@@ -1,0 +1,76 @@
+"""Which commands there are.  Each lives in the file of its name: a function of that name, or `app` with commands.
+
+Rule: the file is imported when its command is called; the list in `--help` comes from the table below.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+COMMANDS: Mapping[str, str] = {
+    "demo": "See the whole story: tokens bound to certificates, and every theft refused.",
+    "dev": "Run everything for development: server, API, authority, certificates, clients.",
+    "serve": "Run the authorization server that certbound.toml describes.",
+    "run": "Run any ASGI application with client certificates.",
+    "client": "Register, list, show, change and remove clients.",
+    "ca": "Keep a small private certificate authority.",
+    "token": "Obtain an access token and show what it says.",
+    "config": "Write, check and show settings.",
+    "version": "Say which certbound this is, and which OpenSSL it uses.",
+}
+
+SETTINGS: Mapping[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}, "rich_markup_mode": None}
+
+
+def command() -> Callable[..., Any]:
+    """The whole command line, ready to be called with `args`."""
+    app = typer.Typer(cls=_Lazy, add_completion=False, no_args_is_help=True, **SETTINGS)
+    app.callback()(_certbound)
+    return typer.main.get_command(app)
+
+
+def load(name: str) -> Any:
+    """The command `name`, its file read."""
+    module = import_module(f"certbound.cli.{name}")
+    app = getattr(module, "app", None)
+    if app is None:
+        app = typer.Typer(add_completion=False, **SETTINGS)
+        app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name))
+    return typer.main.get_command(app)
+
+
+def group(purpose: str) -> typer.Typer:
+    """A command that has commands."""
+    return typer.Typer(help=purpose, add_completion=False, no_args_is_help=True, **SETTINGS)
+
+
+class _Lazy(TyperGroup):
+    """A group that knows its commands by name and reads one when it is called."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        # The names are what suggestions for a typing error are taken from.
+        self.commands = dict.fromkeys(name for name in COMMANDS if find_spec(f"certbound.cli.{name}"))  # type: ignore[assignment]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        return load(cmd_name) if cmd_name in self.commands else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.commands])
+
+
+def _certbound(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """OAuth 2.0 mutual TLS: tokens bound to client certificates (RFC 8705).
+
+    Start with: certbound demo
+    """
+    del version

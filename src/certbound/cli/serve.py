@@ -1,0 +1,41 @@
+"""`certbound serve`: the authorization server."""
+
+from certbound.cli._deployment import ConfigFile, load_settings
+from certbound.cli._output import say_table
+from certbound.core.metadata import well_known
+from certbound.core.tokens import Issuer
+from certbound.settings import Settings
+
+
+def serve(config: ConfigFile = None) -> None:
+    """Run the authorization server that certbound.toml describes.
+
+    It checks everything first, says where it serves, and stops at SIGINT or SIGTERM when the requests in flight are
+    answered.  A log line per event goes to standard error.
+
+    Example: certbound serve --config /etc/certbound/certbound.toml
+    """
+    settings = load_settings(config)
+    from certbound import app  # noqa: PLC0415  half a second that `serve --help` need not spend
+
+    app.serve(settings, on_ready=lambda addresses: _say_where(settings, addresses))
+
+
+def _say_where(settings: Settings, addresses: list[tuple[str, int]]) -> None:
+    server = settings.server
+    issuer = Issuer(server.issuer)
+    at = [f"on {_address(*address)}" for address in addresses]
+    say_table([
+        ("issuer", server.issuer, at[0]),
+        ("mutual TLS", server.mtls_url or server.issuer, at[-1]),
+        ("metadata", _origin(server.issuer) + well_known(issuer), ""),
+    ])  # fmt: skip
+
+
+def _origin(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('/')[0]}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
