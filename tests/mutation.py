@@ -1,0 +1,140 @@
+"""Switches off each numbered security step, one at a time, in a copy of the source; some test must turn red.
+
+    make test-mutation            all of them
+    python tests/mutation.py 7    the seventh alone
+
+A step `# (n)` in the files below without a mutation here is an error, so a new step cannot go unproven.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+SUITES = ["tests/core/test_authentication.py", "tests/resource", "tests/server", "tests/e2e"]
+
+
+class Mutation(NamedTuple):
+    file: str
+    step: str
+    found: str
+    becomes: str
+
+
+TOKEN = "server/token.py"
+AUTHENTICATION = "core/authentication.py"
+GUARD = "resource/guard.py"
+VERIFY = "resource/verify.py"
+
+MUTATIONS = [
+    Mutation(TOKEN, "1", 'form.require("client_id")', '(*form.all("client_id"), "")[0]'),
+    Mutation(
+        TOKEN,
+        "2",
+        "authenticate(client, call.peer, chains=service.chains, now=call.now)",
+        '__import__("certbound.core.authentication").core.authentication.AuthenticatedClient('
+        "client, call.peer.leaf if call.peer else None, None, None)",
+    ),
+    Mutation(TOKEN, "3", "if grant_type not in GRANTS:", "if False:"),
+    Mutation(TOKEN, "3", "if grant_type not in authenticated.client.grant_types:", "if False:"),
+    Mutation(TOKEN, "4", "choose_certificate(authenticated.client, call.peer, service.bind)", "None"),
+    Mutation(TOKEN, "5", 'TokenRequest(scope=form.one("scope")', "TokenRequest(scope=None"),
+    Mutation(TOKEN, "5", 'resources=form.all("resource")', "resources=()"),
+    Mutation(TOKEN, "6", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
+    Mutation(AUTHENTICATION, "1", "if client is None:", "if False:"),
+    Mutation(AUTHENTICATION, "1", "if not client.enabled:", "if False:"),
+    Mutation(AUTHENTICATION, "2", "if peer is None:", "if False:"),
+    Mutation(AUTHENTICATION, "3", "if not certificate.is_valid_at(now):", "if False:"),
+    Mutation(AUTHENTICATION, "4", "require_strong_key(certificate)", 'StrongKey(certificate, "any")'),
+    Mutation(
+        AUTHENTICATION, "5", "_METHODS[client.method](client, peer, chains, now)", "RegisteredCertificate(certificate)"
+    ),
+    Mutation(AUTHENTICATION, "5a", "match_subject(peer.leaf, client.subject)", "pass"),
+    Mutation(
+        AUTHENTICATION,
+        "5b",
+        "return chains.verify_chain(peer, client, now)",
+        "return TrustedChain(peer.leaf, peer.leaf, now)",
+    ),
+    Mutation(
+        AUTHENTICATION,
+        "5",
+        "return match_registered(peer.leaf, client.certificates)",
+        "return RegisteredCertificate(peer.leaf)",
+    ),
+    Mutation(GUARD, "1", "if len(values) > 1:", "if False:"),
+    Mutation(GUARD, "2", "if issuer not in self._policies:", "if False:"),
+    Mutation(GUARD, "3", "header = read_header(token, policy)", "header = Header('ES256', None)"),
+    Mutation(GUARD, "4", "verify(token, peer_certificate(scope), ", "verify(token, None, "),
+    Mutation(VERIFY, "1", "if not isinstance(typ, str) or typ.lower() not in _TYPES:", "if False:"),
+    Mutation(VERIFY, "2", "if alg not in policy.algorithms:", "if False:"),
+    Mutation(VERIFY, "3", "claims = _verified_claims(token, header, keys)", "claims = _decode(token.split('.')[1])"),
+    Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
+    Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
+    Mutation(VERIFY, "5", "if not _is_number(expires_at) or now >= expires_at:", "if False:"),
+    Mutation(VERIFY, "6", "if not isinstance(subject, str) or not isinstance(client_id, str):", "if False:"),
+    Mutation(VERIFY, "7", "confirmed = _confirm(claims, peer, policy)", "confirmed = None"),
+    Mutation(VERIFY, "7", "if policy.require_bound:", "if False:"),
+    Mutation(VERIFY, "8", "if not policy.scopes <= scope:", "if False:"),
+]
+
+
+def main(chosen: list[str]) -> int:
+    require_every_step()
+    numbers = [int(each) for each in chosen] or range(1, len(MUTATIONS) + 1)
+    if not chosen and not is_red(None):
+        print("the suites are green without a mutation", flush=True)
+    elif not chosen:
+        print("the suites are red without any mutation; mend them first")
+        return 1
+    survivors = 0
+    for number in numbers:
+        mutation = MUTATIONS[number - 1]
+        red = is_red(mutation)
+        survivors += not red
+        print(
+            f"{number:2}/{len(MUTATIONS)} {'caught  ' if red else 'SURVIVED'} {mutation.file} step {mutation.step}: "
+            f"{mutation.found} -> {mutation.becomes}"[:150],
+            flush=True,
+        )
+    print(f"{len(list(numbers)) - survivors} passed, {survivors} failed")
+    return 1 if survivors else 0
+
+
+def require_every_step() -> None:
+    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY):
+        steps = set(re.findall(r"# \((\d+[a-z]?)\)", (ROOT / "src/certbound" / file).read_text()))
+        if missing := steps - {each.step for each in MUTATIONS if each.file == file}:
+            raise SystemExit(f"{file}: steps without a mutation: {sorted(missing)}")
+
+
+def is_red(mutation: Mutation | None) -> bool:
+    with tempfile.TemporaryDirectory() as copy:
+        shutil.copytree(ROOT / "src", copy, dirs_exist_ok=True)
+        if mutation is not None:
+            file = Path(copy, "certbound", mutation.file)
+            source = file.read_text()
+            if source.count(mutation.found) != 1:
+                raise SystemExit(
+                    f"{mutation.file}: {mutation.found!r} stands there {source.count(mutation.found)} times"
+                )
+            file.write_text(source.replace(mutation.found, mutation.becomes))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-n", "2", "-p", "no:cacheprovider", *SUITES],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": copy, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode not in (0, 1, 2):  # 2: the first failure stopped the run
+            raise SystemExit(done.stdout.decode() + done.stderr.decode())
+        return done.returncode != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

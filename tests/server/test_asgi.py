@@ -1,0 +1,233 @@
+"""The application as ASGI servers see it, without a listener (which the tests in `e2e` have)."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certbound.core.authentication import TrustedChain
+from certbound.core.binding import Bind
+from certbound.core.certificate import PeerCertificate, read_certificate
+from certbound.core.clients import Client, Method
+from certbound.core.errors import ConfigurationError
+from certbound.core.grants import Policy
+from certbound.core.jwks import make_jwks
+from certbound.core.metadata import Offer
+from certbound.core.ports import ClientRecord, Store
+from certbound.core.scope import Scope
+from certbound.core.tokens import Issuer, SigningKey
+from certbound.server.asgi import Application
+from certbound.server.directory import ClientDirectory
+from certbound.server.service import Service
+from certbound.stores import open_store
+from certbound.tls import EXTENSION, ConnectionFacts
+from certbound.trust.authority import self_signed
+
+OWN = self_signed("CN=own")
+FORM = [(b"content-type", b"application/x-www-form-urlencoded")]
+BODY = b"grant_type=client_credentials&client_id=own"
+
+
+class NoChains:
+    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+        raise AssertionError("no client of these tests needs a chain")
+
+
+@contextlib.asynccontextmanager
+async def service(store: Store, **changes: Any) -> AsyncIterator[Service]:
+    scope = Scope(frozenset({"read"}))
+    facts: dict[str, Any] = {
+        "offer": Offer(
+            issuer=Issuer("https://as.example/tenant"),
+            mtls_base="https://mtls.as.example/tenant",
+            scope=scope,
+            grant_types=frozenset({"client_credentials"}),
+            methods=frozenset(Method),
+            can_bind=True,
+        ),
+        "policy": Policy(scope=scope, resources=["https://api.example"]),
+        "bind": Bind.ALWAYS,
+        "lifetime": 60,
+        "keys": [SigningKey.generate()],
+        "clients": ClientDirectory(store, time.monotonic),
+        "chains": NoChains(),
+    }
+    yield Service(**{**facts, **changes})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+    metadata = {
+        "token_endpoint_auth_method": "self_signed_tls_client_auth",
+        "jwks": make_jwks([read_certificate(OWN.der)]),
+        "scope": "read",
+    }
+    await opened.clients.add(ClientRecord(client_id="own", metadata=metadata))
+    await opened.clients.add(ClientRecord(client_id="idle", metadata={**metadata, "grant_types": ["password"]}))
+    yield opened
+    await opened.close()
+
+
+@contextlib.asynccontextmanager
+async def running(application: Application) -> AsyncIterator[None]:
+    """Through startup and, at the end, shutdown."""
+    sent: list[str] = []
+    events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    started, ending = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Any:
+        event = next(events)
+        if event["type"] == "lifespan.shutdown":
+            await ending.wait()
+        return event
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        started.set()
+
+    task = asyncio.create_task(application({"type": "lifespan"}, receive, send))
+    await started.wait()
+    yield
+    ending.set()
+    await task
+    assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == sent
+
+
+async def ask(
+    application: Application, path: str, *, method: str = "POST", body: bytes = b"", mtls: bool = True, peer: Any = OWN
+) -> tuple[int, dict[str, str], Any]:
+    """One request on a connection whose facts are these."""
+    facts = ConnectionFacts(
+        peer_certificate=PeerCertificate(read_certificate(peer.der)) if peer and mtls else None,
+        tls_version="TLSv1.3",
+        cipher="",
+        group=None,
+        asks_for_certificate=mtls,
+    )
+    sent: list[Any] = []
+    parts = iter(
+        [{"type": "http.request", "body": body[:7], "more_body": True}, {"type": "http.request", "body": body[7:]}]
+    )
+
+    async def receive() -> Any:
+        return next(parts)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "headers": FORM,
+        "extensions": {EXTENSION: facts},
+    }  # fmt: skip
+    await application(scope, receive, send)
+    start, end = sent
+    return start["status"], {k.decode(): v.decode() for k, v in start["headers"]}, end["body"]
+
+
+async def test_an_issuer_with_a_path_has_its_endpoints_under_it(store: Store) -> None:
+    """And its metadata where RFC 8414 section 3.1 puts it."""
+    application = Application(lambda: service(store))
+    async with running(application):
+        status, _, body = await ask(
+            application, "/.well-known/oauth-authorization-server/tenant", method="GET", mtls=False
+        )
+        assert (200, "https://as.example/tenant/token") == (status, json.loads(body)["token_endpoint"])
+        assert 200 == (await ask(application, "/tenant/token", body=BODY))[0]
+        assert 404 == (await ask(application, "/token", body=BODY))[0]
+
+
+async def test_head_has_the_headers_and_no_body(store: Store) -> None:
+    """RFC 9110 section 9.3.2."""
+    application = Application(lambda: service(store))
+    async with running(application):
+        status, headers, body = await ask(application, "/tenant/jwks", method="HEAD", mtls=False)
+
+    assert (200, b"") == (status, body)
+    assert int(headers["content-length"]) > 100
+
+
+async def test_a_client_may_use_only_its_grants(store: Store) -> None:
+    """unauthorized_client, also where the stored registration is older than this deployment's rules."""
+    application = Application(lambda: service(store))
+    async with running(application):
+        status, _, body = await ask(application, "/tenant/token", body=BODY.replace(b"=own", b"=idle"))
+
+    assert (400, "unauthorized_client") == (status, json.loads(body)["error"])
+
+
+async def test_without_the_store_the_answer_is_503(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody passes because a database is down."""
+    broken = await open_store(f"sqlite:///{tmp_path}/other.sqlite")
+    await broken.close()
+    application = Application(lambda: service(broken))
+    async with running(application):
+        status, _, body = await ask(application, "/tenant/token", body=BODY)
+
+    assert (503, "temporarily_unavailable") == (status, json.loads(body)["error"])
+
+
+async def test_a_defect_is_a_server_error_with_an_id(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The peer learns nothing else; the log has the traceback under that id."""
+    application = Application(lambda: service(store, keys=[]))
+    async with running(application):
+        with caplog.at_level(logging.ERROR):
+            status, _, body = await ask(application, "/tenant/token", body=BODY)
+
+    answer = json.loads(body)
+    assert (500, "server_error") == (status, answer["error"])
+    assert {"error", "request_id"} == set(answer)
+    assert answer["request_id"] in caplog.text
+
+
+async def test_a_start_that_fails_says_so() -> None:
+    """The server above prints the sentence and stops."""
+
+    @contextlib.asynccontextmanager
+    async def failing() -> AsyncIterator[Service]:
+        raise ConfigurationError("the sentence")
+        yield  # type: ignore[unreachable]
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await Application(failing)({"type": "lifespan"}, receive, send)
+
+    assert [{"type": "lifespan.startup.failed", "message": "the sentence"}] == sent
+
+
+async def test_websockets_are_refused(store: Store) -> None:
+    """There is nothing here to talk to."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("nothing is read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await Application(lambda: service(store))({"type": "websocket"}, receive, send)
+
+    assert ["websocket.close"] == [each["type"] for each in sent]
+
+
+async def test_requested_binding_leaves_others_unbound_and_never_silently(store: Store) -> None:
+    """With `bind = requested` a client without the flag gets an unbound token: that is what it registered (R20)."""
+    application = Application(lambda: service(store, bind=Bind.REQUESTED))
+    async with running(application):
+        _, _, body = await ask(application, "/tenant/token", body=BODY)
+
+    claims = json.loads(base64.urlsafe_b64decode(json.loads(body)["access_token"].split(".")[1] + "=="))
+    assert "cnf" not in claims

@@ -1,0 +1,148 @@
+"""Registering and changing clients: one validation, nothing stored when it fails (real SQLite underneath)."""
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certbound.core.binding import Bind
+from certbound.core.clients import Allowed, Method
+from certbound.core.errors import InvalidClientMetadata
+from certbound.core.scope import Scope
+from certbound.server.clients import ClientRegistry
+from certbound.stores import open_store
+
+GOOD: dict[str, Any] = {
+    "token_endpoint_auth_method": "tls_client_auth",
+    "tls_client_auth_san_dns": "a.example",
+    "scope": "read",
+}
+
+
+@pytest.fixture
+async def registry(tmp_path: Path) -> AsyncIterator[ClientRegistry]:
+    store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+    allowed = Allowed(
+        scope=Scope(frozenset({"read", "write"})),
+        grant_types=frozenset({"client_credentials"}),
+        methods=frozenset(Method),
+        has_anchors=True,
+    )
+    yield ClientRegistry(store, allowed, Bind.REQUESTED, time.time)
+    await store.close()
+
+
+async def test_a_registered_client_is_kept(registry: ClientRegistry) -> None:
+    """With the id that was asked for, or one that the server makes."""
+    named = await registry.register(GOOD, client_id="a")
+    made = await registry.register(GOOD)
+
+    assert "a" == named.client_id
+    assert len(made.client_id) >= 22
+    assert {"a", made.client_id} == {record.client_id for record in await registry.list()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"tls_client_auth_san_dns": None}, "tls_client_auth_subject_dn"),
+        ({"tls_client_auth_san_uri": "urn:x:y"}, "tls_client_auth_san_uri"),
+        ({"tls_client_auth_san_dns": "*.example"}, "tls_client_auth_san_dns"),
+        ({"tls_client_auth_san_dns": 7}, "tls_client_auth_san_dns"),
+        ({"scope": "admin"}, "scope"),
+        ({"scope": 'a"'}, "scope"),
+        ({"grant_types": ["password"]}, "grant_types"),
+        ({"token_endpoint_auth_method": "client_secret_basic"}, "token_endpoint_auth_method"),
+        ({"tls_client_certificate_bound_access_tokens": "yes"}, "tls_client_certificate_bound_access_tokens"),
+    ],
+)
+async def test_a_registration_that_cannot_stand_stores_nothing(
+    registry: ClientRegistry, changes: dict[str, Any], field: str
+) -> None:
+    """The error names the field (RFC 7591 section 3.2.2)."""
+    with pytest.raises(InvalidClientMetadata) as refused:
+        await registry.register({**GOOD, **changes}, client_id="a")
+
+    assert field == refused.value.field
+    assert [] == list(await registry.list())
+
+
+async def test_a_pki_client_without_anchors_is_refused(registry: ClientRegistry) -> None:
+    """Nobody could vouch for it (R32)."""
+    closed = ClientRegistry(
+        registry.store,
+        Allowed(
+            scope=registry.allowed.scope,
+            grant_types=registry.allowed.grant_types,
+            methods=registry.allowed.methods,
+            has_anchors=False,
+        ),
+        Bind.ALWAYS,
+        time.time,
+    )
+    with pytest.raises(InvalidClientMetadata, match="trust anchor"):
+        await closed.register(GOOD)
+    assert [] == list(await registry.list())
+
+
+async def test_an_id_is_taken_once(registry: ClientRegistry) -> None:
+    """The second one learns that."""
+    await registry.register(GOOD, client_id="a")
+    with pytest.raises(InvalidClientMetadata, match="taken"):
+        await registry.register(GOOD, client_id="a")
+
+
+async def test_an_update_merges_and_is_validated(registry: ClientRegistry) -> None:
+    """A change that cannot stand leaves the client as it was."""
+    await registry.register(GOOD, client_id="a")
+
+    with pytest.raises(InvalidClientMetadata):
+        await registry.update("a", {"scope": "admin"})
+    changed = await registry.update("a", {"scope": "write"})
+
+    assert changed is not None
+    assert frozenset({"write"}) == changed.scope
+    assert await registry.update("b", {}) is None
+
+
+async def test_any_client_can_be_switched_off_and_removed(registry: ClientRegistry) -> None:
+    """Also one that this deployment would no longer register."""
+    await registry.register({**GOOD, "scope": "write"}, client_id="a")
+    narrowed = ClientRegistry(
+        registry.store,
+        Allowed(
+            scope=Scope(frozenset({"read"})),
+            grant_types=registry.allowed.grant_types,
+            methods=registry.allowed.methods,
+            has_anchors=False,
+        ),
+        Bind.ALWAYS,
+        time.time,
+    )
+    disabled = await narrowed.update("a", {}, enabled=False)
+
+    assert disabled is not None
+    assert not disabled.enabled
+    assert await narrowed.remove("a")
+    assert not await narrowed.remove("a")
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "effective"),
+    [
+        (Bind.ALWAYS, None, True),
+        (Bind.ALWAYS, False, True),
+        (Bind.REQUESTED, None, False),
+        (Bind.REQUESTED, True, True),
+    ],
+)
+async def test_the_answer_has_the_effective_flag(
+    registry: ClientRegistry, policy: Bind, asked: bool | None, effective: bool
+) -> None:
+    """RFC 8705 section 3.4: what will happen, not what was asked for (R20)."""
+    deployed = ClientRegistry(registry.store, registry.allowed, policy, time.time)
+    client = await deployed.register({**GOOD, "tls_client_certificate_bound_access_tokens": asked})
+
+    assert effective is deployed.describe(client)["tls_client_certificate_bound_access_tokens"]
