@@ -31,7 +31,7 @@ class TLSConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_arrived", "_closing", "_corked", "_eof", "_held", "_queued", "_read_paused", "_resuming", "_shaken",
+        "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued", "_read_paused", "_resuming", "_shaken",
         "_tls", "http", "listener", "server_name", "site", "sites", "transport",
     )  # fmt: skip
 
@@ -51,6 +51,8 @@ class TLSConnection(asyncio.Protocol):
         self._held = False  # whether OpenSSL holds records that are not decrypted
         self._queued = self._closing = self._eof = self._read_paused = self._resuming = False
         self._corked: list[bytes] | None = None
+        self._head_only = False
+        self._discarded = 0
 
     # --- from the socket
 
@@ -61,6 +63,7 @@ class TLSConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing:
+            self._discard(data)
             return
         # One whole record and nothing else is the common case; then asking OpenSSL for more is wasted.
         whole_record = self._ahead == 0 and data[3:5] == (len(data) - 5 & 0xFFFF).to_bytes(2, "big")
@@ -250,19 +253,18 @@ class TLSConnection(asyncio.Protocol):
 
     # --- writing
 
-    def cork(self) -> None:
+    def hold_head(self) -> None:
         """Keep what is written until `uncork`: a response's head and body then share a record and a packet."""
-        if self._corked is None:
-            self._corked = []
+        self._corked, self._head_only = [], True
+
+    def body_follows(self) -> None:
+        """What is held is not a head alone any more."""
+        self._head_only = False
 
     def uncork(self) -> None:
         corked, self._corked = self._corked, None
         if corked:
             self.write(b"".join(corked))
-
-    def drop_corked(self) -> None:
-        """Forget what was written since `cork`."""
-        self._corked = None
 
     def write(self, data: bytes) -> None:
         if self._corked is not None:
@@ -300,6 +302,8 @@ class TLSConnection(asyncio.Protocol):
         """Close after what was written; `linger` if the peer may still be sending: a reset would overtake it."""
         if self._closing:
             return
+        if self._head_only:  # the application failed before the body; nobody should take the head for an answer
+            self._corked = None
         self.uncork()
         if self._tls is not None:
             with contextlib.suppress(SSL.Error):
@@ -316,6 +320,12 @@ class TLSConnection(asyncio.Protocol):
             self.transport.resume_reading()
         else:
             self.transport.close()
+
+    def _discard(self, data: bytes) -> None:
+        """What comes after the end is not read, and too much of it is not taken either."""
+        self._discarded += len(data)
+        if self._discarded > _PATIENCE:
+            self.transport.abort()
 
     def _drop(self, why: str) -> None:
         logger.debug("connection from %s dropped: %s", self.peer, why)
@@ -351,6 +361,8 @@ class TLSConnection(asyncio.Protocol):
 
 
 _HANDSHAKE_RECORD = 22
+_PATIENCE = 1024 * 1024
+"""Bytes that a peer may send on after the end; it should rather read why."""
 _PLAIN = 16384
 _RECORD = _PLAIN + 512
 _OVERHEAD = 512

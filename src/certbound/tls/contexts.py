@@ -138,7 +138,8 @@ def _use_files(context: SSL.Context, host: VirtualHost) -> None:
         context.use_certificate(leaf)
         for issuer in issuers:
             context.add_extra_chain_cert(issuer)
-        context.use_privatekey(key)  # type: ignore[arg-type]
+        # By its file, not the key object: pyOpenSSL knows fewer kinds of key than OpenSSL (ML-DSA for one).
+        context.use_privatekey_file(str(host.key))
     except (SSL.Error, TypeError, ValueError) as error:
         raise ConfigurationError(f"OpenSSL cannot serve with {host.certificate} and {host.key}: {error}") from error
 

@@ -49,7 +49,7 @@ class HTTPProtocol(HttpToolsProtocol):
         certificate = (site or connection.sites.all[0]).server_certificate
         self.extensions: dict[str, Any] = {"tls": TLSExtension(facts, certificate), EXTENSION: facts}
         self.websockets = site is not None and site.host.websockets
-        self.known_host = b""  # the Host that was found to be ours last
+        self.known_host: bytes | None = None  # the Host that was found to be ours last
         self.host: bytes | None = None
         self.reading = _IDLE
         self.deaf = False  # nothing more is read
@@ -193,8 +193,8 @@ class HTTPProtocol(HttpToolsProtocol):
             self.expect_100_continue = value.lower() == b"100-continue"
         elif name == b"upgrade":
             self.upgrade = True
-        elif name == b"transfer-encoding" and self.parser.get_http_version() != "1.1":
-            raise _Refused(400, "Transfer-Encoding before HTTP/1.1")
+        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or self.parser.get_http_version() != "1.1"):
+            raise _Refused(400, "a Transfer-Encoding other than chunked in HTTP/1.1")
         elif name == b"content-length" and self.limits.body_bytes is not None:
             self._check_length(value)
         self.headers.append((name, value))
@@ -261,7 +261,8 @@ class HTTPProtocol(HttpToolsProtocol):
                 raise _Refused(400, "the request target is no path")
             if host_name(authority) != host_name(self.host or b""):
                 raise _Refused(400, "the request target names another host than Host")
-            target = b"/" + target.split(b"/", 3)[3] if target.count(b"/") > 2 else b"/"
+            rest = target[len(b"https://") + len(authority) :]
+            target = rest if rest[:1] == b"/" else b"/" + rest
         path, _, query = target.partition(b"#")[0].partition(b"?")
         if not path.isascii():
             raise _Refused(400, "the request target is not ASCII")
@@ -359,9 +360,10 @@ class _Cycle(RequestResponseCycle):
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "http.response.start":
-            self.transport.cork()
+            self.transport.hold_head()
             await super().send(message)  # type: ignore[arg-type]
         else:
+            self.transport.body_follows()
             await super().send(message)  # type: ignore[arg-type]
             self.transport.uncork()
 
