@@ -26,6 +26,8 @@ from certbound.client.identity import Identity
 
 _T = TypeVar("_T")
 
+TLS_CONNECTION = "tls_connection"
+
 
 class TLSContext:
     """What every connection of one client shares.  It stands where `httpcore` expects an `ssl.SSLContext`."""
@@ -153,8 +155,8 @@ class TLSStream(httpcore.NetworkStream):
         self._socket.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """`ssl_object` is the pyOpenSSL connection."""
-        if info == "ssl_object":
+        """`TLS_CONNECTION` is the pyOpenSSL connection; `ssl_object` would be one of the `ssl` module, and is None."""
+        if info == TLS_CONNECTION:
             return self._connection
         if info == "socket":
             return self._socket
