@@ -1,5 +1,4 @@
 """Migrations: numbered steps, all or none of them, by whichever process comes first."""
-# ruff: noqa: ASYNC240 - tests look at files while nothing else runs
 
 import asyncio
 import sqlite3

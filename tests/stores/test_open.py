@@ -1,5 +1,4 @@
 """Opening a store: addresses, files, and what a database can do to us."""
-# ruff: noqa: ASYNC240 - tests look at files while nothing else runs
 
 import asyncio
 import logging
@@ -16,7 +15,7 @@ import pytest
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
 from certbound.core.ports import KeyRecord, Store
-from certbound.stores import open_store, pending, sql
+from certbound.stores import open_store, pending
 from certbound.testing.stores import client, key
 
 
@@ -326,24 +325,25 @@ async def test_rows_of_the_wrong_type_stop_nothing(opening: Opening, url: str, p
 
 async def test_errors_show_no_values(opening: Opening, url: str, path: Path) -> None:
     """What a failed statement was to write is in no text of the error, nor of its causes."""
-    await _filled(url)
-    _by_hand(path, "ALTER TABLE signing_keys RENAME COLUMN alg TO algorithm")
     store = await opening(url)
-    with pytest.raises(StoreUnavailable) as refused:
-        await store._database.change(  # type: ignore[attr-defined]
-            lambda connection, _: _insert(connection, KeyRecord(kid="k", alg="a", private_key=b"hunter2"))
-        )
-    texts, error = [], refused.value
-    while isinstance(error, BaseException):
-        texts.append(f"{error} {error!r}")
-        error = error.__cause__  # type: ignore[assignment]
-    assert len(texts) > 1
-    assert "hunter2" not in "".join(texts)
-    await store.close()
+    _by_hand(
+        path,
+        "ALTER TABLE signing_keys RENAME COLUMN private_key TO secret",
+        "CREATE TRIGGER no BEFORE INSERT ON clients BEGIN SELECT RAISE(ABORT, 'not today'); END",
+    )
+    for call in (
+        store.keys.add_first(KeyRecord(kid="k", alg="ES256", private_key=b"hunter2")),
+        store.clients.add(client(secret="hunter2")),
+    ):
+        with pytest.raises(StoreUnavailable) as refused:
+            await call
+        texts = _texts(refused.value)
+        assert len(texts) > 2
+        assert "hunter2" not in "".join(texts)
 
 
-async def _insert(connection: object, record: KeyRecord) -> None:
-    await sql._add_key(connection, record)  # type: ignore[arg-type]
+def _texts(error: BaseException | None) -> list[str]:
+    return [f"{error} {error!r}", *_texts(error.__cause__)] if error else []
 
 
 async def test_the_log_stays_quiet(url: str, caplog: pytest.LogCaptureFixture) -> None:

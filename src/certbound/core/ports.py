@@ -1,7 +1,9 @@
 """What a store must do.  `server` knows these protocols and no store; `stores` knows SQL and no OAuth.
 
 A record carries client metadata as the JSON object of RFC 7591, unread: a store that cannot read what it keeps
-cannot fail on it either.  Every method may raise `StoreUnavailable`; no other exception leaves a store.
+cannot fail on it either.  Every method may raise `StoreUnavailable`; beside those named at a method, no other exception leaves a
+store.  A caller that is cancelled leaves the old state or the new one, and `certbound.testing.stores` is all of this
+as tests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,13 +52,19 @@ class Clients(Protocol):
         """The client, or None."""
 
     async def list(self) -> Sequence[ClientRecord]:
-        """All clients by `client_id`."""
+        """All clients by `client_id`, in the order of code points."""
 
     async def add(self, record: ClientRecord) -> ClientRecord:
-        """`record` as stored.  `AlreadyExists` if the id is taken."""
+        """`record` as stored, with a version of its own.  `AlreadyExists` if the id is taken.
+
+        `StoreUnavailable` if it cannot be kept: an id with NUL or half a surrogate pair, metadata that is no JSON.
+        """
 
     async def replace(self, record: ClientRecord) -> ClientRecord:
-        """`record` stands where that of the same id and `version` stood.  `NotFound` if there is none such."""
+        """`record` stands where that of the same id and `version` stood.  `NotFound` if there is none such.
+
+        What is returned is what stands: another version, and the `created_at` of before.
+        """
 
     async def remove(self, client_id: str) -> None:
         """The client is gone.  `NotFound` if it was not there."""
@@ -91,4 +99,4 @@ class Store(Protocol):
         """
 
     async def close(self) -> None:
-        """Connections are closed."""
+        """What was begun has ended and connections are closed; any other call after it is `StoreUnavailable`."""
