@@ -1,0 +1,132 @@
+"""Whole processes: one and several workers, signals, and what happens to the dead."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tls.wire import CLIENT, ROOT, Client, files, until, virtual_host
+
+from certbound.core.certificate import thumbprint
+
+PROGRAM = Path(__file__).with_name("served.py")
+
+
+@contextlib.contextmanager
+def served(folder, workers, port=0):
+    command = [sys.executable, str(PROGRAM), str(folder), str(workers), str(port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            process.address = tuple(json.loads(line)[0]) if line else None
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    virtual_host(tmp_path, None)
+    return tmp_path
+
+
+def pids(address, wanted, patience=20.0):
+    """The processes that answered, asking until `wanted` of them have."""
+    seen = set()
+
+    def enough():
+        with contextlib.suppress(ConnectionError), Client(address, certificate=CLIENT) as client:
+            answer = client.shake().ask().json
+            assert answer["access_token"] == thumbprint(CLIENT.der)
+            seen.add(answer["pid"])
+        return len(seen) >= wanted
+
+    assert until(enough, patience), seen
+    return seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_ends_it_in_order(folder, workers, number):
+    """After SIGTERM or SIGINT every worker's application is shut down, and the exit is clean."""
+    with served(folder, workers) as process:
+        seen = pids(process.address, workers)
+        assert (process.pid in seen) is (workers == 1)
+        process.send_signal(number)
+        assert process.wait(15) == 0
+        assert len(list(folder.glob("stopped.*"))) == workers
+        assert "Traceback" not in process.stderr.read()
+
+
+def test_a_worker_that_dies_is_replaced(folder):
+    """kill -9 on one worker: the others go on, and soon there are as many as before."""
+    with served(folder, 2) as process:
+        first = pids(process.address, 2)
+        victim = min(first)
+        os.kill(victim, signal.SIGKILL)
+        assert until(lambda: len(pids(process.address, 2) - {victim}) == 2)
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def test_workers_do_not_outlive_their_parent(folder):
+    """kill -9 on the parent: the workers stop, and the port is free."""
+    with served(folder, 2) as process:
+        seen = pids(process.address, 2)
+        process.kill()
+        process.wait()
+        assert until(lambda: not any(is_alive(pid) for pid in seen))
+
+
+def test_hup_reads_the_certificates_anew_in_every_worker(folder):
+    """SIGHUP reaches the workers."""
+    with served(folder, 2) as process:
+        pids(process.address, 2)
+        renewed = ROOT.issue("CN=new", dns=["localhost"], usage="server")
+        files(folder, renewed, "localhost")
+        process.send_signal(signal.SIGHUP)
+
+        def everybody_has_it():
+            for _ in range(10):
+                with Client(process.address) as client:
+                    found = client.shake().tls.get_peer_certificate(as_cryptography=True)
+                    if found.serial_number != renewed.certificate.serial_number:
+                        return False
+            return True
+
+        assert until(everybody_has_it)
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_cannot_start_says_why(folder, workers):
+    """A port in use, a bad file, an application that refuses: one sentence, no traceback, no process left."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with served(folder, workers, port) as process:
+            assert process.wait(15) == 1
+            assert f"refused: cannot listen on 127.0.0.1:{port}" in process.stderr.read()
+    (folder / "refuse").touch()
+    with served(folder, workers) as process:
+        assert process.wait(15) == 1
+        text = process.stderr.read()
+        assert "refused: " in text
+        assert "Traceback" not in text
+    (folder / "localhost.key").write_bytes(b"junk")
+    with served(folder, workers) as process:
+        assert process.wait(15) == 1
+        assert "localhost.key" in process.stderr.read()
+
+
+def is_alive(pid):
+    with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return False
