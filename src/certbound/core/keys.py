@@ -7,7 +7,8 @@ verdict says nothing about the leaf's own key.
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -27,19 +28,27 @@ class StrongKey:
 def require_strong_key(certificate: Certificate) -> StrongKey:
     """The key is strong enough.  `BadCertificate` if it is weak, unreadable, or of a kind not in the table."""
     key = certificate.public_key
-    for kind, describe in _STRONG.items():
-        if isinstance(key, kind):
-            return StrongKey(certificate, describe(key))
-    raise BadCertificate(f"{type(key).__name__} is no accepted kind of key")
+    return StrongKey(certificate, _row(type(key)).strong(key))
 
 
 def public_jwk(certificate: Certificate) -> dict[str, str]:
     """The public members of the certificate's key as a JWK (RFC 7518, RFC 8037; ML-DSA as `kty` `AKP`)."""
     key = certificate.public_key
-    for kind, members in _JWK.items():
-        if isinstance(key, kind):
-            return members(key)
-    raise BadCertificate(f"{type(key).__name__} has no JWK form")
+    return _row(type(key)).jwk(key)
+
+
+class _Kind(NamedTuple):
+    strong: Callable[[Any], str]
+    """What people call the key; `BadCertificate` if it is weak."""
+    jwk: Callable[[Any], dict[str, str]]
+
+
+@cache  # asking an abstract base class costs microseconds
+def _row(kind: type) -> _Kind:
+    for base, row in _KINDS.items():
+        if issubclass(kind, base):
+            return row
+    raise BadCertificate(f"{kind.__name__} is no accepted kind of key")
 
 
 def _rsa(key: rsa.RSAPublicKey) -> str:
@@ -71,6 +80,12 @@ def _ec_jwk(key: ec.EllipticCurvePublicKey) -> dict[str, str]:
     }
 
 
+def _fixed(name: str, kty: str) -> _Kind:
+    """A kind whose keys are all of one strength."""
+    parameter, public = ("crv", "x") if kty == "OKP" else ("alg", "pub")
+    return _Kind(lambda _: name, lambda key: {"kty": kty, parameter: name, public: _raw(key)})
+
+
 def _raw(key: Any) -> str:
     return _base64url(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
 
@@ -85,22 +100,12 @@ def _base64url_uint(number: int) -> str:
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
-_STRONG: Mapping[type, Callable[[Any], str]] = {
-    ec.EllipticCurvePublicKey: _ec,
-    rsa.RSAPublicKey: _rsa,
-    ed25519.Ed25519PublicKey: lambda _: "Ed25519",
-    ed448.Ed448PublicKey: lambda _: "Ed448",
-    mldsa.MLDSA44PublicKey: lambda _: "ML-DSA-44",
-    mldsa.MLDSA65PublicKey: lambda _: "ML-DSA-65",
-    mldsa.MLDSA87PublicKey: lambda _: "ML-DSA-87",
-}
-
-_JWK: Mapping[type, Callable[[Any], dict[str, str]]] = {
-    rsa.RSAPublicKey: _rsa_jwk,
-    ec.EllipticCurvePublicKey: _ec_jwk,
-    ed25519.Ed25519PublicKey: lambda key: {"kty": "OKP", "crv": "Ed25519", "x": _raw(key)},
-    ed448.Ed448PublicKey: lambda key: {"kty": "OKP", "crv": "Ed448", "x": _raw(key)},
-    mldsa.MLDSA44PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-44", "pub": _raw(key)},
-    mldsa.MLDSA65PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-65", "pub": _raw(key)},
-    mldsa.MLDSA87PublicKey: lambda key: {"kty": "AKP", "alg": "ML-DSA-87", "pub": _raw(key)},
+_KINDS: Mapping[type, _Kind] = {
+    ec.EllipticCurvePublicKey: _Kind(_ec, _ec_jwk),
+    rsa.RSAPublicKey: _Kind(_rsa, _rsa_jwk),
+    ed25519.Ed25519PublicKey: _fixed("Ed25519", "OKP"),
+    ed448.Ed448PublicKey: _fixed("Ed448", "OKP"),
+    mldsa.MLDSA44PublicKey: _fixed("ML-DSA-44", "AKP"),
+    mldsa.MLDSA65PublicKey: _fixed("ML-DSA-65", "AKP"),
+    mldsa.MLDSA87PublicKey: _fixed("ML-DSA-87", "AKP"),
 }
