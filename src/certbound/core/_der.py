@@ -54,6 +54,8 @@ def read_oid(content: bytes) -> str:
     """An OBJECT IDENTIFIER's content in dotted decimal."""
     if not content or content[-1] & 0x80:
         raise DERError("object identifier ends in the middle of an arc")
+    if len(content) > _MAX_OID:
+        raise DERError("object identifier is longer than any in use")
     arcs: list[int] = []
     arc = 0
     starts = True
@@ -90,3 +92,6 @@ def _read_at(data: bytes, start: int) -> tuple[Value, int]:
     if end > len(data):
         raise DERError("value is cut off")
     return Value(tag, data[position:end], data[start:end]), end
+
+
+_MAX_OID = 63  # octets, as `cryptography` has it; the cost of reading grows with the square

@@ -14,7 +14,7 @@ from typing import Any, NewType, TypeVar
 
 from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClientMetadata, InvalidScope
-from certbound.core.jwks import read_jwks
+from certbound.core.jwks import make_jwks, read_jwks
 from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject, SubjectKind
 
@@ -112,6 +112,8 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
     }
     if client.subject is not None:
         answer[client.subject.kind.value] = client.subject.text
+    if client.certificates:
+        answer["jwks"] = make_jwks(client.certificates)
     return answer
 
 

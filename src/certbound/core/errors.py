@@ -27,6 +27,7 @@ the request id.  Where credentials or tokens are judged the description is fixed
 the reason would be an oracle.
 """
 
+import re
 from typing import ClassVar
 
 
@@ -75,7 +76,7 @@ class InvalidRequest(OAuthError):
         """`status` is 400 but where HTTP has a better word for the same refusal (405, 413)."""
         super().__init__(reason)
         self.status = status
-        self.description = reason
+        self.description = describable(reason)
 
 
 class InvalidClient(OAuthError):
@@ -135,7 +136,7 @@ class InvalidClientMetadata(OAuthError):
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
         self.field = field
-        self.description = self.reason
+        self.description = describable(self.reason)
 
 
 class TemporarilyUnavailable(OAuthError):
@@ -192,3 +193,11 @@ class KeysUnavailable(ProtectedResourceError):
     error = "temporarily_unavailable"
     status = 503
     description = "access tokens cannot be checked at the moment"
+
+
+def describable(text: str) -> str:
+    """`text` with what an `error_description` may not contain replaced (RFC 6749 section 5.2, RFC 6750 section 3)."""
+    return _UNDESCRIBABLE.sub("?", text.replace('"', "'"))
+
+
+_UNDESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")

@@ -50,8 +50,8 @@ def describe_server(offer: Offer) -> dict[str, Any]:
 
 
 def well_known(issuer: Issuer, name: str = "oauth-authorization-server") -> str:
-    """The path of the metadata: before the issuer's own path (RFC 8414 section 3.1)."""
-    return f"/.well-known/{name}{urlsplit(issuer).path}"
+    """The path of the metadata: before the issuer's own path, which loses a slash at its end (RFC 8414 section 3.1)."""
+    return f"/.well-known/{name}{urlsplit(issuer).path.removesuffix('/')}"
 
 
 def _aliases(document: Mapping[str, Any], base: str, names: Iterable[str] = DIRECT_ENDPOINTS) -> dict[str, str]:

@@ -7,7 +7,8 @@ Rule 3: the string type of a value does not matter; a value that is no clean str
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from binascii import unhexlify
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NewType
 
 from certbound.core import _der
@@ -33,7 +34,7 @@ def read_name(der: bytes) -> DistinguishedName:
     try:
         return DistinguishedName(
             tuple(
-                frozenset(_attribute(each) for each in _der.read_all(_der.expect(rdn, _der.SET)))
+                _rdn(list(map(_attribute, _der.read_all(_der.expect(rdn, _der.SET)))))
                 for rdn in _der.read_all(_der.expect(_der.read(der), _der.SEQUENCE))
             )
         )
@@ -47,8 +48,15 @@ def parse_name(text: str) -> DistinguishedName:
         raise BadName("the name is empty")
     if text.lstrip().startswith("/"):
         raise BadName("this is OpenSSL's slash form; write RFC 4514, for example CN=client,O=Example,C=CZ")
-    rdns = [frozenset(map(_parse_attribute, _split(rdn, "+"))) for rdn in _split(text, ",")]
+    rdns = [_rdn(list(map(_parse_attribute, _split(rdn, "+")))) for rdn in _split(text, ",")]
     return DistinguishedName(tuple(reversed(rdns)))
+
+
+def _rdn(attributes: Sequence[Attribute]) -> frozenset[Attribute]:
+    rdn = frozenset(attributes)
+    if len(rdn) != len(attributes):  # X.501 forbids it; as a set it would equal a name that says it once
+        raise BadName("an RDN has the same attribute twice")
+    return rdn
 
 
 def _attribute(value: _der.Value) -> Attribute:
@@ -90,7 +98,7 @@ def _parse_value(text: str) -> str | bytes:
     text = _strip_unescaped(text)
     if text.startswith("#"):
         try:
-            return _comparable(_der.read(bytes.fromhex(text[1:])))
+            return _comparable(_der.read(unhexlify(text[1:])))
         except ValueError as error:
             raise BadName(f"{text!r} is not '#' and the hexadecimal DER of a value: {error}") from error
     try:
@@ -117,7 +125,7 @@ def _unescape(text: str) -> str:
             continue
         if character in _MUST_BE_ESCAPED:
             raise BadName(f"{character!r} in {text!r} must be escaped with a backslash")
-        raw += character.encode()
+        raw += character.encode(errors="surrogatepass")
         position += 1
     try:
         return raw.decode()

@@ -90,7 +90,7 @@ def _dns_presented(value: bytes) -> str:
     return _dns(value.decode("ascii"))
 
 
-def _uri(text: str) -> tuple[str, str, str]:
+def _uri(text: str) -> tuple[str, str | None, str]:
     """Scheme and authority fold case (RFC 3986 section 6.2.2.1); the rest is exact."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(f"{text!r} is no URI: it has characters that must be percent-encoded")
@@ -99,12 +99,12 @@ def _uri(text: str) -> tuple[str, str, str]:
         raise ValueError(f"{text!r} is no absolute URI")
     rest = text[len(parts.scheme) + 1 :]
     if not rest.startswith("//"):
-        return parts.scheme.lower(), "", rest
+        return parts.scheme.lower(), None, rest  # no authority is not an empty one: `a:/b` is not `a:///b`
     userinfo, at, host = parts.netloc.rpartition("@")
     return parts.scheme.lower(), userinfo + at + host.lower(), rest[2 + len(parts.netloc) :]
 
 
-def _uri_presented(value: bytes) -> tuple[str, str, str]:
+def _uri_presented(value: bytes) -> tuple[str, str | None, str]:
     return _uri(value.decode("ascii"))
 
 

@@ -125,7 +125,7 @@ def _readable(chain: Iterable[bytes]) -> list[x509.Certificate]:
     for der in chain:
         try:
             found.append(x509.load_der_x509_certificate(der))
-        except ValueError:
+        except (ValueError, x509.InvalidVersion):
             continue
     return found
 
