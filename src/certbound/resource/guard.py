@@ -2,7 +2,7 @@
 
     app = Guard(app, issuer="https://as.example", audience="https://api.example")
 
-Rule 1: http and websocket alike; what is neither (lifespan) passes.
+Rule 1: http and websocket alike; lifespan passes, and what is none of these does not.
 Rule 2: the token is in the Authorization header, once (RFC 6750 section 2.1); nowhere else is looked.
 Rule 3: the certificate is what our TLS layer says; no header of the request is believed.
 """
@@ -73,9 +73,11 @@ class Guard:
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"}:
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        if scope["type"] not in {"http", "websocket"}:
+            raise ValueError(f"the guard cannot refuse in a scope of type {scope['type']!r}, so it admits none")
         try:
             principal = await self._admit(scope)
         except ProtectedResourceError as refusal:

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import httpx
 import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from certbound.core.errors import KeysUnavailable
 from certbound.core.metadata import well_known
@@ -22,6 +23,8 @@ from certbound.core.tokens import Issuer
 
 MAX_DOCUMENT = 256 * 1024
 """Bytes of a metadata document or a JWK Set."""
+FETCH_TIMEOUT = 10.0
+"""Seconds for the two together; those who wait for a key wait no longer, however slowly bytes drip."""
 
 _log = logging.getLogger("certbound.resource")
 
@@ -92,15 +95,15 @@ class IssuerKeys:
     async def _fetch(self) -> None:
         self._tried_at = self.clock()
         try:
-            async with self.new_client() as client:
+            async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
                 metadata = await _load(client, _origin(self.issuer) + well_known(self.issuer))
                 if metadata.get("issuer") != self.issuer:
                     raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
                 jwks_uri = metadata.get("jwks_uri")
                 if not isinstance(jwks_uri, str) or not jwks_uri.startswith("https://"):
                     raise ValueError("its metadata has no https jwks_uri")
-                key_set = KeySet.import_key_set(_without_unknown(await _load(client, jwks_uri)))
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, TypeError, KeyError, JoseError) as error:
+                key_set = _read_keys(await _load(client, jwks_uri))
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
             return
         self._key_set = key_set
@@ -117,7 +120,7 @@ async def _load(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
                 raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")
     try:
         document = msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"{url} answers no JSON object: {error}") from error
     return document
 
@@ -126,7 +129,20 @@ def _origin(issuer: str) -> str:
     return "/".join(issuer.split("/", 3)[:3])
 
 
-def _without_unknown(jwks: dict[str, Any]) -> Any:
-    """A key of a kind we do not know must not hide those we do (RFC 7517 section 5)."""
-    keys = [key for key in jwks["keys"] if key.get("kty") in {"EC", "RSA", "OKP"} and key.get("use") in (None, "sig")]
-    return {"keys": keys}
+def _read_keys(jwks: dict[str, Any]) -> KeySet:
+    """The keys that verify signatures; one that cannot be used must not hide the others (RFC 7517 section 5)."""
+    listed = jwks.get("keys")
+    keys = [key for each in listed if (key := _read_key(each)) is not None] if isinstance(listed, list) else []
+    if not keys:
+        raise ValueError("its JWK Set has no key that can be used here")
+    return KeySet(keys)
+
+
+def _read_key(jwk: Any) -> Key | None:
+    if not isinstance(jwk, dict) or jwk.get("kty") not in {"EC", "RSA", "OKP"} or jwk.get("use") not in (None, "sig"):
+        return None
+    try:
+        return JWKRegistry.import_key(jwk)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError, UnsupportedAlgorithm) as error:
+        _log.warning("a key of the issuer is unusable: %r", error)
+        return None

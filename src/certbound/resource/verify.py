@@ -12,13 +12,14 @@ from typing import Any, TypeGuard
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
 
 from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
-from certbound.core.errors import InsufficientScope, InvalidToken
-from certbound.core.scope import NO_SCOPE, Scope
+from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
+from certbound.core.scope import NO_SCOPE, Scope, parse_scope
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
 MAX_TOKEN = 8 * 1024
@@ -29,7 +30,7 @@ LEEWAY = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What a resource server asks of every token."""
+    """What a resource server asks of every token.  `ConfigurationError` for what can never be asked."""
 
     issuer: str
     audience: str
@@ -37,6 +38,15 @@ class Policy:
     """All of them must be in the token."""
     require_bound: bool = True
     algorithms: Sequence[str] = ALGORITHMS
+
+    def __post_init__(self) -> None:
+        if unfit := set(self.algorithms) - _ASYMMETRIC:
+            raise ConfigurationError(f"{sorted(unfit)} cannot sign access tokens here: public keys only")
+        try:
+            for scope in self.scopes:
+                parse_scope(scope)
+        except InvalidScope as error:
+            raise ConfigurationError(f"the scopes that are asked for: {error.reason}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +79,7 @@ class Header:
 
 def read_issuer(token: str) -> str:
     """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
-    if len(token) > MAX_TOKEN or not token.isascii():
-        raise InvalidToken("the token is too long or not ASCII")
-    try:
-        claims = _decode(token.split(".")[1])
-    except IndexError:
-        raise InvalidToken("the token is no JWT") from None
-    issuer = claims.get("iss")
+    issuer = _decode(_split(token)[1]).get("iss")
     if not isinstance(issuer, str):
         raise InvalidToken("the token names no issuer")
     return issuer
@@ -83,9 +87,7 @@ def read_issuer(token: str) -> str:
 
 def read_header(token: str, policy: Policy) -> Header:
     """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
-    if token.count(".") != 2:
-        raise InvalidToken("the token is no signed JWT")
-    header = _decode(token.partition(".")[0])
+    header = _decode(_split(token)[0])
     # (1) The type says access token: an ID token or a logout token is none (RFC 9068 section 4).
     typ = header.get("typ")
     if not isinstance(typ, str) or typ.lower() not in _TYPES:
@@ -133,13 +135,14 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
 
 
 def _verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    registry = _Registry(algorithms=[header.alg], strict_check_header=False)
     candidates = [key for key in keys if header.kid is None or key.kid == header.kid]
     for key in candidates:
         if key.get("alg") not in (None, header.alg) or key.get("use") not in (None, "sig"):
             continue
         try:
-            verified = jws.deserialize_compact(token, key, algorithms=[header.alg])
-        except (JoseError, ValueError, TypeError):
+            verified = jws.deserialize_compact(token, key, registry=registry)
+        except (JoseError, ValueError, TypeError, RecursionError):
             continue
         return _object(verified.payload)
     raise InvalidToken(f"no key of the issuer verifies the signature (kid {header.kid!r})")
@@ -147,10 +150,10 @@ def _verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, A
 
 def _require_time(claims: Mapping[str, Any], now: float) -> float:
     expires_at = claims.get("exp")
-    if not _is_number(expires_at) or now >= expires_at:
+    if not _is_time(expires_at) or now >= expires_at:
         raise InvalidToken(f"expired at {expires_at!r}")
     for name in ("nbf", "iat"):
-        if name in claims and (not _is_number(claims[name]) or claims[name] > now + LEEWAY):
+        if name in claims and (not _is_time(claims[name]) or claims[name] > now + LEEWAY):
             raise InvalidToken(f"{name} {claims[name]!r} lies in the future")
     return float(expires_at)
 
@@ -171,6 +174,16 @@ def _scope(claims: Mapping[str, Any]) -> Scope:
     return Scope(frozenset(text.split())) if isinstance(text, str) else NO_SCOPE
 
 
+def _split(token: str) -> Sequence[str]:
+    """Header, payload and signature, as they came."""
+    if len(token) > MAX_TOKEN or not token.isascii():
+        raise InvalidToken("the token is too long or not ASCII")
+    segments = token.split(".")
+    if len(segments) != 3:
+        raise InvalidToken("the token is no signed JWT")
+    return segments
+
+
 def _decode(segment: str) -> Mapping[str, Any]:
     try:
         return _object(urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
@@ -181,15 +194,34 @@ def _decode(segment: str) -> Mapping[str, Any]:
 def _object(data: bytes) -> Mapping[str, Any]:
     try:
         value = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidToken(f"the token holds no JSON: {error}") from error
     if not isinstance(value, dict):
         raise InvalidToken("the token holds no JSON object")
     return value
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_time(value: Any) -> TypeGuard[float]:
+    """A number of seconds; JSON has room for integers that no clock and no `float` has."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
 
 
+class _Registry(JWSRegistry):
+    """joserfc's checks, without those that would refuse other servers' good tokens.
+
+    A header parameter that is not understood is ignored (RFC 7515 section 4), a header may be as long as a token, and
+    `EdDSA` causes no warning: FAPI 2.0 lists it.
+    """
+
+    max_header_length = MAX_TOKEN
+
+    def get_alg(self, name: str) -> Any:
+        if self.allowed is None or name not in self.allowed:
+            raise UnsupportedAlgorithmError(name)
+        return self.algorithms[name]
+
+
+_ASYMMETRIC = frozenset({
+    "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA", "Ed25519", "Ed448",
+})  # fmt: skip
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})
