@@ -1,0 +1,17 @@
+"""What every test shares: one authority, and how hypothesis looks for counterexamples."""
+
+import hypothesis
+import pytest
+
+from certbound.trust.authority import Authority
+from certificates import TODAY
+
+# A slow or busy machine is no defect; what was found once is found again.
+hypothesis.settings.register_profile("certbound", deadline=None, max_examples=60, derandomize=True, database=None)
+hypothesis.settings.load_profile("certbound")
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """A root that unit tests trust."""
+    return Authority.create("Unit Test Root", now=TODAY)
