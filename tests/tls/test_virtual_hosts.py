@@ -72,7 +72,9 @@ def test_a_host_of_the_other_virtual_host_is_misdirected(server, mutual, plain):
     assert not plain.scopes
 
 
-@pytest.mark.parametrize("sni", ["other.example", "a.b.wild.example", "wild.example", b"\xff\xfe", "plain.example.", "x" * 255])
+@pytest.mark.parametrize(
+    "sni", ["other.example", "a.b.wild.example", "wild.example", b"\xff\xfe", "plain.example.", "x" * 255]
+)
 def test_an_unknown_server_name_is_served_nothing(server, mutual, plain, sni):
     """The handshake is made with the first virtual host, or refused; every request on it is misdirected."""
     for host in ("plain.example", "mtls.example", "other.example"):
@@ -151,7 +153,9 @@ def test_a_missing_file_stops_the_start(tmp_path, plain):
     host = virtual_host(tmp_path, plain)
     certificate, key = host.certificate, host.key
     assert "nothere.crt" in refusal(one_port(VirtualHost(certificate=tmp_path / "nothere.crt", key=key, app=plain)))
-    assert "nothere.key" in refusal(one_port(VirtualHost(certificate=certificate, key=tmp_path / "nothere.key", app=plain)))
+    assert "nothere.key" in refusal(
+        one_port(VirtualHost(certificate=certificate, key=tmp_path / "nothere.key", app=plain))
+    )
 
 
 def test_unusable_files_stop_the_start(tmp_path, plain):

@@ -1,0 +1,78 @@
+"""`certbound run`: anybody's ASGI application with TLS and, if wanted, client certificates under it."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from certbound.core.errors import ConfigurationError
+from certbound.tls import ASGIApplication, Port, VirtualHost, serve
+
+Name = Annotated[
+    list[str] | None,
+    typer.Option(help="A host name to serve; may be repeated.  Without it: the certificate's alternative names."),
+]
+
+
+def run(
+    app: Annotated[str, typer.Argument(help="The application, as module:attribute.", metavar="APP")],
+    cert: Annotated[Path, typer.Option(help="Server certificate, PEM, followed by its issuers.")],
+    key: Annotated[Path, typer.Option(help="Its private key, PEM, not encrypted.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8443,
+    name: Name = None,
+    mtls: Annotated[bool, typer.Option(help="Ask clients for a certificate; any or none is accepted.")] = True,
+    tls13_only: Annotated[bool, typer.Option("--tls13-only", help="Refuse TLS 1.2.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes that share the port.", min=1)] = 1,
+    websockets: Annotated[bool, typer.Option("--websockets", help="Hand websockets to the application.")] = False,
+) -> None:
+    """Run any ASGI application with client certificates, which it finds in scope["extensions"]["tls"].
+
+    The client proves that it holds the certificate's key; whether the certificate is any good is for the application to
+    decide.
+    """
+
+    def make_ports() -> Sequence[Port]:
+        virtual_host = VirtualHost(
+            certificate=cert,
+            key=key,
+            app=import_application(app),
+            asks_for_certificate=mtls,
+            names=frozenset(name) if name else None,
+            websockets=websockets,
+        )
+        return [Port(host=host, port=port, virtual_hosts=(virtual_host,), minimum_tls="1.3" if tls13_only else "1.2")]
+
+    def announce(addresses: list[tuple[str, int]]) -> None:
+        for address, bound in addresses:
+            shown = f"[{address}]" if ":" in address else address
+            typer.echo(f"https://{shown}:{bound}/ serves {app}; stop it with Ctrl-C")
+
+    serve(make_ports, workers=workers, on_ready=announce)
+
+
+def import_application(reference: str) -> ASGIApplication:
+    """The application that `module:attribute` names, looked for in the working directory first.
+
+    `ConfigurationError` if there is none; an error inside the module keeps its own traceback.
+    """
+    module_name, colon, attributes = reference.partition(":")
+    if not (module_name and colon and attributes):
+        raise ConfigurationError(f"{reference!r} names no application; write it as module:attribute")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: object = import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name != module_name and not module_name.startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(f"there is no module {module_name!r} here or among the installed ones") from error
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute, None)
+    if not callable(found):
+        raise ConfigurationError(f"the module {module_name!r} has no application {attributes!r}")
+    return cast("ASGIApplication", found)
