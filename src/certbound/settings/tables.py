@@ -1,0 +1,248 @@
+"""The tables of certbound.toml: what may be set, and how each key is told to people."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, inspect
+
+from certbound.core.binding import Bind
+from certbound.core.scope import Scope
+
+Seconds = Annotated[int, Meta(ge=1)]
+PortNumber = Annotated[int, Meta(ge=0, le=65535)]
+ENVIRONMENT_PREFIX = "CERTBOUND_"
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of the file."""
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Who the authorization server is and where it listens."""
+
+    issuer: Annotated[
+        str, Meta(description="The issuer URL, as clients know it; https.", examples=["https://as.example"])
+    ]
+    certificate: Annotated[Path, Meta(description="Server certificate, PEM, leaf first.", examples=["as.example.pem"])]
+    key: Annotated[Path, Meta(description="Its private key, PEM.", examples=["as.example.key"])]
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[PortNumber, Meta(description="Port of the conventional endpoints; 0 takes a free one.")] = 8443
+    mtls_url: Annotated[
+        str | None,
+        Meta(
+            description="Base URL of the mutual-TLS endpoints, published as mtls_endpoint_aliases. Without it the "
+            "issuer's own host asks for certificates and there are no aliases.",
+            examples=["https://mtls.as.example"],
+        ),
+    ] = None
+    mtls_port: Annotated[
+        PortNumber | None,
+        Meta(
+            description="Port of the mutual-TLS endpoints. Without it they share `port` and SNI tells the hosts apart.",
+            examples=[9443],
+        ),
+    ] = None
+    mtls_certificate: Annotated[
+        Path | None,
+        Meta(description="Server certificate of the mutual-TLS host; `certificate` if absent.", examples=["mtls.pem"]),
+    ] = None
+    mtls_key: Annotated[Path | None, Meta(description="Its private key; `key` if absent.", examples=["mtls.key"])] = (
+        None
+    )
+    minimum_tls: Annotated[Literal["1.2", "1.3"], Meta(description="Oldest TLS version of the conventional port.")] = (
+        "1.2"
+    )
+    mtls_minimum_tls: Annotated[
+        Literal["1.2", "1.3"],
+        Meta(
+            description="Oldest TLS version of the mutual-TLS port; 1.3 hides client certificates (RFC 8705 section 8)."
+        ),
+    ] = "1.2"
+    workers: Annotated[int, Meta(ge=1, le=256, description="Processes that serve.")] = 1
+    grace: Annotated[Seconds, Meta(description="Seconds that requests in flight have when the server stops.")] = 10
+
+
+class Store(Section, frozen=True, kw_only=True):
+    """What survives a restart."""
+
+    url: Annotated[str, Meta(description="Database: sqlite:///path/to/file.")] = "sqlite:///certbound.sqlite"
+
+
+class Trust(Section, frozen=True, kw_only=True):
+    """Who may certify clients of tls_client_auth; nobody unless stated."""
+
+    anchors: Annotated[tuple[Path, ...], Meta(description="PEM files of trust anchors.", examples=[["ca.pem"]])] = ()
+    intermediates: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="PEM files of intermediates that clients forget to send; no anchors.",
+            examples=[["intermediate.pem"]],
+        ),
+    ] = ()
+
+
+class Tokens(Section, frozen=True, kw_only=True):
+    """What tokens say."""
+
+    scopes: Annotated[tuple[str, ...], Meta(description="Scopes there are.", examples=[["read", "write"]])] = ()
+    resources: Annotated[
+        tuple[str, ...],
+        Meta(description="Resources (audiences) there are, the default one first.", examples=[["https://api.example"]]),
+    ]
+    lifetime: Annotated[Seconds, Meta(description="Seconds an access token lives.")] = 300
+    bind: Annotated[
+        Bind,
+        Meta(
+            description="Which clients' tokens are bound to the certificate: always, or requested (those registered "
+            "with tls_client_certificate_bound_access_tokens)."
+        ),
+    ] = Bind.ALWAYS
+
+
+class Keys(Section, frozen=True, kw_only=True):
+    """The key that signs tokens."""
+
+    file: Annotated[
+        Path | None,
+        Meta(
+            description="P-256 private key, PEM. Without it one is made and kept in the store.",
+            examples=["signing.key"],
+        ),
+    ] = None
+    password: Annotated[
+        str | None, Meta(description="Encrypts the keys in the store, and opens `file`; give it as a _FILE.")
+    ] = None
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """What is written, to standard error."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="The least that is written.")] = (
+        "info"
+    )
+    format: Annotated[Literal["console", "json"], Meta(description="For people or for machines.")] = "json"
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """All settings of `certbound serve`."""
+
+    server: Server
+    tokens: Tokens
+    store: Store = Store()
+    trust: Trust = Trust()
+    keys: Keys = Keys()
+    log: Log = Log()
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(frozenset(self.tokens.scopes))
+
+
+SECRET_KEYS = frozenset({("keys", "password")})
+"""Never shown; their variables may have `_FILE` behind them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key, as people meet it."""
+
+    section: str
+    name: str
+    kind: str
+    """What its value must be, for people."""
+    description: str
+    required: bool
+    default: Any
+    example: Any
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment that sets it."""
+        return f"{ENVIRONMENT_PREFIX}{self.section}__{self.name}".upper()
+
+    @property
+    def is_secret(self) -> bool:
+        return (self.section, self.name) in SECRET_KEYS
+
+
+def sections() -> Mapping[str, type[Section]]:
+    """The tables of the file by name."""
+    return {
+        "server": Server, "tokens": Tokens, "store": Store, "trust": Trust, "keys": Keys, "log": Log,
+    }  # fmt: skip
+
+
+@cache
+def keys(section: str) -> Mapping[str, Key]:
+    """The keys of a table by name; none if there is no such table."""
+    return {each.encode_name: _key(section, each) for each in _fields(section)}
+
+
+def types(section: str) -> Mapping[str, Any]:
+    """The type of each key of a table, as msgspec converts to it."""
+    found = sections().get(section)
+    return {each.encode_name: each.type for each in msgspec.structs.fields(found)} if found else {}
+
+
+def alternatives(kind: Any) -> tuple[Any, ...]:
+    """The types a value may have, absence left out."""
+    if isinstance(kind, inspect.Metadata):
+        return alternatives(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return tuple(each for each in kind.types if not isinstance(each, inspect.NoneType))
+    return (kind,)
+
+
+def show_toml(value: Any) -> str:
+    """A value as TOML writes it; its strings, numbers and lists are JSON's, and what is not printable is escaped."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08X}" for each in text)
+
+
+def schema() -> dict[str, Any]:
+    """The file as a JSON Schema (2020-12)."""
+    found = msgspec.json.schema(Settings, schema_hook=lambda _: {"type": "string"})
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
+
+
+def _fields(section: str) -> tuple[inspect.Field, ...]:
+    found = sections().get(section)
+    kind = inspect.type_info(found) if found else None
+    return kind.fields if isinstance(kind, inspect.StructType) else ()
+
+
+def _key(section: str, field: inspect.Field) -> Key:
+    about = (field.type.extra_json_schema or {}) if isinstance(field.type, inspect.Metadata) else {}
+    return Key(
+        section=section,
+        name=field.encode_name,
+        kind=_kind(field.type),
+        description=about.get("description", ""),
+        required=field.required,
+        default=None if field.required else field.default,
+        example=about.get("examples", [None])[0],
+    )
+
+
+def _kind(kind: Any) -> str:
+    """A type in words."""
+    return " or ".join(_KINDS[type(each)](each) for each in alternatives(kind))
+
+
+def _whole_number(kind: inspect.IntType) -> str:
+    return f"a whole number from {kind.ge}" + (f" to {kind.le}" if kind.le is not None else "")
+
+
+_KINDS: Mapping[type, Callable[[Any], str]] = {
+    inspect.StrType: lambda _: "text",
+    inspect.IntType: _whole_number,
+    inspect.CustomType: lambda _: "a path",
+    inspect.LiteralType: lambda kind: " or ".join(map(show_toml, kind.values)),
+    inspect.EnumType: lambda kind: " or ".join(show_toml(each.value) for each in kind.cls),
+    inspect.VarTupleType: lambda kind: f"a list, each {_kind(kind.item_type)}",
+}
