@@ -1,9 +1,9 @@
 """What a store must do.  `server` knows these protocols and no store; `stores` knows SQL and no OAuth.
 
 A record carries client metadata as the JSON object of RFC 7591, unread: a store that cannot read what it keeps
-cannot fail on it either.  Every method may raise `StoreUnavailable`; beside those named at a method, no other exception leaves a
-store.  A caller that is cancelled leaves the old state or the new one, and `certbound.testing.stores` is all of this
-as tests.
+cannot fail on it either.  Every method may raise `StoreUnavailable`; beside those named at a method, no other
+exception leaves a store.  A caller that is cancelled leaves the old state or the new one.  All of this is tested
+by `certbound.testing.stores`.
 """
 
 from collections.abc import Mapping, Sequence
