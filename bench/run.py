@@ -1,6 +1,6 @@
 """Measures the token endpoint beside its floor and its peer, and writes results.md.
 
-.venv/bin/python bench/run.py            about six minutes; writes bench/results.md
+.venv/bin/python bench/run.py            five to ten minutes; writes bench/results.md
 .venv/bin/python bench/run.py --quick    about a minute; writes .work/bench/results.md
 """
 
