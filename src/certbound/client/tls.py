@@ -12,12 +12,13 @@ import ipaddress
 import select
 import socket
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpcore
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 
@@ -222,9 +223,20 @@ def _present(context: SSL.Context, identity: Identity) -> None:
         context.use_certificate(leaf)
         for issuer in issuers:
             context.add_extra_chain_cert(issuer)
-        context.use_privatekey(identity.private_key())
-    except (SSL.Error, TypeError, ValueError) as error:
+        _use_key(context, identity)
+    except (SSL.Error, crypto.Error, TypeError, ValueError) as error:
         raise IdentityUnusable("OpenSSL cannot use the client's certificate and key; is the key too weak?") from error
+
+
+def _use_key(context: SSL.Context, identity: Identity) -> None:
+    try:
+        context.use_privatekey(identity.private_key())
+    except TypeError:
+        # pyOpenSSL takes no ML-DSA key from `cryptography` yet, only what it has read itself, which it deprecates.
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, identity.key_pem, b"")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.use_privatekey(key)
 
 
 def _require_name(connection: SSL.Connection, name: str) -> None:

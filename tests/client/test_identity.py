@@ -1,0 +1,68 @@
+"""`certbound.client.identity`: a certificate and the key that belongs to it."""
+
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+
+from certbound.client import Identity, IdentityUnusable
+from certbound.core.certificate import thumbprint
+from certbound.trust.authority import Authority, private_key_pem, self_signed
+
+
+@pytest.mark.parametrize("key", ["P-256", "RSA-2048", "Ed25519", "Ed448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"])
+def test_an_identity_is_its_leaf(key: str) -> None:
+    """The first certificate of the chain counts, of every kind of key."""
+    issued = Authority.create("ca", key=key).issue("CN=a", key=key)
+    assert Identity(issued.chain_pem, issued.key_pem).thumbprint == thumbprint(issued.der)
+
+
+def test_from_files(tmp_path: Path) -> None:
+    """Two files, or one that holds both."""
+    issued = self_signed("CN=a")
+    both = tmp_path / "both.pem"
+    both.write_bytes(issued.key_pem + issued.chain_pem)
+    assert Identity.load(both, both).thumbprint == thumbprint(issued.der)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """The sentence says which of the two."""
+    issued = self_signed("CN=a")
+    (tmp_path / "a.pem").write_bytes(issued.chain_pem)
+    with pytest.raises(IdentityUnusable, match=r"client key .*a\.key cannot be read: No such file"):
+        Identity.load(tmp_path / "a.pem", tmp_path / "a.key")
+    with pytest.raises(IdentityUnusable, match=r"client certificate .*b\.pem cannot be read"):
+        Identity.load(tmp_path / "b.pem", tmp_path / "a.key")
+
+
+def test_the_key_belongs_to_the_certificate() -> None:
+    """Another's key is refused here, not in a handshake."""
+    with pytest.raises(IdentityUnusable, match="does not belong"):
+        Identity(self_signed("CN=a").chain_pem, self_signed("CN=a").key_pem)
+
+
+@pytest.mark.parametrize("key", [b"", b"secret", b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"])
+def test_what_is_no_key_is_not_quoted(key: bytes) -> None:
+    """Neither the message nor what led to it holds what was in the file."""
+    with pytest.raises(IdentityUnusable, match="private key is not PEM") as refused:
+        Identity(self_signed("CN=a").chain_pem, key)
+    assert "c2Vj" not in str(refused.value)
+    assert refused.value.__suppress_context__
+
+
+def test_an_encrypted_key_is_told_apart() -> None:
+    """The sentence says what to do."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    issued = self_signed("CN=a", key=key)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
+    with pytest.raises(IdentityUnusable, match="encrypted"):
+        Identity(issued.chain_pem, encrypted)
+    assert Identity(issued.chain_pem, private_key_pem(key)).certificate.der == issued.der
+
+
+@pytest.mark.parametrize("pem", [b"", b"x"])
+def test_no_certificate(pem: bytes) -> None:
+    """A chain without a certificate is no identity."""
+    with pytest.raises(IdentityUnusable, match="client certificate cannot be used"):
+        Identity(pem, self_signed("CN=a").key_pem)
