@@ -31,8 +31,9 @@ class TLSConnection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued", "_read_paused", "_resuming", "_shaken",
-        "_tls", "http", "listener", "server_name", "site", "sites", "transport",
+        "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued",
+        "_read_paused", "_resuming", "_shaken", "_tls", "http", "listener", "server_name", "site", "sites",
+        "transport",
     )  # fmt: skip
 
     def __init__(self, listener: "Listener") -> None:
@@ -138,7 +139,10 @@ class TLSConnection(asyncio.Protocol):
             logger.debug("handshake with %s failed: %s", self.peer, error or type(error).__name__)
             self._end()
         else:
-            self._flush(tls)
+            # TLS 1.3 has nothing to send here but two tickets that resume nothing (pyOpenSSL cannot tell OpenSSL not
+            # to make them); they go with the first answer.
+            if tls.get_protocol_version() != _TLS13:
+                self._flush(tls)
             self._begin_http(tls)
 
     def _greet(self) -> SSL.Connection:
@@ -158,6 +162,7 @@ class TLSConnection(asyncio.Protocol):
         data, self._arrived = self._arrived, b""
         self._held = True
         self._read(data)
+        self._shaken = 0
         if self._eof and not self._read_paused:
             self._tell_peer_is_done()
 
@@ -204,7 +209,8 @@ class TLSConnection(asyncio.Protocol):
                 plain = tls.recv(_PLAIN)
             except SSL.WantReadError:
                 self._held = False
-                self._flush(tls)
+                if not self._shaken:  # TLS may have answered something of its own, a wish to renegotiate for one
+                    self._flush(tls)
                 return True
             self.http.data_received(plain)
             if self._is_stopped():
@@ -276,13 +282,13 @@ class TLSConnection(asyncio.Protocol):
         try:
             if len(data) <= _PLAIN:
                 tls.sendall(data)
-                self.transport.write(tls.bio_read(len(data) + _OVERHEAD))
+                self._flush(tls)
                 return
             # One record at a time: OpenSSL's memory BIOs never shrink.
             records = []
             for at in range(0, len(data), _PLAIN):
                 tls.sendall(data[at : at + _PLAIN])
-                records.append(tls.bio_read(_PLAIN + _OVERHEAD))
+                records.append(tls.bio_read(_SEALED))
             self.transport.write(b"".join(records))
         except SSL.Error as error:
             logger.debug("TLS with %s failed: %s", self.peer, error)
@@ -290,11 +296,10 @@ class TLSConnection(asyncio.Protocol):
 
     def _flush(self, tls: SSL.Connection) -> None:
         """Send what OpenSSL wants sent."""
-        try:
-            while True:
-                self.transport.write(tls.bio_read(_PLAIN + _OVERHEAD))
-        except SSL.WantReadError:
-            pass
+        with contextlib.suppress(SSL.WantReadError):
+            while len(sealed := tls.bio_read(_SEALED)) == _SEALED:
+                self.transport.write(sealed)
+            self.transport.write(sealed)
 
     # --- the end
 
@@ -304,11 +309,16 @@ class TLSConnection(asyncio.Protocol):
             return
         if self._head_only:  # the application failed before the body; nobody should take the head for an answer
             self._corked = None
-        self.uncork()
-        if self._tls is not None:
+        tls = self._tls
+        if tls is not None:
+            held, self._corked = b"".join(self._corked or ()), None
             with contextlib.suppress(SSL.Error):
-                self._tls.shutdown()
-            self._flush(self._tls)
+                if 0 < len(held) <= _PLAIN:  # the last answer and close_notify in one packet
+                    tls.sendall(held)
+                else:
+                    self.write(held)
+                tls.shutdown()
+            self._flush(tls)
         self._end(linger=linger)
 
     def _end(self, *, linger: bool = False) -> None:
@@ -365,5 +375,6 @@ _PATIENCE = 1024 * 1024
 """Bytes that a peer may send on after the end; it should rather read why."""
 _PLAIN = 16384
 _RECORD = _PLAIN + 512
-_OVERHEAD = 512
-"""Room for a record's header and tag, and for the short messages that OpenSSL may send with it."""
+_SEALED = _PLAIN + 512
+"""Room for a record with its header and tag, and for the short messages that OpenSSL may send with it."""
+_TLS13 = 0x0304

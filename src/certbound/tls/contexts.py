@@ -70,7 +70,8 @@ def _choose_site(connection: SSL.Connection) -> None:
     site = waiting.sites.choose(name if sent is None or name else "")
     waiting.site, waiting.server_name = site, name
     used = site or waiting.sites.all[0]
-    connection.set_context(used.context)
+    if used.index or connection.get_context() is not waiting.sites.greeting:  # the greeting has the first one's files
+        connection.set_context(used.context)
     if not used.host.asks_for_certificate:
         connection.set_verify(SSL.VERIFY_NONE)
 

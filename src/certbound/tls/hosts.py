@@ -5,6 +5,7 @@ Rule 2: the port in Host is read and ignored: behind a port mapping it is not ou
 Rule 3: what is not one well-formed host and port belongs to nobody.
 """
 
+import contextlib
 import ipaddress
 import re
 from urllib.parse import urlsplit
@@ -20,11 +21,10 @@ def host_name(authority: bytes) -> str | None:
 
 def canonical_name(name: str) -> str | None:
     """`name`, a host name or an IP address with or without brackets, in our spelling; None if it is neither."""
-    bare = name[1:-1] if name[:1] == "[" and name[-1:] == "]" else name
-    try:
-        return str(ipaddress.ip_address(bare))
-    except ValueError:
-        pass
+    if ":" in name or name[-1:].isdigit():  # no address looks otherwise, and asking is dear
+        bare = name[1:-1] if name[:1] == "[" and name[-1:] == "]" else name
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(bare))
     return name.lower() if name.isascii() and _NAME.fullmatch(name) else None
 
 

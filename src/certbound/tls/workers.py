@@ -80,9 +80,11 @@ async def _serve(
     loop.add_signal_handler(signal.SIGHUP, running.reload)
     if parent is not None:
         loop.add_reader(parent, stopping.set)
-    # What is there now stays; the collector need not look at it again and again.
+    # What is there now stays, and a connection takes its cycles apart itself: the collector need not look so often,
+    # which costs every request some and is a long pause with many connections open.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     ready()
     await stopping.wait()
     if parent is not None:
