@@ -11,6 +11,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from certbound import __version__
+from certbound.core.display import shown
+
 COMMANDS: Mapping[str, str] = {
     "demo": "See the whole story: tokens bound to certificates, and every theft refused.",
     "dev": "Run everything for development: server, API, authority, certificates, clients.",
@@ -33,19 +36,32 @@ def command() -> Callable[..., Any]:
     return typer.main.get_command(app)
 
 
-def load(name: str) -> Any:
+def existing() -> tuple[str, ...]:
+    """The names of the commands that are installed here."""
+    return tuple(name for name in COMMANDS if find_spec(f"certbound.cli.{name}"))
+
+
+def find(name: str) -> typer.Typer:
     """The command `name`, its file read."""
     module = import_module(f"certbound.cli.{name}")
     app = getattr(module, "app", None)
-    if app is None:
-        app = typer.Typer(add_completion=False, **SETTINGS)
-        app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name))
-    return typer.main.get_command(app)
+    if isinstance(app, typer.Typer):
+        return app
+    app = typer.Typer(add_completion=False, **SETTINGS)
+    app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name))
+    return app
 
 
 def group(purpose: str) -> typer.Typer:
     """A command that has commands."""
     return typer.Typer(help=purpose, add_completion=False, no_args_is_help=True, **SETTINGS)
+
+
+class WrongUse(typer.BadParameter):
+    """Options that do not make sense together, or not here; exit status 2."""
+
+    def format_message(self) -> str:
+        return shown(self.message)
 
 
 class _Lazy(TyperGroup):
@@ -54,11 +70,11 @@ class _Lazy(TyperGroup):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         # The names are what suggestions for a typing error are taken from.
-        self.commands = dict.fromkeys(name for name in COMMANDS if find_spec(f"certbound.cli.{name}"))  # type: ignore[assignment]
+        self.commands = dict.fromkeys(existing())  # type: ignore[assignment]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         del ctx
-        return load(cmd_name) if cmd_name in self.commands else None
+        return typer.main.get_command(find(cmd_name)) if cmd_name in self.commands else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx
@@ -66,8 +82,16 @@ class _Lazy(TyperGroup):
             formatter.write_dl([(name, COMMANDS[name]) for name in self.commands])
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"certbound {__version__}")
+        raise typer.Exit
+
+
 def _certbound(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """OAuth 2.0 mutual TLS: tokens bound to client certificates (RFC 8705).
 

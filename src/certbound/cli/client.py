@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from certbound.cli._certificates import OPTIONS, key_kind, proposals, read_file, remarks
-from certbound.cli._commands import group
+from certbound.cli._commands import WrongUse, group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.core.clients import Client, Method, read_client
@@ -81,7 +81,7 @@ def add(
         return
     credentials = _credentials(_subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed)
     if not credentials:
-        raise typer.BadParameter(
+        raise WrongUse(
             f"say how the client is known: one of {_list(OPTIONS.values())}, or --self-signed; --from-cert proposes"
         )
     asyncio.run(_add(config, client_id, {**credentials, **_metadata(name, scope, bound, grant_type)}, json=json))
@@ -135,13 +135,13 @@ def update(
     Example, before a certificate expires: certbound client update billing --add-self-signed new.pem
     """
     if self_signed and add_self_signed:
-        raise typer.BadParameter("give --self-signed (replaces) or --add-self-signed (adds), not both")
+        raise WrongUse("give --self-signed (replaces) or --add-self-signed (adds), not both")
     credentials = _credentials(
         _subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed or add_self_signed
     )
     changes = {**credentials, **_metadata(name, scope, bound, grant_type)}
     if not changes and enabled is None:
-        raise typer.BadParameter("nothing to change is given; see certbound client update --help")
+        raise WrongUse("nothing to change is given; see certbound client update --help")
     asyncio.run(_update(config, client_id, changes, enabled=enabled, adds=bool(add_self_signed), json=json))
 
 
@@ -161,7 +161,7 @@ def remove(
 async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str, Any], *, json: bool) -> None:
     async with _registry(config) as registry:
         if "scope" not in metadata and registry.allowed.scope:
-            raise typer.BadParameter(
+            raise WrongUse(
                 f"--scope is missing; this server offers {_list(registry.allowed.scope)}; --scope '' is none"
             )
         client = await registry.register(metadata, client_id=client_id)
@@ -230,7 +230,7 @@ def _confirm() -> None:
 @contextlib.asynccontextmanager
 async def _registry(config: Path | None) -> "AsyncIterator[ClientRegistry]":
     settings = load_settings(config)
-    from certbound.app import open_registry  # noqa: PLC0415  half a second that `client --help` need not spend
+    from certbound.app import open_registry
 
     async with open_registry(settings) as registry:
         try:
@@ -265,7 +265,7 @@ def _credentials(subjects: Mapping[str, str], certificates: Sequence[Path] | Non
     """How the client authenticates, as metadata; one subject or certificates, not both."""
     if len(subjects) + bool(certificates) > 1:
         given = [_OPTIONS[field] for field in subjects] + ["--self-signed"] * bool(certificates)
-        raise typer.BadParameter(f"a client is known by one of these only: {_list(given)}")
+        raise WrongUse(f"a client is known by one of these only: {_list(given)}")
     if subjects:
         return {"token_endpoint_auth_method": Method.TLS_CLIENT_AUTH, **subjects}
     if certificates:

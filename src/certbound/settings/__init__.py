@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from certbound.core.errors import ConfigurationError
-from certbound.settings.consistency import require_consistent
+from certbound.settings.consistency import problems
 from certbound.settings.sources import gather, table
 from certbound.settings.tables import (
     SECRET_KEYS,
@@ -63,7 +63,8 @@ def read(
     settings = Settings(**{section: _read_table(section, given.get(section, {}), source) for section in sections()})
     store = Store(url=_anchored(settings.store.url, source.base_of("store", "url")))
     settings = msgspec.structs.replace(settings, store=store)
-    require_consistent(settings, where)
+    for problem in problems(settings):
+        raise source.refuse(*problem)
     return settings
 
 

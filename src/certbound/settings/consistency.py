@@ -1,80 +1,92 @@
-"""Settings must not contradict themselves: each check says what is wrong, or nothing."""
+"""Settings must not contradict themselves: each check names the key and says what is wrong, or nothing."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from certbound.core.errors import ConfigurationError, InvalidScope
+from certbound.core.errors import InvalidScope
 from certbound.core.scope import parse_scope
 from certbound.settings.tables import Settings
 
 
-def require_consistent(settings: Settings, where: str) -> None:
-    """`ConfigurationError` if one setting makes no sense beside another, or none at all."""
-    for check in _CHECKS:
-        if problem := check(settings):
-            raise ConfigurationError(f"{where}: {problem}")
+class Problem(NamedTuple):
+    """`text` continues a sentence that begins with the key."""
+
+    section: str
+    key: str
+    text: str
 
 
-def _check_issuer(settings: Settings) -> str:
-    return _url_problem("server.issuer", settings.server.issuer)
+def problems(settings: Settings) -> Iterator[Problem]:
+    """What makes no sense beside another setting, or by itself."""
+    return (problem for check in _CHECKS if (problem := check(settings)) is not None)
 
 
-def _check_mtls_alone(settings: Settings) -> str:
+def _check_issuer(settings: Settings) -> Problem | None:
+    return _check_url("issuer", settings.server.issuer)
+
+
+def _check_mtls_alone(settings: Settings) -> Problem | None:
     server = settings.server
     belonging = {
         "mtls_port": server.mtls_port, "mtls_certificate": server.mtls_certificate, "mtls_key": server.mtls_key,
     }  # fmt: skip
     lonely = [name for name, value in belonging.items() if value is not None and server.mtls_url is None]
-    return f"server.{lonely[0]} is set but server.mtls_url is not; set both or neither" if lonely else ""
+    return Problem("server", lonely[0], "is set but server.mtls_url is not; set both or neither") if lonely else None
 
 
-def _check_mtls_url(settings: Settings) -> str:
+def _check_mtls_url(settings: Settings) -> Problem | None:
+    return _check_url("mtls_url", settings.server.mtls_url) if settings.server.mtls_url is not None else None
+
+
+def _check_mtls_place(settings: Settings) -> Problem | None:
     server = settings.server
-    if server.mtls_url is None:
-        return ""
-    if problem := _url_problem("server.mtls_url", server.mtls_url):
-        return problem
     if server.mtls_url == server.issuer:
-        return (
-            "server.mtls_url equals server.issuer, so the aliases would be no aliases; give mutual TLS a host or port "
-            "of its own, or remove server.mtls_url"
-        )
-    if server.mtls_port is None and (host := urlsplit(server.mtls_url).hostname) == urlsplit(server.issuer).hostname:
-        return f"server.mtls_url has the issuer's host {host!r}, so server.mtls_port is needed"
+        return Problem(
+            "server", "mtls_url",
+            "equals server.issuer, so the aliases would be no aliases; give mutual TLS a host or port of its own, or "
+            "remove server.mtls_url",
+        )  # fmt: skip
+    host = _split(server.issuer).hostname
+    if server.mtls_url is not None and server.mtls_port is None and _split(server.mtls_url).hostname == host:
+        return Problem("server", "mtls_url", f"has the issuer's host {host!r}, so server.mtls_port is needed")
     if server.mtls_port is not None and server.mtls_port == server.port != 0:
-        return "server.mtls_port equals server.port; remove it to share one port by SNI"
-    return ""
+        return Problem("server", "mtls_port", "equals server.port; remove it to share one port by SNI")
+    return None
 
 
-def _check_mtls_files(settings: Settings) -> str:
-    if (settings.server.mtls_certificate is None) != (settings.server.mtls_key is None):
-        return "of server.mtls_certificate and server.mtls_key only one is set; set both or neither"
-    return ""
+def _check_mtls_files(settings: Settings) -> Problem | None:
+    files = {"mtls_certificate": settings.server.mtls_certificate, "mtls_key": settings.server.mtls_key}
+    there, absent = [k for k, v in files.items() if v is not None], [k for k, v in files.items() if v is None]
+    if there and absent:
+        return Problem("server", there[0], f"is set but server.{absent[0]} is not; set both or neither")
+    return None
 
 
-def _check_store(settings: Settings) -> str:
+def _check_store(settings: Settings) -> Problem | None:
     if settings.server.workers > 1 and _IN_MEMORY.fullmatch(settings.store.url):
-        return "store.url is in memory, where server.workers cannot share it; name a file, or have one worker"
-    return ""
+        return Problem("store", "url", "is in memory, where server.workers cannot share it; name a file")
+    return None
 
 
-def _check_trust(settings: Settings) -> str:
+def _check_trust(settings: Settings) -> Problem | None:
     if settings.trust.intermediates and not settings.trust.anchors:
-        return "trust.intermediates is set but trust.anchors is not, and alone they vouch for nobody"
-    return ""
+        return Problem("trust", "intermediates", "is set but trust.anchors is not, and alone they vouch for nobody")
+    return None
 
 
-def _check_resources(settings: Settings) -> str:
+def _check_resources(settings: Settings) -> Problem | None:
     if not settings.tokens.resources:
-        return "tokens.resources is empty; name at least the API that tokens are for"
+        return Problem("tokens", "resources", "is empty; name at least the API that tokens are for")
     odd = [resource for resource in settings.tokens.resources if not _RESOURCE.fullmatch(resource)]
-    return f"tokens.resources: {odd[0]!r} is not an absolute URI without fragment (RFC 8707 section 2)" if odd else ""
+    text = f"has {odd[0]!r}, which is no absolute URI without fragment (RFC 8707 section 2)" if odd else ""
+    return Problem("tokens", "resources", text) if odd else None
 
 
-def _check_scopes(settings: Settings) -> str:
+def _check_scopes(settings: Settings) -> Problem | None:
     odd = [scope for scope in settings.tokens.scopes if not _is_one_word(scope)]
-    return f"tokens.scopes: {odd[0]!r} is not one scope word" if odd else ""
+    return Problem("tokens", "scopes", f"has {odd[0]!r}, which is not one scope word") if odd else None
 
 
 def _is_one_word(scope: str) -> bool:
@@ -84,15 +96,21 @@ def _is_one_word(scope: str) -> bool:
         return False
 
 
-def _url_problem(key: str, text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  it is read here, and raises
-    except ValueError:
-        parts = SplitResult("", "", "", "", "")
+def _check_url(key: str, text: str) -> Problem | None:
+    parts = _split(text)
     if parts.scheme != "https" or not parts.hostname or not _URL.fullmatch(text) or "@" in parts.netloc:
-        return f"{key}: {text!r} is not an https URL without query and fragment"
-    return f"{key}: {text!r} must not end in a slash" if text.endswith("/") else ""
+        return Problem("server", key, f"must be an https URL without query and fragment, not {text!r}")
+    return Problem("server", key, f"must not end in a slash: {text!r}") if text.endswith("/") else None
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of `url`, empty if it has none."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  it is read here, and may raise
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
 
 
 _URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
@@ -100,7 +118,14 @@ _URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x7E]+")
 _IN_MEMORY = re.compile(r"sqlite(\+aiosqlite)?:(//)?(/(:memory:)?)?(\?.*)?", re.DOTALL)
 
-_CHECKS: tuple[Callable[[Settings], str], ...] = (
-    _check_issuer, _check_mtls_alone, _check_mtls_url, _check_mtls_files, _check_store, _check_trust, _check_resources,
+_CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
+    _check_issuer,
+    _check_mtls_alone,
+    _check_mtls_url,
+    _check_mtls_place,
+    _check_mtls_files,
+    _check_store,
+    _check_trust,
+    _check_resources,
     _check_scopes,
-)  # fmt: skip
+)

@@ -1,0 +1,185 @@
+"""`certbound ca`: a small private certificate authority, two files in a directory.
+
+Rule: a private key is its owner's (0600), and no file that is there is replaced unasked.
+"""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import idna
+import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from certbound.cli._commands import WrongUse, group
+from certbound.cli._output import date, say
+from certbound.core.certificate import thumbprint
+from certbound.core.errors import ConfigurationError
+from certbound.trust.authority import Authority
+
+KeyKind = Literal[
+    "P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519", "Ed448",
+    "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
+]  # fmt: skip
+
+app = group(
+    "Keep a small private certificate authority.\n\n"
+    "For development and small deployments: its key is a file, it cannot revoke, and it forgets what it issued."
+)
+
+Directory = Annotated[Path, typer.Option("--dir", help="Where the authority is kept.")]
+Key = Annotated[KeyKind, typer.Option("--key", help="The kind of key to make.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.")]
+
+
+@app.command()
+def init(
+    directory: Directory = Path("ca"),
+    name: Annotated[str, typer.Option("--name", help="Its common name.")] = "certbound private CA",
+    days: Annotated[int, typer.Option("--days", min=1, max=36500, help="Days it is valid.")] = 3650,
+    key: Key = "P-256",
+    force: Force = False,
+) -> None:
+    """Make a certificate authority: ca.pem, and ca.key for your eyes only.
+
+    Example: certbound ca init --dir ca --name "Example CA"
+    """
+    try:
+        authority = Authority.create(name, days=days, key=key)
+    except ValueError as error:
+        raise ConfigurationError(f"--name or --days: {error}") from error
+    certificate = directory / "ca.pem"
+    _write({certificate: authority.certificate_pem}, {directory / "ca.key": authority.key_pem}, force=force)
+    say(
+        f"made {certificate} (valid until {_end(authority.certificate)}) and {directory / 'ca.key'} (keep it secret)",
+        "this is a small private CA: whoever has its key can become any client",
+        f'next: trust it in certbound.toml, [trust] anchors = ["{certificate}"], and issue a certificate:',
+        f"      certbound ca issue --dir {directory} client.example --dns client.example",
+    )
+
+
+@app.command()
+def issue(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the files are called: NAME.pem and NAME.key.")],
+    directory: Directory = Path("ca"),
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="DN", help="Subject, as RFC 4514 writes it; CN=NAME if absent.")
+    ] = None,
+    dns: Annotated[list[str] | None, typer.Option("--dns", metavar="NAME", help="A DNS name; repeatable.")] = None,
+    uri: Annotated[list[str] | None, typer.Option("--uri", metavar="URI", help="A URI; repeatable.")] = None,
+    ip: Annotated[list[str] | None, typer.Option("--ip", metavar="ADDRESS", help="An IP address; repeatable.")] = None,
+    email: Annotated[
+        list[str] | None, typer.Option("--email", metavar="MAILBOX", help="A mailbox; repeatable.")
+    ] = None,
+    usage: Annotated[Literal["client", "server", "both"], typer.Option("--usage", help="What it is for.")] = "client",
+    key: Key = "P-256",
+    days: Annotated[int, typer.Option("--days", min=1, max=36500, help="Days it is valid.")] = 90,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where the files go; --dir if absent.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Issue a certificate and make its key.
+
+    Example: certbound ca issue billing --dns billing.example
+
+    Example, for a server: certbound ca issue as --dns as.example --usage server
+    """
+    if name in {"", "ca"} or name.startswith(".") or "/" in name or not name.isprintable():
+        raise WrongUse(f"{name!r} cannot be the name of the files; try another")
+    authority = _load(directory)
+    _require_outlived(authority, days)
+    wanted = _name(subject, name)
+    try:
+        issued = authority.issue(
+            wanted,
+            dns=map(_ascii, dns or ()),
+            uris=uri or (),
+            ips=ip or (),
+            emails=email or (),
+            usage=usage,
+            days=days,
+            key=key,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"no certificate can say that: {error}") from error
+    certificate, private = (out or directory) / f"{name}.pem", (out or directory) / f"{name}.key"
+    # The anchor itself is never sent: who does not have it already cannot trust it.
+    between = [each for each in issued.issuers if each.issuer != each.subject]
+    pem = issued.certificate_pem + b"".join(each.public_bytes(_PEM) for each in between)
+    _write({certificate: pem}, {private: issued.key_pem}, force=force)
+    say(
+        f"made {certificate} (valid until {_end(issued.certificate)}) and {private} (keep it secret)",
+        f"its x5t#S256 is {thumbprint(issued.der)}",
+        _NEXT[usage].format(certificate=certificate, key=private),
+    )
+
+
+def _load(directory: Path) -> Authority:
+    try:
+        return Authority.load((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"there is no {error.filename}; make an authority with: certbound ca init --dir {directory}"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"{directory}/ca.pem and {directory}/ca.key are no authority: {error}") from error
+
+
+def _name(subject: str | None, common_name: str) -> x509.Name:
+    try:
+        if subject is not None:
+            return x509.Name.from_rfc4514_string(subject)
+        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{subject or common_name!r} cannot be a subject{f': {error}' if str(error) else ''}; write RFC 4514 with "
+            "--subject, for example CN=client,O=Example,C=CZ"
+        ) from error
+
+
+def _ascii(name: str) -> str:
+    """A DNS name as certificates carry it (RFC 5280 section 7.2)."""
+    return name if name.isascii() else idna.encode(name, uts46=True).decode("ascii")
+
+
+def _require_outlived(authority: Authority, days: int) -> None:
+    """A certificate that ends after its authority is refused by everybody from that day on."""
+    left = authority.certificate.not_valid_after_utc - datetime.now(UTC)
+    if left < timedelta(days=days):
+        raise ConfigurationError(
+            f"the authority is valid until {_end(authority.certificate)} only; give --days {max(left.days, 0)} or "
+            "fewer, or make a new authority"
+        )
+
+
+def _write(public: Mapping[Path, bytes], private: Mapping[Path, bytes], *, force: bool) -> None:
+    """The files, their directories made; keys are 0600 from their first byte."""
+    there = [file for file in (*public, *private) if os.path.lexists(file)]
+    if there and not force:
+        raise ConfigurationError(f"{there[0]} is there already; --force replaces it")
+    for file, content in private.items():
+        _write_file(file, content, mode=0o600)
+    for file, content in public.items():
+        _write_file(file, content, mode=0o644)
+
+
+def _write_file(file: Path, content: bytes, *, mode: int) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+        stream.write(content)
+    fresh.replace(file)
+
+
+def _end(certificate: x509.Certificate) -> str:
+    return date(certificate.not_valid_after_utc.timestamp())
+
+
+_PEM = serialization.Encoding.PEM
+_CLIENT = "next: register the client; what it can be known by says: certbound client add --from-cert {certificate}"
+_SERVER = 'next: name them in certbound.toml, [server] certificate = "{certificate}" and key = "{key}"'
+_NEXT: Mapping[str, str] = {"client": _CLIENT, "server": _SERVER, "both": _CLIENT}
