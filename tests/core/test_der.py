@@ -1,5 +1,7 @@
 """certbound.core._der: tag, length, value, and no guess."""
 
+import contextlib
+
 import pytest
 from cryptography import x509
 from hypothesis import given
@@ -89,10 +91,8 @@ def test_bad_object_identifiers_are_refused(content: bytes) -> None:
 @given(st.binary(max_size=20_000))
 def test_any_bytes_are_an_object_identifier_or_refused(content: bytes) -> None:
     """Arbitrary bytes give dotted decimal or `DERError`, and nothing else."""
-    try:
+    with contextlib.suppress(_der.DERError):
         assert set(_der.read_oid(content)) <= set("0123456789.")
-    except _der.DERError:
-        pass
 
 
 def test_a_long_object_identifier_is_refused_before_it_costs() -> None:

@@ -1,0 +1,216 @@
+"""certbound.core.authentication: the only way to become an `AuthenticatedClient` (R2 to R5, R8, R11)."""
+
+import ast
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+import certbound
+from certbound.core.authentication import AuthenticatedClient, TrustedChain, authenticate
+from certbound.core.certificate import PeerCertificate
+from certbound.core.clients import Client, read_client
+from certbound.core.errors import InvalidClient, Untrusted
+from certbound.core.jwks import RegisteredCertificate, make_jwks
+from certbound.trust.authority import Authority, self_signed
+from certificates import DAY, NOW, TODAY, general_names, peer, read
+
+SOURCES = Path(certbound.__file__).parent
+
+
+@dataclass
+class Verifier:
+    """A `ChainVerifier` that trusts everybody, or nobody, and counts who asked."""
+
+    trusts: bool = True
+    asked: list[PeerCertificate] = field(default_factory=list)
+
+    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+        self.asked.append(peer)
+        if not self.trusts:
+            raise Untrusted("nobody is trusted here")
+        return TrustedChain(peer.leaf, peer.leaf, peer.leaf.not_after)
+
+
+def pki_client(**metadata: Any) -> Client:
+    """A client known by the name a.example."""
+    given = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example", **metadata}
+    return read_client("a", given)
+
+
+OWN = self_signed("CN=own", dns=["a.example"], now=TODAY)
+OWN_CLIENT = read_client(
+    "own", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([read(OWN)])}
+)
+GOOD = self_signed("CN=a", dns=["a.example"], now=TODAY)
+
+
+def test_by_subject_and_chain() -> None:
+    """A client whose name is in a certificate with a trusted chain is authenticated by that chain (R5)."""
+    chains = Verifier()
+    client = pki_client()
+    authenticated = authenticate(client, peer(GOOD), chains=chains, now=NOW)
+    assert authenticated.client is client
+    assert authenticated.certificate == read(GOOD)
+    assert authenticated.key.kind == "P-256"
+    assert isinstance(authenticated.proof, TrustedChain)
+    assert len(chains.asked) == 1
+
+
+def test_by_registration() -> None:
+    """A self-signed client is authenticated by its registered certificate; no chain is looked at (R11)."""
+    chains = Verifier(trusts=False)
+    authenticated = authenticate(OWN_CLIENT, peer(OWN), chains=chains, now=NOW)
+    assert isinstance(authenticated.proof, RegisteredCertificate)
+    assert chains.asked == []
+
+
+def test_a_renewed_certificate_with_the_same_name() -> None:
+    """A PKI client's new certificate, another key and the same name, authenticates it with no change here (R8)."""
+    renewed = self_signed("CN=renewed", dns=["a.example"], now=TODAY)
+    for each in (GOOD, renewed):
+        assert authenticate(pki_client(), peer(each), chains=Verifier(), now=NOW).certificate == read(each)
+
+
+Case = Callable[[Authority], tuple[Client | None, PeerCertificate | None, Verifier, float]]
+REFUSALS: dict[str, Case] = {
+    "unknown client": lambda _: (None, peer(GOOD), Verifier(), NOW),
+    "disabled client": lambda _: (replace(pki_client(), enabled=False), peer(GOOD), Verifier(), NOW),
+    "disabled self-signed client": lambda _: (replace(OWN_CLIENT, enabled=False), peer(OWN), Verifier(), NOW),
+    "no certificate": lambda _: (pki_client(), None, Verifier(), NOW),
+    "no certificate, self-signed": lambda _: (OWN_CLIENT, None, Verifier(), NOW),
+    "wrong certificate": lambda _: (pki_client(), peer(self_signed("CN=b", now=TODAY)), Verifier(), NOW),
+    "wrong certificate, self-signed": lambda _: (OWN_CLIENT, peer(GOOD), Verifier(), NOW),
+    "PKI certificate of a self-signed client": lambda ca: (
+        OWN_CLIENT, peer(ca.issue("CN=own", dns=["a.example"], now=TODAY)), Verifier(), NOW,
+    ),
+    "untrusted": lambda _: (pki_client(), peer(GOOD), Verifier(trusts=False), NOW),
+    "expired": lambda _: (pki_client(), peer(GOOD), Verifier(), NOW + 400 * DAY),
+    "expired, self-signed": lambda _: (OWN_CLIENT, peer(OWN), Verifier(), NOW + 400 * DAY),
+    "not yet valid": lambda _: (pki_client(), peer(GOOD), Verifier(), NOW - DAY),
+    "not yet valid, self-signed": lambda _: (OWN_CLIENT, peer(OWN), Verifier(), NOW - DAY),
+    "weak key": lambda ca: (
+        pki_client(),
+        peer(ca.issue(dns=["a.example"], key=rsa.generate_private_key(65537, 1024), now=TODAY)), Verifier(), NOW,
+    ),
+    "name of another kind": lambda _: (
+        pki_client(), peer(self_signed(uris=["a.example"], emails=["a.example"], now=TODAY)), Verifier(), NOW,
+    ),
+    "wildcard": lambda _: (pki_client(), peer(self_signed(dns=["*.example"], now=TODAY)), Verifier(), NOW),
+    "name only in CN": lambda _: (pki_client(), peer(self_signed("CN=a.example", now=TODAY)), Verifier(), NOW),
+    "own leaf and a victim's behind it": lambda ca: (
+        pki_client(), peer(ca.issue("CN=b", dns=["b.example"], now=TODAY), GOOD), Verifier(), NOW,
+    ),
+    "registered certificate behind one's own": lambda _: (
+        OWN_CLIENT, peer(self_signed("CN=thief", now=TODAY), OWN), Verifier(), NOW,
+    ),
+    "unreadable name": lambda _: (
+        pki_client(),
+        peer(self_signed(extensions=[(general_names((0x82, b"a.example")), False)] * 1, now=TODAY)),
+        Verifier(trusts=False), NOW,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_every_refusal_looks_the_same(case: str, authority: Authority) -> None:
+    """Whatever is wrong, the peer learns `invalid_client`, 401 and one sentence; the reason is for the log (R4)."""
+    client, presented, chains, now = REFUSALS[case](authority)
+    with pytest.raises(InvalidClient) as refusal:
+        authenticate(client, presented, chains=chains, now=now)
+    assert (refusal.value.error, refusal.value.status) == ("invalid_client", 401)
+    assert refusal.value.description == "client authentication failed"
+    assert refusal.value.reason != refusal.value.description
+
+
+def test_refusals_are_told_apart_in_the_log(authority: Authority) -> None:
+    """The reasons of an unknown client, no certificate, an expired, an untrusted and a wrong one are all different."""
+    reasons = set()
+    for case in ("unknown client", "no certificate", "expired", "untrusted", "wrong certificate", "weak key"):
+        client, presented, chains, now = REFUSALS[case](authority)
+        with pytest.raises(InvalidClient) as refusal:
+            authenticate(client, presented, chains=chains, now=now)
+        reasons.add(refusal.value.reason)
+    assert len(reasons) == 6
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "wrong certificate", "expired", "not yet valid", "weak key", "name of another kind", "wildcard",
+        "disabled client", "own leaf and a victim's behind it", "registered certificate behind one's own",
+    ],
+)  # fmt: skip
+def test_what_is_cheap_comes_first(case: str, authority: Authority) -> None:
+    """A certificate that is expired, weak, or carries another name causes no path to be built."""
+    client, presented, chains, now = REFUSALS[case](authority)
+    with pytest.raises(InvalidClient):
+        authenticate(client, presented, chains=chains, now=now)
+    assert chains.asked == []
+
+
+def test_self_signed_keys_are_as_strong_as_others() -> None:
+    """A registered self-signed certificate with a weak key authenticates nobody."""
+    weak = self_signed("CN=weak", key=ec.generate_private_key(ec.SECP256K1()), now=TODAY)
+    client = replace(OWN_CLIENT, certificates=(read(weak),))
+    with pytest.raises(InvalidClient, match="curve"):
+        authenticate(client, peer(weak), chains=Verifier(), now=NOW)
+
+
+def test_a_pki_client_without_a_subject_is_nobody() -> None:
+    """A client value without its subject, which no registration makes, is refused and never trusted by chain alone."""
+    chains = Verifier()
+    with pytest.raises(InvalidClient):
+        authenticate(replace(pki_client(), subject=None), peer(GOOD), chains=chains, now=NOW)
+    assert chains.asked == []
+
+
+EVIDENCE = {
+    "AuthenticatedClient": ("core/authentication.py", "authenticate"),
+    "TrustedChain": ("trust/chains.py", "verify_chain"),
+    "RegisteredCertificate": ("core/jwks.py", "match_registered"),
+    "SubjectMatch": ("core/subject.py", "match_subject"),
+    "StrongKey": ("core/keys.py", "require_strong_key"),
+    "Confirmed": ("core/confirmation.py", "match_confirmation"),
+    "Principal": ("resource/verify.py", "verify"),
+}
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_evidence_is_made_in_one_function_only(evidence: str) -> None:
+    """Each proof is constructed in exactly one function of the whole source: no endpoint can make one (R3)."""
+    assert _makers(evidence) == {EVIDENCE[evidence]}
+
+
+def _makers(evidence: str) -> set[tuple[str, str]]:
+    makers = set()
+    for file in SOURCES.rglob("*.py"):
+        tree = ast.parse(file.read_text())
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                body = function.body if isinstance(function.body, list) else [function.body]
+                calls = itertools.chain.from_iterable(map(ast.walk, body))
+                name = getattr(function, "name", "lambda")
+                makers |= {
+                    (file.relative_to(SOURCES).as_posix(), name)
+                    for call in calls
+                    if isinstance(call, ast.Call) and _called(call.func) == evidence
+                }
+    return makers
+
+
+def _called(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def test_the_search_for_makers_finds_one() -> None:
+    """The search above sees what it looks for: `Client` is made by `read_client`."""
+    assert ("core/clients.py", "read_client") in _makers("Client")
+    assert AuthenticatedClient.__name__ in EVIDENCE

@@ -1,0 +1,92 @@
+"""certbound.core.metadata: what the server says of itself, and nothing it does not do (R19, R22, R35)."""
+
+from typing import Any
+
+import pytest
+
+from certbound.core.clients import Method
+from certbound.core.errors import ConfigurationError
+from certbound.core.metadata import DIRECT_ENDPOINTS, Offer, describe_server, well_known
+from certbound.core.scope import Scope
+from certbound.core.tokens import Issuer
+
+
+def offer(**changes: Any) -> Offer:
+    """A server with a mutual-TLS host of its own."""
+    facts: dict[str, Any] = {
+        "issuer": Issuer("https://as.example"),
+        "mtls_base": "https://mtls.as.example",
+        "scope": Scope(frozenset({"write", "read"})),
+        "grant_types": frozenset({"client_credentials"}),
+        "methods": frozenset(Method),
+        "can_bind": True,
+    }
+    return Offer(**{**facts, **changes})
+
+
+def test_document() -> None:
+    """The metadata names what the server has, with the names as they are registered (R35)."""
+    assert describe_server(offer()) == {
+        "issuer": "https://as.example",
+        "token_endpoint": "https://as.example/token",
+        "jwks_uri": "https://as.example/jwks",
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["self_signed_tls_client_auth", "tls_client_auth"],
+        "tls_client_certificate_bound_access_tokens": True,
+        "scopes_supported": ["read", "write"],
+        "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.as.example/token"},
+    }
+
+
+@pytest.mark.parametrize("can_bind", [True, False])
+def test_binding_is_a_boolean_that_is_true_only_where_it_is(can_bind: bool) -> None:
+    """`tls_client_certificate_bound_access_tokens` is a JSON boolean and says what the server does (R19)."""
+    assert describe_server(offer(can_bind=can_bind))["tls_client_certificate_bound_access_tokens"] is can_bind
+
+
+@pytest.mark.parametrize("base", ["https://mtls.as.example", "https://as.example:8443", "https://as.example/mtls"])
+def test_aliases(base: str) -> None:
+    """Every alias names an endpoint at top level that clients call directly, and differs from its URL (R22)."""
+    document = describe_server(offer(mtls_base=base))
+    aliases = document["mtls_endpoint_aliases"]
+    assert aliases.keys() == DIRECT_ENDPOINTS.keys() <= document.keys()
+    assert all(url.startswith(base) and url != document[name] for name, url in aliases.items())
+    assert "authorization_endpoint" not in aliases
+
+
+def test_an_alias_equal_to_the_plain_url_stops_the_start() -> None:
+    """An alias that would equal the plain URL is `ConfigurationError` (R22)."""
+    with pytest.raises(ConfigurationError, match="equals"):
+        describe_server(offer(mtls_base="https://as.example"))
+
+
+def test_one_mutual_tls_host_without_aliases() -> None:
+    """Where the issuer's own host asks for certificates there are no aliases (R22)."""
+    assert "mtls_endpoint_aliases" not in describe_server(offer(mtls_base=None))
+
+
+def test_the_issuer_is_the_plain_one() -> None:
+    """The issuer does not depend on the mutual-TLS host."""
+    assert describe_server(offer())["issuer"] == describe_server(offer(mtls_base=None))["issuer"]
+
+
+def test_what_is_not_offered_is_not_named() -> None:
+    """Without scopes there is no list of scopes; a method that is off is not in the list."""
+    document = describe_server(offer(scope=Scope(frozenset()), methods=frozenset({Method.SELF_SIGNED_TLS_CLIENT_AUTH})))
+    assert "scopes_supported" not in document
+    assert document["token_endpoint_auth_methods_supported"] == ["self_signed_tls_client_auth"]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [
+        ("https://as.example", "/.well-known/oauth-authorization-server"),
+        ("https://as.example/", "/.well-known/oauth-authorization-server"),
+        ("https://as.example/realm/1", "/.well-known/oauth-authorization-server/realm/1"),
+        ("https://as.example/realm/", "/.well-known/oauth-authorization-server/realm"),
+    ],
+)
+def test_where_the_metadata_is(issuer: str, path: str) -> None:
+    """The well-known path stands before the issuer's own, which loses a slash at its end (RFC 8414 section 3.1)."""
+    assert well_known(Issuer(issuer)) == path

@@ -1,0 +1,217 @@
+"""certbound.core.names: RFC 4514 text and DER become one value; two names are equal or they are not (RFC 4517)."""
+
+import contextlib
+
+import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certbound.core.names import ATTRIBUTES, Attribute, BadName, parse_name, read_name
+from certificates import name, tlv
+
+CN, ORG, COUNTRY, DC = "2.5.4.3", "2.5.4.10", "2.5.4.6", "0.9.2342.19200300.100.1.25"
+UTF8, NUMERIC, PRINTABLE, TELETEX, IA5, UNIVERSAL, BMP = 0x0C, 0x12, 0x13, 0x14, 0x16, 0x1C, 0x1E
+OCTET_STRING, BIT_STRING, NULL, INTEGER = 0x04, 0x03, 0x05, 0x02
+
+
+def text(*rdns: str) -> bytes:
+    """DER of a name of common names, the first one the most general."""
+    return name(*([(CN, UTF8, each.encode())] for each in rdns))
+
+
+@pytest.mark.parametrize(
+    ("written", "der"),
+    [
+        ("CN=client", text("client")),
+        ("cn=client", text("client")),
+        ("commonName=client", text("client")),
+        ("2.5.4.3=client", text("client")),
+        ("OID.2.5.4.3=client", text("client")),
+        ("oid.2.5.4.3=client", text("client")),
+        ("CN=CLIENT", text("client")),
+        ("CN=straße", text("STRASSE")),
+        ("CN=  two   words ", text("two words")),
+        ("CN=two words", text("  two    words  ")),
+        ("CN=\\ client\\ ", text("client")),
+        ("CN=client,O=Example,C=CZ", name(
+            [(COUNTRY, PRINTABLE, b"CZ")], [(ORG, UTF8, b"Example")], [(CN, UTF8, b"client")],
+        )),
+        ("CN=client , O=Example , C=CZ", name(
+            [(COUNTRY, PRINTABLE, b"CZ")], [(ORG, UTF8, b"Example")], [(CN, UTF8, b"client")],
+        )),
+        ("CN=a+O=b", name([(CN, UTF8, b"a"), (ORG, UTF8, b"b")])),
+        ("O=b+CN=a", name([(CN, UTF8, b"a"), (ORG, UTF8, b"b")])),
+        ("CN=client", name([(CN, PRINTABLE, b"client")])),
+        ("CN=client", name([(CN, IA5, b"client")])),
+        ("CN=client", name([(CN, TELETEX, b"client")])),
+        ("CN=client", name([(CN, BMP, "client".encode("utf-16-be"))])),
+        ("CN=client", name([(CN, UNIVERSAL, "client".encode("utf-32-be"))])),
+        ("CN=1234", name([(CN, NUMERIC, b"1234")])),
+        ("CN=café", text("café")),
+        ("CN=café", text("cafe\u0301")),
+        ("CN=caf\\C3\\A9", text("café")),
+        ("CN=#0c06636c69656e74", text("client")),
+        ("CN=#0C06636C69656E74", text("client")),
+        ("CN=#1306636c69656e74", text("client")),
+        ("CN=#04024869", name([(CN, OCTET_STRING, b"Hi")])),
+        ("CN=\\#1", text("#1")),
+        ('CN=a\\,b\\+c\\"d\\\\e\\<f\\>g\\;h\\=i', text('a,b+c"d\\e<f>g;h=i')),
+        ("CN=a=b", text("a=b")),
+        ("CN=a#b", text("a#b")),
+        ("CN=", text("")),
+        ("DC=example,DC=com", name([(DC, IA5, b"com")], [(DC, IA5, b"example")])),
+        ("organizationIdentifier=PSDCZ-CNB-1", name([("2.5.4.97", UTF8, b"PSDCZ-CNB-1")])),
+        ("CN=₹", text("₹")),
+    ],
+)  # fmt: skip
+def test_equal(written: str, der: bytes) -> None:
+    """The RFC 4514 text is the name that the DER encodes: string types, case and spaces do not matter (R6)."""
+    assert parse_name(written) == read_name(der)
+
+
+@pytest.mark.parametrize(
+    ("written", "der"),
+    [
+        ("CN=client", text("client2")),
+        ("CN=client", text("cli ent")),
+        ("CN=client", name([(ORG, UTF8, b"client")])),
+        ("CN=client,O=Example", name([(CN, UTF8, b"client")], [(ORG, UTF8, b"Example")])),
+        ("CN=client", name([(ORG, UTF8, b"Example")], [(CN, UTF8, b"client")])),
+        ("CN=client,O=Example", text("client")),
+        ("CN=a+O=b", name([(CN, UTF8, b"a")], [(ORG, UTF8, b"b")])),
+        ("CN=a,O=b", name([(CN, UTF8, b"a"), (ORG, UTF8, b"b")])),
+        ("CN=Hi", name([(CN, OCTET_STRING, b"Hi")])),
+        ("CN=Hi", name([(CN, BIT_STRING, b"\x00Hi")])),
+        ("CN=Hi", name([(CN, INTEGER, b"Hi")])),
+        ("CN=", name([(CN, NULL, b"")])),
+        ("CN=client", text("client\x00")),
+        ("CN=client", text("client\x00.evil.example")),
+        ("CN=client", name([(CN, UTF8, b"client\xff")])),
+        ("CN=client", name([(CN, PRINTABLE, b"client\xe9")])),
+        ("CN=client", name([(CN, BMP, b"client")])),
+        ("CN=client", text("*")),
+        ("CN=*", text("client")),
+        ("CN=client", text()),
+        ("CN=admin", text("*)(uid=*")),
+        ("CN=paypal", text("pаypаl")),
+    ],
+)  # fmt: skip
+def test_different(written: str, der: bytes) -> None:
+    """Another text, type, order or grouping is another name; a value that is no clean string equals no text (R33)."""
+    assert parse_name(written) != read_name(der)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("", "empty"),
+        ("   ", "empty"),
+        ("/C=CZ/O=Example/CN=client", "slash form"),
+        ("client", "no '='"),
+        ("CN=client,", "no '='"),
+        (",CN=client", "no '='"),
+        ("CN=a,,O=b", "no '='"),
+        ("CN=a+", "no '='"),
+        ("=client", "attribute name"),
+        ("XYZ=client", "attribute name"),
+        ("2.5.4.03=client", "attribute name"),
+        ("3.5.4=client", "attribute name"),
+        ("2.5.4.=client", "attribute name"),
+        ("CN=a;O=b", "escaped"),
+        ('CN="client"', "escaped"),
+        ("CN=<client>", "escaped"),
+        ("CN=a\\", "backslash"),
+        ("CN=a\\x", "backslash"),
+        ("CN=\\C3", "UTF-8"),
+        ("CN=\\00", "U+0000"),
+        ("CN=a\nb", "U+000A"),
+        ("CN=a\x00b", "escaped"),
+        ("CN=\ud800", "UTF-8"),
+        ("CN=\ue000", "U+E000"),
+        ("CN=#", "hexadecimal"),
+        ("CN=#0", "hexadecimal"),
+        ("CN=#zz", "hexadecimal"),
+        ("CN=#0c 01 61", "hexadecimal"),
+        ("CN=#0c0161ff", "hexadecimal"),
+        ("CN=#0c05aa", "hexadecimal"),
+        ("O=A+O=B+O=a", "twice"),
+    ],
+)
+def test_refused(written: str, says: str) -> None:
+    """Text that is no RFC 4514 name is `BadName`, and the message says what is wrong with it."""
+    with pytest.raises(BadName) as refusal:
+        parse_name(written)
+    assert says in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        b"",
+        b"\x30",
+        text("client") + b"\x00",
+        text("client")[:-1],
+        tlv(0x31, b""),
+        tlv(0x30, tlv(0x30, b"")),
+        tlv(0x30, tlv(0x31, tlv(0x30, b"\x06\x03\x55\x04\x03"))),
+        tlv(0x30, tlv(0x31, tlv(0x30, b"\x06\x03\x55\x04\x03" + tlv(UTF8, b"a") * 2))),
+        tlv(0x30, tlv(0x31, tlv(0x30, tlv(UTF8, b"a") * 2))),
+        name([(CN, UTF8, b"a"), (CN, PRINTABLE, b"A")]),
+    ],
+    ids=[
+        "nothing", "tag alone", "byte behind", "cut off", "a SET", "an RDN that is no SET", "no value", "two values",
+        "type that is no OID", "the same attribute twice",
+    ],
+)  # fmt: skip
+def test_der_that_is_no_name_is_refused(der: bytes) -> None:
+    """Bytes that do not encode a Name are `BadName`."""
+    with pytest.raises(BadName):
+        read_name(der)
+
+
+def test_values_that_are_no_text_keep_their_bytes() -> None:
+    """What cannot be compared as text is compared as tag and bytes, so it equals itself and nothing else."""
+    odd = name([(CN, OCTET_STRING, b"Hi")])
+    assert read_name(odd) == (frozenset({Attribute(CN, tlv(OCTET_STRING, b"Hi"))}),)
+    assert read_name(odd) == read_name(odd)
+    assert read_name(odd) != read_name(name([(CN, BIT_STRING, b"Hi")]))
+
+
+def test_every_attribute_name_is_known_in_any_case() -> None:
+    """Each short name stands for its object identifier, upper or lower case."""
+    for short, dotted in ATTRIBUTES.items():
+        assert parse_name(f"{short.upper()}=x") == parse_name(f"{dotted}=x")
+
+
+_PLAIN = st.text(st.characters(categories=["Ll", "Lu", "Nd", "Zs", "Po", "Sm"]), min_size=1, max_size=12)
+
+
+@given(st.lists(_PLAIN, min_size=1, max_size=4))
+def test_what_cryptography_writes_is_what_it_encodes(values: list[str]) -> None:
+    """For any values, the RFC 4514 text and the DER that `cryptography` makes of a name are one name to us."""
+    made = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, value, _validate=False) for value in values])
+    assert parse_name(made.rfc4514_string()) == read_name(made.public_bytes())
+
+
+@given(_PLAIN.filter(str.isascii), st.sampled_from([_ASN1Type.PrintableString, _ASN1Type.IA5String]))
+def test_string_types_do_not_matter(value: str, kind: _ASN1Type) -> None:
+    """A value in another string type is the same value."""
+    utf8 = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, value)]).public_bytes()
+    other = name([(CN, kind.value, value.encode())])
+    assert read_name(utf8) == read_name(other)
+
+
+@given(st.text(st.characters(exclude_categories=[]), max_size=40) | st.text('CNO=,+\\#"; 0aé\x00', max_size=30))
+def test_any_text_is_a_name_or_refused(written: str) -> None:
+    """Arbitrary text, lone surrogates included, gives a name or `BadName`, and nothing else."""
+    with contextlib.suppress(BadName):
+        assert parse_name(written)
+
+
+@given(st.binary(max_size=60) | st.binary(max_size=30).map(lambda each: tlv(0x30, tlv(0x31, tlv(0x30, each)))))
+def test_any_bytes_are_a_name_or_refused(der: bytes) -> None:
+    """Arbitrary bytes give a name or `BadName`, and nothing else."""
+    with contextlib.suppress(BadName):
+        read_name(der)
