@@ -6,6 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from certbound.core.errors import ConfigurationError
 from certbound.tls import Port, VirtualHost, peer_certificate, serve
 
@@ -24,12 +27,14 @@ async def app(scope, receive, send):
     while (await receive()).get("more_body"):
         pass
     peer = peer_certificate(scope)
-    answer = {"pid": os.getpid(), "access_token": peer.leaf.thumbprint if peer else None}
+    signature = KEY.sign(b"a token's worth of work", ec.ECDSA(hashes.SHA256())).hex()
+    answer = {"pid": os.getpid(), "access_token": peer.leaf.thumbprint if peer else None, "signature": signature}
     body = json.dumps(answer).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
     await send({"type": "http.response.body", "body": body})
 
 
+KEY = ec.generate_private_key(ec.SECP256R1())
 FOLDER, WORKERS = Path(sys.argv[1]), int(sys.argv[2])
 PORT = int(sys.argv[3]) if len(sys.argv) > 3 else 0
 

@@ -32,7 +32,7 @@ class TLSConnection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued",
-        "_read_paused", "_resuming", "_shaken", "_tls", "http", "listener", "server_name", "site", "sites",
+        "_read_paused", "_resuming", "_shaken", "_tls", "http", "listener", "peer", "server_name", "site", "sites",
         "transport",
     )  # fmt: skip
 
@@ -45,6 +45,8 @@ class TLSConnection(asyncio.Protocol):
         self.http: HTTPProtocol | Any = None
         """None until the handshake is complete."""
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
+        self.peer: Any = None
+        """The peer's address, as the socket has it."""
         self._tls: SSL.Connection | None = None
         self._arrived = b""  # received, not yet given to OpenSSL
         self._shaken = 0  # bytes given to OpenSSL before the handshake was complete
@@ -59,6 +61,7 @@ class TLSConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
+        self.peer = transport.get_extra_info("peername")
         self.listener.connections.add(self)
         self.listener.deadlines.handshake.start(self)
 
@@ -354,10 +357,6 @@ class TLSConnection(asyncio.Protocol):
             self.http.shutdown()
 
     # --- what uvicorn asks a transport
-
-    @property
-    def peer(self) -> Any:
-        return self.transport.get_extra_info("peername")
 
     def is_closing(self) -> bool:
         return self._closing or self.transport.is_closing()

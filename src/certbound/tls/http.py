@@ -62,7 +62,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
         self.flow = FlowControl(transport)
-        peer, here = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        peer, here = transport.peer, transport.get_extra_info("sockname")
         self.client = (str(peer[0]), int(peer[1])) if peer else None
         self.server = (str(here[0]), int(here[1])) if here else None
         self.scheme = "https"
