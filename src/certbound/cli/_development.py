@@ -179,10 +179,13 @@ def in_background(serve: Callable[[], AbstractAsyncContextManager[None]]) -> Ite
             ready.set_result(partial(loop.call_soon_threadsafe, stopping.set))
             await stopping.wait()
 
+    ended: Future[None] = Future()
+
     def run() -> None:
         try:
-            asyncio.run(live())
+            ended.set_result(asyncio.run(live()))
         except BaseException as error:  # noqa: BLE001 - it is raised where somebody waits for it
+            ended.set_exception(error)
             if not ready.done():
                 ready.set_exception(error)
 
@@ -194,6 +197,7 @@ def in_background(serve: Callable[[], AbstractAsyncContextManager[None]]) -> Ite
             yield
         finally:
             stop()
+        ended.result()
     finally:
         thread.join()
 

@@ -7,9 +7,9 @@ import logging
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import httpx
 import msgspec
@@ -58,13 +58,13 @@ def read_answer(response: httpx.Response) -> Answer:
 
 @dataclass(slots=True)
 class Narrator:
-    """Writes to standard output, in colour on a terminal."""
+    """Writes to standard output."""
 
-    reasons: list[str] = field(default_factory=list)
+    reasons: Sequence[str]
     """What the servers' log said so far."""
+    colour: bool
     steps: int = 0
     wrong: int = 0
-    colour: bool = field(default_factory=lambda: _wants_colour())  # noqa: PLW0108 - defined below
 
     def title(self, text: str) -> None:
         self._write(text, bold=True)
@@ -75,7 +75,7 @@ class Narrator:
 
     def say(self, text: str = "") -> None:
         """A paragraph."""
-        for line in textwrap.wrap(shown(text), 100) or [""]:
+        for line in _wrapped(text) or [""]:
             self._write(line)
 
     def show(self, *lines: str) -> None:
@@ -86,9 +86,8 @@ class Narrator:
     def step(self, tried: str, expected: Outcome, act: Callable[[], Answer]) -> None:
         """`tried` is done by `act` and ends as `expected`; else the story went wrong."""
         self.steps += 1
-        lines = textwrap.wrap(tried, 92)
-        self._write(f"{self.steps:3}. {lines[0]}")
-        self.show(*lines[1:])
+        for line in _wrapped(f"{self.steps:3}. {tried}", 5):
+            self._write(line)
         try:
             answer = act()
         except (CertboundError, httpx.HTTPError, OSError, ValueError) as error:
@@ -100,10 +99,9 @@ class Narrator:
             self._went_wrong(f"{answer.outcome}, but {answer.complaint}", expected)
         else:
             self._write(f"     -> {answer.outcome}", colour=typer.colors.GREEN)
-        if answer.detail:
-            self.show(f"   {answer.detail}")
-        for reason in self._reasons_of(answer):
-            self._write(f"        why, in the log: {shown(reason)}", dim=True)
+        for remark in (answer.detail, *(f"why, in the log: {reason}" for reason in self._reasons_of(answer))):
+            for line in _wrapped(f"        {remark}", 10) if remark else ():
+                self._write(line, dim=True)
 
     def _went_wrong(self, came: str, expected: Outcome) -> None:
         self.wrong += 1
@@ -146,6 +144,15 @@ class _Lines(logging.Handler):
         self._lines.append(record.getMessage())
 
 
-def _wants_colour() -> bool:
+def _wrapped(text: str, indent: int = 0) -> list[str]:
+    return textwrap.wrap(
+        shown(text), _WIDTH, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def wants_colour() -> bool:
     """On a terminal that can, unless the person said no (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+_WIDTH = 100

@@ -88,8 +88,8 @@ def tell(narrator: Narrator, world: World) -> None:
 def _introduce(narrator: Narrator, world: World) -> None:
     place = world.development.place
     narrator.title("OAuth 2.0 mutual TLS (RFC 8705), on real TLS")
+    narrator.say()
     narrator.show(
-        "",
         f"authorization server  {place.issuer}, over mutual TLS {place.mtls_url}",
         f"API                   {place.resource_url}",
         f"{BILLING:<21} a client; the development CA certified it, it is registered by name: {BILLING_NAME}",
@@ -122,7 +122,7 @@ def _look_at_tls(world: World) -> Answer:
         version, group = connection.get_protocol_version_name(), connection.get_group_name() or "?"
     strong = group == POST_QUANTUM_GROUP or not world.key.startswith("ML-DSA")
     return Answer(
-        # What counts is TLS; a server without /healthz here would do as well.
+        # What counts is the connection, whatever is answered on it.
         OK, detail=f"{version}, key agreement {group}, {BILLING}'s certificate {world.key}",
         complaint="" if strong else f"the key agreement is not {POST_QUANTUM_GROUP}",
     )  # fmt: skip
@@ -149,7 +149,7 @@ def _obtain_token(world: World, name: str) -> Answer:
     bound = claims.get("cnf") == expected
     return Answer(
         OK,
-        detail=f"cnf: {expected}" if bound else "",
+        detail=f"bound: cnf is {expected}" if bound else "",
         complaint="" if bound else f"cnf is {claims.get('cnf')} and should be {expected}",
     )
 

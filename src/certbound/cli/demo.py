@@ -20,7 +20,7 @@ def demo(
     went exactly as it must.
     """
     from certbound.cli._development import in_background, make_folder, now_utc, open_ports, place_of, serving
-    from certbound.cli._narrator import Narrator, listening_to_the_log
+    from certbound.cli._narrator import Narrator, listening_to_the_log, wants_colour
     from certbound.cli._story import World, tell
     from certbound.trust.authority import KeyKind
 
@@ -28,7 +28,7 @@ def demo(
     host = "127.0.0.1"
     key: KeyKind = "ML-DSA-65" if post_quantum else "P-256"
     with contextlib.ExitStack() as stack:
-        narrator = Narrator(stack.enter_context(listening_to_the_log()))
+        narrator = Narrator(stack.enter_context(listening_to_the_log()), wants_colour())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certbound-demo-")))
         sockets = open_ports(host, (0, 0, 0, 0))
         for each in sockets:

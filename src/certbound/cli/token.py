@@ -99,8 +99,8 @@ def _json(document: dict[str, Any]) -> list[str]:
 
 def _in_words(seconds: float) -> str:
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
-        count = round(abs(seconds)) // size
-        if count:
+        if round(abs(seconds)) >= size:
+            count = round(abs(seconds) / size)
             words = f"{count} {unit}{'s' if count > 1 else ''}"
             return f"in {words}" if seconds > 0 else f"{words} ago"
     return "now"

@@ -1,0 +1,132 @@
+"""`certbound token`: what it obtains, what it shows, and what it says when it cannot."""
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from certbound.cli import main
+from certbound.cli._development import Development, in_background, make_folder, now_utc, open_ports, place_of, serving
+from certbound.cli.token import decode, describe
+
+THUMBPRINT = "A" * 43
+
+
+@pytest.fixture(scope="module")
+def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Development]:
+    sockets = open_ports("127.0.0.1", (0, 0, 0))
+    ready = make_folder(tmp_path_factory.mktemp("dev"), place_of("127.0.0.1", sockets), now=now_utc())
+    with in_background(lambda: serving(ready, sockets)):
+        yield ready
+
+
+def arguments(development: Development, *more: str, member: int = 0, **changed: Any) -> list[str]:
+    chosen = development.members[member]
+    given = {
+        "issuer": development.place.issuer, "client-id": chosen.client_id, "cert": chosen.certificate,
+        "key": chosen.key, "ca": development.ca, **changed,
+    }  # fmt: skip
+    return ["token", *(word for name, value in given.items() for word in (f"--{name}", str(value))), *more]
+
+
+def jwt(claims: dict[str, Any]) -> str:
+    parts = (urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in ({"alg": "ES256"}, claims))
+    return ".".join([*parts, "c2ln"])
+
+
+@pytest.mark.parametrize("member", [0, 1])
+def test_it_shows_what_the_token_says(
+    development: Development, member: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Header, claims, times in words, and that it is bound to the certificate just used."""
+    assert main(arguments(development, member=member)) == 0
+    out = capsys.readouterr().out
+    assert f"Token from {development.place.mtls_url}/token" in out
+    assert "to the certificate just used" in out
+    assert "in 5 minutes" in out
+    assert '"typ": "at+jwt"' in out
+    assert f'"client_id": "{development.members[member].client_id}"' in out
+    assert development.members[member].identity.thumbprint in out
+
+
+def test_raw_is_the_token_alone(development: Development, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, fit for a shell variable."""
+    assert main(arguments(development, "--raw")) == 0
+    line, end = capsys.readouterr().out.split("\n")
+    assert end == ""
+    assert decode(line) is not None
+
+
+def test_scope_and_resource_are_asked_for(development: Development, capsys: pytest.CaptureFixture[str]) -> None:
+    """The token has them and no more."""
+    assert main(arguments(development, "--scope", "read", "--resource", development.place.resource_url, "--raw")) == 0
+    _, claims = decode(capsys.readouterr().out.strip()) or ({}, {})
+    assert (claims["scope"], claims["aud"]) == ("read", development.place.resource_url)
+
+
+@pytest.mark.parametrize(
+    ("more", "changed", "said"),
+    [
+        ((), {"client-id": "warehouse"}, "refused with 401 invalid_client"),
+        (("--scope", "everything"), {}, "invalid_scope"),
+        (("--resource", "https://other.example"), {}, "invalid_target"),
+        ((), {"issuer": "http://localhost"}, "not an https URL"),
+        ((), {"issuer": "https://localhost:1"}, "cannot be reached"),
+        ((), {"cert": "missing.pem"}, "client certificate missing.pem cannot be read"),
+        ((), {"ca": "missing.pem"}, "missing.pem"),
+    ],
+)
+def test_a_failure_is_one_sentence(
+    development: Development, more: tuple[str, ...], changed: dict[str, str], said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """On standard error, with exit status 1; nothing on standard output."""
+    assert main(arguments(development, *more, **changed)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    line = err.splitlines()[-1]
+    assert line.startswith("certbound: ")
+    assert said in line
+
+
+def test_a_server_that_is_not_believed(development: Development, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the CA of the clients the server is nobody."""
+    assert main(arguments(development, ca=development.folder / "client-ca.pem")) == 1
+    assert "its issuer is not among the CAs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"),
+    [
+        ({"cnf": {"x5t#S256": THUMBPRINT}}, "to the certificate just used"),
+        ({"cnf": {"x5t#S256": "B" * 43}}, "ANOTHER certificate"),
+        ({"cnf": {"jkt": "x"}}, "UNKNOWN"),
+        ({"cnf": 7}, "UNKNOWN"),
+        ({}, "NONE"),
+    ],
+)
+def test_the_binding_is_told(claims: dict[str, Any], said: str) -> None:
+    """Bound to this certificate, to another, in another way, or not at all."""
+    assert any(line.startswith("binding") and said in line for line in describe(jwt(claims), THUMBPRINT, 0))
+
+
+def test_times_are_told_in_words() -> None:
+    """Past and future, and nothing at all for what is no time."""
+    lines = describe(jwt({"iat": 1000, "exp": 1000 + 7200}), THUMBPRINT, 1060)
+    assert lines[0] == "issued      1970-01-01 00:16 UTC, 1 minute ago"
+    assert lines[1] == "expires     1970-01-01 02:16 UTC, in 2 hours"
+    for odd in (True, "7", -1, 1e300, None, [1]):
+        assert not any(line.startswith("expires") for line in describe(jwt({"exp": odd}), THUMBPRINT, 0))
+
+
+@pytest.mark.parametrize("token", ["", "opaque", "a.b.c", "e30.W10.x", "....", "e30.e30", "é.é.é"])
+def test_an_opaque_token_is_no_error(token: str) -> None:
+    """What is no JWT is said to be opaque."""
+    assert ["the token is opaque"] == [line[:19] for line in describe(token, THUMBPRINT, 0)]
+
+
+def test_a_token_cannot_run_in_a_terminal() -> None:
+    """Escape codes in claims are shown."""
+    assert all(line.isprintable() for line in describe(jwt({"sub": "\x1b[2J\u202e\n"}), THUMBPRINT, 0))
