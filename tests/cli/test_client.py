@@ -1,0 +1,269 @@
+"""`certbound client`: the same use cases as the endpoints, said in options."""
+
+import json
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from certbound.core.certificate import thumbprint
+from certbound.trust.authority import Authority, Issued, self_signed
+
+from .conftest import Certbound
+
+SUBJECTS = [
+    ("--subject-dn", "CN=billing,O=Example,C=CZ", "tls_client_auth_subject_dn"),
+    ("--san-dns", "billing.example", "tls_client_auth_san_dns"),
+    ("--san-uri", "spiffe://example/billing", "tls_client_auth_san_uri"),
+    ("--san-ip", "192.0.2.7", "tls_client_auth_san_ip"),
+    ("--san-email", "billing@example.com", "tls_client_auth_san_email"),
+]
+
+
+@pytest.fixture
+def billing(authority: Authority, deployment: Path) -> Issued:
+    """billing.pem: a certificate with a name of each kind."""
+    issued = authority.issue(
+        "CN=billing,O=Example,C=CZ",
+        dns=["billing.example"],
+        uris=["spiffe://example/billing"],
+        ips=["192.0.2.7"],
+        emails=["billing@example.com"],
+    )
+    (deployment / "billing.pem").write_bytes(issued.certificate_pem)
+    return issued
+
+
+def certificate_file(directory: Path, name: str) -> Issued:
+    """`name`.pem: a self-signed certificate."""
+    issued = self_signed(f"CN={name}")
+    (directory / f"{name}.pem").write_bytes(issued.certificate_pem)
+    return issued
+
+
+def spoil(directory: Path, client_id: str, metadata: str) -> None:
+    """What is stored of the client is `metadata`, whatever that is."""
+    with closing(sqlite3.connect(directory / "certbound.sqlite")) as database, database:
+        database.execute("UPDATE clients SET metadata = ? WHERE client_id = ?", (metadata, client_id))
+
+
+@pytest.mark.parametrize(("option", "value", "field"), SUBJECTS)
+@pytest.mark.usefixtures("deployment")
+def test_a_client_is_registered_by_each_kind_of_name(certbound: Certbound, option: str, value: str, field: str) -> None:
+    """Each of the five options registers the metadata of its kind, and `show --json` has it."""
+    done = certbound("client", "add", "--id", "billing", option, value, "--scope", "read", "--json")
+    assert (done.status, done.err) == (0, "")
+    assert json.loads(done.out)[field] == value
+    assert json.loads(certbound("client", "show", "billing", "--json").out) == json.loads(done.out)
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_client_id_is_made_if_none_is_given(certbound: Certbound) -> None:
+    """Without --id the server makes one that cannot be guessed."""
+    ids = {
+        json.loads(certbound("client", "add", "--san-dns", "a.example", "--scope", "", "--json").out)["client_id"]
+        for _ in range(2)
+    }
+    assert len(ids) == 2
+    assert all(len(each) >= 22 for each in ids)
+
+
+def test_self_signed_certificates_overlap(certbound: Certbound, deployment: Path) -> None:
+    """--self-signed registers the certificates themselves; --add-self-signed adds one, --self-signed replaces all."""
+    old, new = certificate_file(deployment, "old"), certificate_file(deployment, "new")
+    certbound("client", "add", "--id", "s", "--self-signed", "old.pem", "--scope", "read")
+    both = json.loads(certbound("client", "update", "s", "--add-self-signed", "new.pem", "--json").out)
+    assert both["x5t#S256"] == [thumbprint(old.der), thumbprint(new.der)]
+    again = json.loads(certbound("client", "update", "s", "--add-self-signed", "new.pem", "--json").out)
+    assert again["x5t#S256"] == both["x5t#S256"]
+    only = json.loads(certbound("client", "update", "s", "--self-signed", "new.pem", "--json").out)
+    assert only["x5t#S256"] == [thumbprint(new.der)]
+
+
+@pytest.mark.usefixtures("billing")
+def test_from_cert_proposes_what_then_registers(certbound: Certbound, deployment: Path) -> None:
+    """Every option that --from-cert prints is accepted by `add` as printed; by itself it registers nothing."""
+    proposed = certbound("client", "add", "--from-cert", "billing.pem")
+    options = [shlex.split(line) for line in proposed.out.splitlines() if line.startswith("  --")]
+    assert [option[0] for option in options] == [*(option for option, _, _ in SUBJECTS), "--self-signed"]
+    assert not (deployment / "certbound.sqlite").exists()
+    for option in options:
+        assert certbound("client", "add", *option, "--scope", "read").status == 0
+
+
+def test_from_cert_says_what_a_certificate_is(certbound: Certbound, billing: Issued) -> None:
+    """Thumbprint, key and validity are said; as JSON the names are metadata."""
+    told = certbound("client", "add", "--from-cert", "billing.pem").out
+    assert thumbprint(billing.der) in told
+    assert "P-256" in told
+    found = json.loads(certbound("client", "add", "--from-cert", "billing.pem", "--json").out)
+    assert found["x5t#S256"] == thumbprint(billing.der)
+    assert {field: found[field] for _, _, field in SUBJECTS} == {field: value for _, value, field in SUBJECTS}
+
+
+def test_from_cert_says_what_cannot_authenticate(certbound: Certbound, deployment: Path, authority: Authority) -> None:
+    """An expired certificate is said to be one, and a wildcard is shown as what cannot be registered."""
+    issued = authority.issue("CN=x", dns=["*.example"], days=-0.02)
+    (deployment / "x.pem").write_bytes(issued.certificate_pem)
+    told = certbound("client", "add", "--from-cert", "x.pem")
+    assert "it has expired" in told.err
+    assert "(not --san-dns '*.example': a wildcard matches nothing" in told.out
+
+
+def test_escape_codes_in_certificates_are_shown_not_run(certbound: Certbound, deployment: Path) -> None:
+    """Names with escape codes and bidi marks never reach the terminal, and what is proposed still matches."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bill\u202eing")])
+    evil = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a\x1b[31mb")])
+    (deployment / "bidi.pem").write_bytes(self_signed(name).certificate_pem)
+    (deployment / "evil.pem").write_bytes(self_signed(evil).certificate_pem)
+    told = certbound("client", "add", "--from-cert", "bidi.pem").out
+    assert "\u202e" not in told
+    option = next(shlex.split(line) for line in told.splitlines() if "--subject-dn" in line)
+    assert certbound("client", "add", "--id", "bidi", *option, "--scope", "read").status == 0
+    told = certbound("client", "add", "--from-cert", "evil.pem")
+    assert "\x1b" not in told.out + told.err
+
+
+@pytest.mark.usefixtures("deployment")
+def test_escape_codes_in_the_store_are_shown_not_run(certbound: Certbound) -> None:
+    """A stored name with escape codes is printed escaped by every command that prints it."""
+    added = certbound("client", "add", "--id", "x", "--name", "a\x1b[2Jb\u202e", "--san-dns", "a.b", "--scope", "read")
+    for told in (added, certbound("client", "show", "x"), certbound("client", "show", "x", "--json")):
+        assert told.status == 0
+        assert not {"\x1b", "\u202e"} & set(told.out + told.err)
+    assert r"a\x1b[2Jb\u202e" in certbound("client", "show", "x").out
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_refusal_names_the_option(certbound: Certbound) -> None:
+    """What the use case refuses is one sentence with the option and the field, and nothing is stored."""
+    refused = certbound("client", "add", "--san-dns", "*.example", "--scope", "read")
+    assert refused.status == 1
+    assert refused.err == (
+        "certbound: --san-dns: tls_client_auth_san_dns: a wildcard matches nothing; register the name itself\n"
+    )
+    assert "--scope: scope: " in certbound("client", "add", "--san-dns", "a.b", "--scope", "read fly").err
+    assert "--grant-type: " in certbound("client", "add", "--san-dns", "a.b", "--scope", "", "--grant-type", "x").err
+    assert "no clients yet" in certbound("client", "list").out
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_client_id_is_given_once(certbound: Certbound) -> None:
+    """A second client of the same id is refused and the first one stays."""
+    certbound("client", "add", "--id", "a", "--san-dns", "one.example", "--scope", "")
+    refused = certbound("client", "add", "--id", "a", "--san-dns", "two.example", "--scope", "")
+    assert (refused.status, refused.err) == (1, "certbound: --id: client_id: 'a' is taken\n")
+    assert "one.example" in certbound("client", "show", "a").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "say"),
+    [
+        (["add", "--scope", "read"], "say how the client is known"),
+        (["add", "--san-dns", "a.b", "--san-ip", "::1"], "one of these only: --san-dns, --san-ip"),
+        (["add", "--san-dns", "a.b"], "--scope is missing; this server offers read, write"),
+        (["update", "a"], "nothing to change is given"),
+        (["update", "a", "--self-signed", "x", "--add-self-signed", "y"], "not both"),
+        (["show"], "Missing argument"),
+    ],
+)
+@pytest.mark.usefixtures("deployment")
+def test_wrong_use_exits_with_2(certbound: Certbound, arguments: list[str], say: str) -> None:
+    """Options that do not make sense together exit with 2 and say what would."""
+    outcome = certbound("client", *arguments)
+    assert outcome.status == 2
+    assert say in " ".join(outcome.err.split())
+
+
+@pytest.mark.usefixtures("deployment")
+def test_without_an_anchor_there_is_no_pki_client(certbound: Certbound, deployment: Path) -> None:
+    """Where no anchor is configured, tls_client_auth is refused with what to do."""
+    file = deployment / "certbound.toml"
+    file.write_text(file.read_text().replace('anchors = ["ca.pem"]', ""))
+    refused = certbound("client", "add", "--san-dns", "a.b", "--scope", "")
+    assert refused.status == 1
+    assert "set trust.anchors" in refused.err
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no pem", b"\x30\x03\x02\x01\x01", None], ids=["empty", "text", "der", "absent"]
+)
+def test_a_file_that_is_no_certificate(certbound: Certbound, deployment: Path, content: bytes | None) -> None:
+    """A certificate file that cannot be used is one sentence that names it."""
+    if content is not None:
+        (deployment / "x.pem").write_bytes(content)
+    for arguments in (["--from-cert", "x.pem"], ["--self-signed", "x.pem"]):
+        refused = certbound("client", "add", *arguments)
+        assert refused.status == 1
+        assert refused.err.startswith("certbound: x.pem ")
+        assert refused.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("billing")
+def test_a_client_changes_how_it_is_known(certbound: Certbound) -> None:
+    """An update to another kind of name, or to a certificate and back, leaves nothing of the old way."""
+    certbound("client", "add", "--id", "a", "--san-dns", "a.example", "--scope", "read")
+    changed = json.loads(certbound("client", "update", "a", "--san-ip", "::1", "--json").out)
+    assert changed["tls_client_auth_san_ip"] == "::1"
+    assert "tls_client_auth_san_dns" not in changed
+    changed = json.loads(certbound("client", "update", "a", "--self-signed", "billing.pem", "--json").out)
+    assert changed["token_endpoint_auth_method"] == "self_signed_tls_client_auth"
+    changed = json.loads(certbound("client", "update", "a", "--subject-dn", "CN=a", "--json").out)
+    assert (changed["token_endpoint_auth_method"], changed.get("jwks")) == ("tls_client_auth", None)
+    assert changed["scope"] == "read"
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_client_is_switched_off_and_on(certbound: Certbound) -> None:
+    """--disable and --enable change the state and nothing else."""
+    certbound("client", "add", "--id", "a", "--san-dns", "a.example", "--scope", "read", "--name", "A")
+    off = json.loads(certbound("client", "update", "a", "--disable", "--json").out)
+    assert (off["enabled"], off["client_name"]) == (False, "A")
+    assert "disabled" in certbound("client", "list").out
+    assert json.loads(certbound("client", "update", "a", "--enable", "--json").out)["enabled"] is True
+
+
+def test_bound_is_what_is_in_effect(certbound: Certbound, deployment: Path) -> None:
+    """What is shown of bound tokens is what the server does, whatever the client asked for."""
+    arguments = ["client", "add", "--san-dns", "a.example", "--scope", "", "--no-bound"]
+    assert "tokens   bound" in certbound(*arguments).out
+    file = deployment / "certbound.toml"
+    file.write_text(file.read_text().replace("[tokens]", '[tokens]\nbind = "requested"'))
+    assert "tokens   not bound" in certbound(*arguments).out
+    assert "tokens   bound" in certbound(*arguments[:-1], "--bound").out
+
+
+@pytest.mark.usefixtures("deployment")
+def test_a_client_is_removed_only_if_somebody_says_so(certbound: Certbound, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer nothing is removed and --yes is named; with --yes the client is gone."""
+    certbound("client", "add", "--id", "a", "--san-dns", "a.example", "--scope", "")
+    with Path("/dev/null").open() as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        refused = certbound("client", "remove", "a")
+    assert refused.status == 1
+    assert "nothing was removed; --yes removes without asking" in refused.err
+    assert certbound("client", "remove", "a", "--yes").out == "removed client a\n"
+    for command in ("show", "update", "remove"):
+        missing = certbound("client", command, "a", *(["--disable"] if command == "update" else []))
+        assert missing.status == 1
+        assert missing.err == "certbound: there is no client 'a'; certbound client list shows those there are\n"
+
+
+@pytest.mark.parametrize("stored", ['{"token_endpoint_auth_method": "x\\u001b[2J"}', "{}", "[]", "no json"])
+def test_an_unreadable_client_is_listed_shown_and_removed(certbound: Certbound, deployment: Path, stored: str) -> None:
+    """What cannot be read is said to be unreadable, beside the others, and can be removed."""
+    for client in ("good", "bad"):
+        certbound("client", "add", "--id", client, "--san-dns", "a.example", "--scope", "")
+    spoil(deployment, "bad", stored)
+    listed = certbound("client", "list")
+    assert listed.status == 0
+    assert [line.split()[:2] for line in listed.out.splitlines()[1:]] == [["bad", "unreadable"], ["good", "enabled"]]
+    assert "problem" in json.loads(certbound("client", "list", "--json").out)[0]
+    shown = certbound("client", "show", "bad")
+    assert (shown.status, "unreadable" in shown.out, "\x1b" in shown.out) == (0, True, False)
+    assert certbound("client", "update", "bad", "--disable").status == 0
+    assert certbound("client", "remove", "bad", "--yes").status == 0
