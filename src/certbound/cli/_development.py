@@ -225,7 +225,7 @@ def _api_ports(development: Development) -> list[Port]:
 
 
 def _name_of(host: str) -> str:
-    if host in {"127.0.0.1", "::1", "localhost"}:
+    if host in {"127.0.0.1", "localhost"}:
         return "localhost"
     try:
         return socket.gethostname() if ipaddress.ip_address(host).is_unspecified else host
