@@ -1,0 +1,424 @@
+"""certbound.trust.chains: a path to a trust anchor, or `Untrusted` (R5, R8, R32, R33)."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from certbound.core.authentication import authenticate
+from certbound.core.certificate import PeerCertificate
+from certbound.core.clients import Client, read_client
+from certbound.core.errors import InvalidClient, Untrusted
+from certbound.trust import chains
+from certbound.trust.authority import Authority, Issued, self_signed
+from certbound.trust.chains import MAX_INTERMEDIATES, Anchors, Trust, verify_chain
+from certificates import DAY, NOW, TODAY, VERSION, anchors, der, peer, read, tlv, with_field
+
+LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
+STRANGER = Authority.create("Stranger", now=TODAY)
+
+
+def leaf(authority: Authority, **facts: Any) -> Issued:
+    """A client certificate of `authority` for a.example."""
+    return authority.issue("CN=a", **{"dns": ["a.example"], "now": TODAY, "key": LEAF_KEY, **facts})
+
+
+def certificate(
+    subject: str, issuer: Authority, *, key: Any = None, extensions: tuple[tuple[x509.ExtensionType, bool], ...],
+    digest: hashes.HashAlgorithm | None = None,
+) -> Issued:  # fmt: skip
+    """A certificate with exactly these extensions."""
+    key = key or LEAF_KEY
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, subject)]))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(TODAY - timedelta(hours=1))
+        .not_valid_after(TODAY + timedelta(days=90))
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.private_key.public_key()), False)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return Issued(builder.sign(issuer.private_key, digest or hashes.SHA256()), key)
+
+
+def authority_under(
+    issuer: Authority, name: str, *extensions: tuple[x509.ExtensionType, bool], **facts: Any
+) -> Authority:
+    """An intermediate with these extensions beside those that make it a CA."""
+    key = facts.pop("key", None) or ec.generate_private_key(ec.SECP256R1())
+    path_length = facts.pop("path_length", None)
+    usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+    standing = (
+        (x509.BasicConstraints(ca=True, path_length=path_length), True),
+        (usage, True),
+        (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+    )
+    made = certificate(name, issuer, key=key, extensions=(*standing, *extensions), **facts)
+    return Authority(made.certificate, key)
+
+
+def refused(presented: PeerCertificate, trusted: Anchors, now: float = NOW) -> str:
+    """The reason why there is no path."""
+    with pytest.raises(Untrusted) as refusal:
+        verify_chain(presented, trusted, now)
+    return str(refusal.value)
+
+
+def test_a_leaf_under_an_anchor(authority: Authority) -> None:
+    """A leaf issued by an anchor is trusted until the earliest end on its path."""
+    presented = peer(leaf(authority))
+    proof = verify_chain(presented, anchors(authority), NOW)
+    assert proof.certificate is presented.leaf
+    assert proof.anchor.der == der(authority)
+    assert proof.valid_until == presented.leaf.not_after
+
+
+def test_no_anchor() -> None:
+    """Without an anchor nobody is trusted, not even by the system's roots (R32)."""
+    assert not Anchors()
+    assert "no trust anchor" in refused(peer(leaf(STRANGER), STRANGER), Anchors())
+    assert "no trust anchor" in refused(peer(leaf(STRANGER), STRANGER), Anchors(intermediates=(read(STRANGER),)))
+
+
+def test_another_authority(authority: Authority) -> None:
+    """A leaf of an authority that is no anchor is refused, though it sends its root along."""
+    refused(peer(leaf(STRANGER), STRANGER), anchors(authority))
+
+
+def test_a_self_signed_leaf(authority: Authority) -> None:
+    """A self-signed certificate has no path to an anchor."""
+    refused(peer(self_signed("CN=a", dns=["a.example"], now=TODAY)), anchors(authority))
+
+
+def test_anchors_are_keys_and_not_names(authority: Authority) -> None:
+    """An authority with an anchor's name and another key is not that anchor (R32)."""
+    impostor = Authority.create("Unit Test Root", now=TODAY)
+    assert impostor.certificate.subject == authority.certificate.subject
+    refused(peer(leaf(impostor), impostor), anchors(authority))
+    assert verify_chain(peer(leaf(authority), impostor), anchors(impostor, authority), NOW).anchor.der == der(authority)
+
+
+@pytest.mark.parametrize("usage", ["client", "both", "none"])
+def test_extended_key_usage_that_is_accepted(authority: Authority, usage: Any) -> None:
+    """Extended key usage is absent or contains clientAuth."""
+    assert verify_chain(peer(leaf(authority, usage=usage)), anchors(authority), NOW)
+
+
+@pytest.mark.parametrize("critical", [True, False])
+@pytest.mark.parametrize(
+    "purposes",
+    [
+        [ExtendedKeyUsageOID.SERVER_AUTH],
+        [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE],
+        [ExtendedKeyUsageOID.OCSP_SIGNING],
+    ],
+    ids=["server", "any", "OCSP"],
+)
+def test_extended_key_usage_that_is_refused(
+    authority: Authority, purposes: list[x509.ObjectIdentifier], critical: bool
+) -> None:
+    """Extended key usage without clientAuth, `anyExtendedKeyUsage` included, is refused."""
+    extension = (x509.ExtendedKeyUsage(purposes), critical)
+    refused(peer(leaf(authority, usage="none", extensions=[extension])), anchors(authority))
+
+
+def test_no_alternative_name(authority: Authority) -> None:
+    """A client known by its DN needs no subject alternative name."""
+    assert verify_chain(peer(leaf(authority, dns=[])), anchors(authority), NOW)
+
+
+def test_names_of_every_kind(authority: Authority) -> None:
+    """Alternative names of any kind do not stand in the way of a path."""
+    names = {"uris": ["urn:a:b"], "ips": ["192.0.2.1", "::1"], "emails": ["a@b.example"], "dns": ["a.example"]}
+    assert verify_chain(peer(leaf(authority, **names)), anchors(authority), NOW)
+
+
+@pytest.mark.parametrize("now", [NOW - DAY, NOW + 91 * DAY], ids=["not yet valid", "expired"])
+def test_a_leaf_out_of_its_time(authority: Authority, now: float) -> None:
+    """A leaf that is not yet valid, or no longer, is refused."""
+    refused(peer(leaf(authority)), anchors(authority), now)
+
+
+@pytest.mark.parametrize("now", [NOW - DAY, NOW + 31 * DAY], ids=["not yet valid", "expired"])
+def test_an_intermediate_out_of_its_time(now: float) -> None:
+    """An intermediate that is not yet valid, or no longer, is refused, though leaf and root are valid."""
+    root = Authority.create("R", now=TODAY - timedelta(days=5))
+    middle = root.subordinate("M", now=TODAY, days=30)
+    end = leaf(middle, now=TODAY - timedelta(days=3))
+    assert verify_chain(peer(end, middle), anchors(root), NOW)
+    refused(peer(end, middle), anchors(root), now)
+
+
+def test_an_expired_root() -> None:
+    """An anchor past its own end is no anchor."""
+    root = Authority.create("R", now=TODAY, days=30)
+    end = leaf(root)
+    assert verify_chain(peer(end), anchors(root), NOW).valid_until == read(root).not_after
+    refused(peer(end), anchors(root), NOW + 31 * DAY)
+
+
+def test_an_intermediate_that_is_sent(authority: Authority) -> None:
+    """An intermediate sent behind the leaf leads to the anchor, among others in any order (RFC 8446 section 4.4.2)."""
+    middle = authority.subordinate("M", now=TODAY)
+    assert verify_chain(peer(leaf(middle), middle), anchors(authority), NOW)
+    assert verify_chain(peer(leaf(middle), STRANGER, authority, middle), anchors(authority), NOW)
+
+
+def test_an_intermediate_that_is_configured(authority: Authority) -> None:
+    """A leaf sent alone finds its intermediate in the configuration, where it is no anchor itself (R5)."""
+    middle = authority.subordinate("M", now=TODAY)
+    end = peer(leaf(middle))
+    refused(end, anchors(authority))
+    assert verify_chain(end, anchors(authority, intermediates=[middle]), NOW).anchor.der == der(authority)
+    refused(end, anchors(STRANGER, intermediates=[middle]))
+
+
+def _version_6() -> bytes:
+    return with_field(self_signed("CN=v6", now=TODAY), VERSION, b"\xa0\x03\x02\x01\x05")
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [b"", b"garbage", b"\x30\x00", b"\x30\x82\xff\xff", der(self_signed("CN=x", now=TODAY))[:-4], _version_6(),
+     der(STRANGER), der(self_signed("CN=x", now=TODAY)) + b"\x00"],
+    ids=["empty", "text", "empty sequence", "cut off", "shortened", "version 6", "stranger", "byte behind"],
+)  # fmt: skip
+def test_what_stands_behind_the_leaf_does_no_harm(authority: Authority, behind: bytes) -> None:
+    """Certificates behind the leaf that are unrelated or unreadable change nothing, before or after a useful one."""
+    middle = authority.subordinate("M", now=TODAY)
+    assert verify_chain(peer(leaf(authority), behind), anchors(authority), NOW)
+    assert verify_chain(peer(leaf(middle), behind, middle, behind), anchors(authority), NOW)
+    refused(peer(leaf(STRANGER), behind), anchors(authority))
+
+
+def test_a_victims_leaf_behind_ones_own(authority: Authority) -> None:
+    """A victim's good leaf behind a stranger's makes the stranger nobody (CVE-2023-2422)."""
+    victim = leaf(authority)
+    refused(peer(leaf(STRANGER, key="P-256"), victim), anchors(authority))
+    own = authority.issue("CN=b", dns=["b.example"], now=TODAY)
+    assert verify_chain(peer(own, victim), anchors(authority), NOW).certificate.der == own.der
+
+
+def test_a_leaf_is_no_issuer(authority: Authority) -> None:
+    """A certificate signed by a client's own key is refused, though the client's certificate is trusted."""
+    client = leaf(authority)
+    pretender = Authority(client.certificate, client.private_key)
+    refused(peer(leaf(pretender, key="P-256"), client), anchors(authority))
+
+
+def test_a_ca_certificate_as_leaf(authority: Authority) -> None:
+    """A CA certificate is no client certificate."""
+    middle = authority.subordinate("M", now=TODAY)
+    refused(PeerCertificate(read(middle)), anchors(authority))
+    refused(PeerCertificate(read(authority)), anchors(authority))
+
+
+def test_path_length(authority: Authority) -> None:
+    """An intermediate below one that may issue leaves only is refused."""
+    first = authority.subordinate("First", now=TODAY)
+    second = first.subordinate("Second", now=TODAY)
+    refused(peer(leaf(second), second, first), anchors(authority))
+
+
+def test_depth(authority: Authority) -> None:
+    """A path is of a bounded length, however many intermediates might make it."""
+    path = [authority]
+    for number in range(chains.MAX_DEPTH + 1):
+        path.append(authority_under(path[-1], f"M{number}"))
+    assert verify_chain(peer(leaf(path[-2]), *path[1:-1]), anchors(authority), NOW)
+    refused(peer(leaf(path[-1]), *path[1:]), anchors(authority))
+
+
+def test_only_so_many_certificates_are_looked_at(authority: Authority) -> None:
+    """An intermediate behind more certificates than are looked at is not found: cost has a bound."""
+    middle = authority.subordinate("M", now=TODAY)
+    junk = [der(STRANGER)] * MAX_INTERMEDIATES
+    refused(peer(leaf(middle), *junk, middle), anchors(authority))
+    assert verify_chain(peer(leaf(middle), *junk[1:], middle), anchors(authority), NOW)
+
+
+def test_name_constraints(authority: Authority) -> None:
+    """A name outside what its issuer may certify is refused; one within is not (CVE-2025-61727)."""
+    within = x509.NameConstraints([x509.DNSName("a.example")], None)
+    middle = authority_under(authority, "M", (within, True))
+    assert verify_chain(peer(leaf(middle), middle), anchors(authority), NOW)
+    assert verify_chain(peer(leaf(middle, dns=["sub.a.example"]), middle), anchors(authority), NOW)
+    refused(peer(leaf(middle, dns=["b.example"]), middle), anchors(authority))
+    refused(peer(leaf(middle, dns=["a.example", "b.example"]), middle), anchors(authority))
+    without = x509.NameConstraints(None, [x509.DNSName("a.example")])
+    other = authority_under(authority, "O", (without, True))
+    refused(peer(leaf(other), other), anchors(authority))
+
+
+def test_an_unknown_critical_extension(authority: Authority) -> None:
+    """A critical extension that nobody here understands is refused."""
+    unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
+    refused(peer(leaf(authority, extensions=[(unknown, True)])), anchors(authority))
+    assert verify_chain(peer(leaf(authority, extensions=[(unknown, False)])), anchors(authority), NOW)
+
+
+def test_sha1_signatures(authority: Authority) -> None:
+    """A certificate signed with SHA-1 is refused."""
+    # No library signs with SHA-1 any more: the signature is made by hand over a TBS that says so.
+    made = certificate("a", authority, extensions=((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),))
+    sha1 = tlv(0x30, bytes.fromhex("06072a8648ce3d0401"))
+    tbs = made.certificate.tbs_certificate_bytes.replace(bytes.fromhex("300a06082a8648ce3d040302"), sha1, 1)
+    content = tlv(0x30, tbs[4:])
+    signature = authority.private_key.sign(content, ec.ECDSA(hashes.SHA1()))
+    weak = tlv(0x30, content + sha1 + tlv(0x03, b"\x00" + signature))
+    presented = PeerCertificate(chains.read_certificate(weak))
+    assert presented.leaf.parsed.signature_algorithm_oid._name == "ecdsa-with-SHA1"
+    refused(presented, anchors(authority))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(lambda: rsa.generate_private_key(65537, 1024), id="RSA-1024"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP256K1()), id="secp256k1"),
+        pytest.param(lambda: ec.generate_private_key(ec.SECP224R1()), id="P-224"),
+    ],
+)
+def test_weak_keys_on_the_path(key: Any) -> None:
+    """A weak key of the leaf, of an intermediate, or of the anchor breaks the path."""
+    root = Authority.create("R", now=TODAY)
+    refused(peer(leaf(root, key=key())), anchors(root))
+    middle = root.subordinate("M", key=key(), now=TODAY)
+    refused(peer(leaf(middle), middle), anchors(root))
+    weak = Authority.create("W", key=key(), now=TODAY)
+    refused(peer(leaf(weak)), anchors(weak))
+
+
+@pytest.mark.parametrize("kind", ["P-384", "P-521", "RSA-2048", "ML-DSA-44"])
+def test_kinds_of_authority_keys(kind: Any) -> None:
+    """An authority with any of these keys can be an anchor."""
+    root = Authority.create("R", key=kind, now=TODAY)
+    assert verify_chain(peer(leaf(root)), anchors(root), NOW)
+
+
+@pytest.mark.parametrize(
+    "kind", ["P-384", "P-521", "RSA-3072", "Ed25519", "Ed448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87"]
+)
+def test_kinds_of_leaf_keys(authority: Authority, kind: Any) -> None:
+    """A leaf may have any key that is strong."""
+    assert verify_chain(peer(leaf(authority, key=kind)), anchors(authority), NOW)
+
+
+# Verdicts that are remembered.
+
+
+def client(version: int = 1, client_id: str = "a") -> Client:
+    """A registered client, at one state of it."""
+    metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
+    return read_client(client_id, metadata, version=version)
+
+
+def test_a_remembered_verdict_is_the_same(authority: Authority) -> None:
+    """The same question again is answered from memory."""
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    assert trust.verify_chain(presented, client(), NOW) is trust.verify_chain(presented, client(), NOW + 1)
+
+
+def test_a_verdict_ends_with_the_certificate(authority: Authority) -> None:
+    """A remembered verdict is not used a second beyond the leaf's `notAfter`."""
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    trust.verify_chain(presented, client(), NOW)
+    assert trust.verify_chain(presented, client(), presented.leaf.not_after)
+    with pytest.raises(Untrusted):
+        trust.verify_chain(presented, client(), presented.leaf.not_after + 1)
+
+
+@pytest.mark.parametrize("short", ["intermediate", "root"])
+def test_a_verdict_ends_with_any_certificate_on_the_path(short: str) -> None:
+    """A remembered verdict ends when an intermediate or the root does, long before the leaf."""
+    root = Authority.create("R", now=TODAY, days=10 if short == "root" else 3650)
+    middle = root.subordinate("M", now=TODAY, days=10 if short == "intermediate" else 1000)
+    trust = Trust(anchors(root))
+    presented = peer(leaf(middle), middle)
+    assert trust.verify_chain(presented, client(), NOW).valid_until == NOW + 10 * DAY
+    with pytest.raises(Untrusted):
+        trust.verify_chain(presented, client(), NOW + 10 * DAY + 1)
+
+
+def test_a_verdict_is_not_used_before_it_was_given(authority: Authority) -> None:
+    """A clock that goes back finds no verdict of the future."""
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    trust.verify_chain(presented, client(), NOW)
+    with pytest.raises(Untrusted):
+        trust.verify_chain(presented, client(), NOW - 10 * DAY)
+
+
+def test_replaced_anchors_forget_everything(authority: Authority) -> None:
+    """When an anchor is taken away, the next question is answered without it (R32)."""
+    trust = Trust(anchors(authority, STRANGER))
+    presented = peer(leaf(authority))
+    trust.verify_chain(presented, client(), NOW)
+    trust.replace(anchors(STRANGER))
+    assert trust.anchors == anchors(STRANGER)
+    with pytest.raises(Untrusted):
+        trust.verify_chain(presented, client(), NOW)
+    trust.replace(Anchors())
+    with pytest.raises(Untrusted):
+        trust.verify_chain(presented, client(), NOW)
+
+
+def test_a_changed_client_is_asked_anew(authority: Authority) -> None:
+    """A verdict belongs to one state of one client: another version or another client has none."""
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    first = trust.verify_chain(presented, client(), NOW)
+    assert trust.verify_chain(presented, client(version=2), NOW) is not first
+    assert trust.verify_chain(presented, client(client_id="b"), NOW) is not first
+
+
+def test_a_failure_is_not_remembered(authority: Authority) -> None:
+    """A certificate that is not yet valid or came without its issuer, is asked anew."""
+    trust = Trust(anchors(authority))
+    middle = authority.subordinate("M", now=TODAY)
+    end = leaf(middle)
+    with pytest.raises(Untrusted):
+        trust.verify_chain(peer(end), client(), NOW)
+    assert trust.verify_chain(peer(end, middle), client(), NOW)
+
+
+def test_memory_is_bounded(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More questions than are remembered push out the oldest, and the memory does not grow."""
+    monkeypatch.setattr(chains, "REMEMBERED_VERDICTS", 3)
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    first = trust.verify_chain(presented, client(0), NOW)
+    for version in range(1, 6):
+        trust.verify_chain(presented, client(version), NOW)
+        assert len(trust._verdicts) <= 3
+    assert trust.verify_chain(presented, client(0), NOW) is not first
+
+
+def test_a_remembered_chain_does_not_spare_the_other_checks(authority: Authority) -> None:
+    """With the verdict remembered, a client that is disabled or known by another name is refused all the same."""
+    trust = Trust(anchors(authority))
+    presented = peer(leaf(authority))
+    assert authenticate(client(), presented, chains=trust, now=NOW)
+    other = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "b.example"}
+    for changed in (replace(client(), enabled=False), read_client("a", other, version=1)):
+        with pytest.raises(InvalidClient):
+            authenticate(changed, presented, chains=trust, now=NOW)
+    with pytest.raises(InvalidClient):
+        authenticate(client(), presented, chains=trust, now=presented.leaf.not_after + 1)
+
+
+def test_a_renewed_certificate(authority: Authority) -> None:
+    """A new certificate of the same client, trusted, needs no change here (R8)."""
+    trust = Trust(anchors(authority))
+    for key in ("P-256", "RSA-2048"):
+        assert authenticate(client(), peer(leaf(authority, key=key)), chains=trust, now=NOW)
