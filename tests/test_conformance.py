@@ -15,7 +15,7 @@ OPEN = "open"
 def rows(document: str) -> list[list[str]]:
     """The cells of every table row but headings and rules."""
     lines = (ROOT / "docs" / document).read_text().splitlines()
-    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines if line.startswith("|")]
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines if line.startswith("|")]
     return [each for each in cells if not set(each[0]) <= set("-: |") and each[0] not in {"id", "attack"}]
 
 

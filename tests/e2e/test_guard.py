@@ -162,3 +162,8 @@ def test_an_expired_token_is_refused(tmp_path: Any) -> None:
         token = short.token("brief", identity)
         time.sleep(2.1)
         refused(short.call_api(token, identity))
+
+
+def test_the_api_asks_for_no_chain(deployment: World, own: Issued) -> None:
+    """A self-signed certificate is as good as any where only possession counts (R26)."""
+    assert 200 == deployment.call_api(deployment.token("own", own), own).status
