@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -80,11 +81,8 @@ def test_curl_obtains_a_token_and_uses_it(deployment: World, pki: Issued, tmp_pa
     certificate.write_bytes(pki.certificate_pem)
     key.write_bytes(pki.key_pem)
     identity = ("--cert", str(certificate), "--key", str(key), "--cacert", str(deployment.directory / "ca.pem"))
-    import json
-
-    answer = run(
-        "curl", "-sS", *identity, f"{deployment.mtls}/token", "-d", "grant_type=client_credentials", "-d", "client_id=pki"
-    )  # fmt: skip
+    form = "grant_type=client_credentials&client_id=pki"
+    answer = run("curl", "-sS", *identity, f"{deployment.mtls}/token", "-d", form)
     token = json.loads(answer.stdout)["access_token"]
     good = run("curl", "-sS", *identity, "-H", f"Authorization: Bearer {token}", f"{deployment.api}/")
     stolen = run("curl", "-sS", *identity[-2:], "-H", f"Authorization: Bearer {token}", f"{deployment.api}/")
