@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    from certbound.cli._commands import command  # noqa: PLC0415  typer comes with an extra; `main` says which
+    from certbound.cli._commands import command  # typer comes with an extra; `main` says which
 
     try:
         command()(args=arguments, prog_name="certbound")

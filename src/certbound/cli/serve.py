@@ -16,7 +16,7 @@ def serve(config: ConfigFile = None) -> None:
     Example: certbound serve --config /etc/certbound/certbound.toml
     """
     settings = load_settings(config)
-    from certbound import app  # noqa: PLC0415  half a second that `serve --help` need not spend
+    from certbound import app  # half a second that `serve --help` need not spend
 
     app.serve(settings, on_ready=lambda addresses: _say_where(settings, addresses))
 

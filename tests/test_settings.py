@@ -1,0 +1,314 @@
+"""Settings: one file and the environment, read once; what cannot work stops the start in one sentence."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from certbound.core.errors import ConfigurationError
+from certbound.settings import Settings, keys, load, read, sections
+
+COMPLETE = """
+[server]
+issuer = "https://as.example"
+certificate = "tls/as.pem"
+key = "/etc/as.key"
+[tokens]
+resources = ["https://api.example"]
+"""
+
+
+def written(directory: Path, text: str = COMPLETE) -> Path:
+    file = directory / "certbound.toml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def with_line(section: str, line: str) -> str:
+    """The complete file with one more line, or with another one in place of the line that sets the same key."""
+    key = line.partition(" ")[0]
+    lines = [each for each in COMPLETE.splitlines() if each.partition(" ")[0] != key]
+    if f"[{section}]" not in lines:
+        lines.append(f"[{section}]")
+    lines.insert(lines.index(f"[{section}]") + 1, line)
+    return "\n".join(lines)
+
+
+def refusal(directory: Path, text: str = COMPLETE, **environment: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load(written(directory, text), environment)
+    return str(caught.value).replace(f"{directory}/", "")
+
+
+def test_a_file_with_what_is_required_is_enough(tmp_path: Path) -> None:
+    """The five required keys make settings; the rest has defaults."""
+    found = load(written(tmp_path), {})
+    assert found.server.issuer == "https://as.example"
+    assert found.tokens.lifetime == 300
+    assert found.trust.anchors == ()
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    """Relative paths, that of the store too, start where the file is; absolute ones stay."""
+    found = load(written(tmp_path), {})
+    assert found.server.certificate == tmp_path / "tls/as.pem"
+    assert found.server.key == Path("/etc/as.key")
+    assert found.store.url == f"sqlite:///{tmp_path}/certbound.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("url", "anchored"),
+    [
+        ("sqlite:///data/c.db", "sqlite:///{base}/data/c.db"),
+        ("sqlite:///c.db?timeout=3", "sqlite:///{base}/c.db?timeout=3"),
+        ("sqlite+aiosqlite:///c.db", "sqlite+aiosqlite:///{base}/c.db"),
+        ("sqlite:////var/c.db", "sqlite:////var/c.db"),
+        ("sqlite://", "sqlite://"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("postgresql://u:p@host/c", "postgresql://u:p@host/c"),
+    ],
+)
+def test_a_store_address_starts_at_the_file(tmp_path: Path, url: str, anchored: str) -> None:
+    """Only a relative SQLite path is moved."""
+    found = load(written(tmp_path, with_line("store", f'url = "{url}"')), {})
+    assert found.store.url == anchored.format(base=tmp_path)
+
+
+def test_the_environment_wins(tmp_path: Path) -> None:
+    """A variable overrides the file; numbers and lists are read as such; its paths start at the working directory."""
+    found = load(
+        written(tmp_path),
+        {
+            "CERTBOUND_SERVER__PORT": "9000",
+            "CERTBOUND_TOKENS__SCOPES": "read, write",
+            "CERTBOUND_TRUST__ANCHORS": "ca.pem",
+            "CERTBOUND_STORE__URL": "sqlite:///c.db",
+        },
+    )
+    assert found.server.port == 9000
+    assert found.tokens.scopes == ("read", "write")
+    assert found.trust.anchors == (Path("ca.pem"),)
+    assert found.store.url == "sqlite:///c.db"
+
+
+def test_the_environment_alone_is_enough() -> None:
+    """Without a file, variables make the settings, and what is missing is named as a key."""
+    environment = {
+        "CERTBOUND_SERVER__ISSUER": "https://as.example",
+        "CERTBOUND_SERVER__CERTIFICATE": "as.pem",
+        "CERTBOUND_SERVER__KEY": "as.key",
+        "CERTBOUND_TOKENS__RESOURCES": "https://api.example",
+    }
+    assert load(None, environment).server.certificate == Path("as.pem")
+    del environment["CERTBOUND_SERVER__KEY"]
+    with pytest.raises(ConfigurationError, match=r"^the environment: server\.key is missing"):
+        load(None, environment)
+
+
+def test_every_key_has_a_variable(tmp_path: Path) -> None:
+    """Each key is described, and its variable is read: a value that is none is refused by the variable's name."""
+    for section in sections():
+        for key in keys(section).values():
+            assert key.description.endswith(".") or ";" in key.description, key
+            value = "nonsense" if key.kind.startswith(("a whole", '"')) else "\0"
+            if key.kind == "text" or key.kind == "a list, each text":
+                continue
+            assert f"${key.variable} must be {key.kind}" in refusal(tmp_path, **{key.variable: value})
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    """What orchestrators and `--config` set, without a double underscore, is no setting."""
+    others = {"CERTBOUND_CONFIG": "x", "CERTBOUND_SERVICE_PORT": "tcp://10.0.0.1:80", "PATH": "/bin"}
+    assert load(written(tmp_path), others) == load(written(tmp_path), {})
+
+
+def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
+    """CERTBOUND_KEYS__PASSWORD_FILE names a file; its last line end is no part of the secret."""
+    (tmp_path / "secret").write_text("pass word\n")
+    found = load(written(tmp_path), {"CERTBOUND_KEYS__PASSWORD_FILE": str(tmp_path / "secret")})
+    assert found.keys.password == "pass word"
+
+
+def test_a_secret_is_never_said(tmp_path: Path) -> None:
+    """A secret of the wrong type is refused without its value."""
+    said = refusal(tmp_path, with_line("keys", "password = 123456"))
+    assert said == "certbound.toml: keys.password must be text"
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        (
+            {"CERTBOUND_SERVR__PORT": "1"},
+            "$CERTBOUND_SERVR__PORT: there is no table [servr]; did you mean 'server'?",
+        ),
+        ({"CERTBOUND_SERVER__PROT": "1"}, "$CERTBOUND_SERVER__PROT: [server] has no key 'prot'; did you mean 'port'?"),
+        ({"CERTBOUND_LOG__ISSUER": "x"}, "$CERTBOUND_LOG__ISSUER: [log] has no key 'issuer'; [server] has one"),
+        ({"CERTBOUND_SERVER__ISSUER": "as"}, "$CERTBOUND_SERVER__ISSUER must be an https URL without query and"),
+        ({"CERTBOUND_SERVER__MTLS_PORT": "1"}, "$CERTBOUND_SERVER__MTLS_PORT is set but server.mtls_url is not"),
+        ({"CERTBOUND_SERVER__KEY_FILE": "x"}, "only secrets come from a file; set $CERTBOUND_SERVER__KEY"),
+        ({"CERTBOUND_KEYS__PASSWORD_FILE": "/no"}, "$CERTBOUND_KEYS__PASSWORD_FILE: /no cannot be read: No such file"),
+        (
+            {"CERTBOUND_KEYS__PASSWORD": "x", "CERTBOUND_KEYS__PASSWORD_FILE": "/dev/null"},
+            "$CERTBOUND_KEYS__PASSWORD and $CERTBOUND_KEYS__PASSWORD_FILE both set keys.password; remove one",
+        ),
+        ({"CERTBOUND_SERVER__PORT": "²"}, "$CERTBOUND_SERVER__PORT must be a whole number from 0 to 65535, not '²'"),
+        ({"CERTBOUND_SERVER__PORT": "--1"}, "$CERTBOUND_SERVER__PORT must be a whole number"),
+    ],
+)
+def test_a_wrong_variable_is_named(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+    """What is wrong with a variable is said of the variable, not of the file."""
+    assert said in refusal(tmp_path, **environment)
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "said"),
+    [
+        ("server", "prt = 1", "certbound.toml: [server] has no key 'prt'; did you mean 'port'?"),
+        ("server", "scopes = []", "certbound.toml: [server] has no key 'scopes'; [tokens] has one"),
+        ("servers", "port = 1", "certbound.toml: there is no table [servers]; did you mean 'server'?"),
+        ("server", "port = 70000", "certbound.toml: server.port must be a whole number from 0 to 65535, not 70000"),
+        ("server", "port = true", "server.port must be a whole number from 0 to 65535, not True"),
+        ("server", 'certificate = ""', "server.certificate must be a path, not ''"),
+        ("server", "certificate = 1", "server.certificate must be a path, not 1"),
+        ("server", 'certificate = "~nobody-of-this-name/x"', "server.certificate must be a path"),
+        ("server", 'minimum_tls = "1.1"', """server.minimum_tls must be "1.2" or "1.3", not '1.1'"""),
+        ("tokens", 'bind = "never"', """tokens.bind must be "always" or "requested", not 'never'"""),
+        ("tokens", 'scopes = "read"', "tokens.scopes must be a list, each text, not 'read'"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, section: str, line: str, said: str) -> None:
+    """File, key and value are in the sentence, and the nearest known key for one that nobody knows."""
+    assert said in refusal(tmp_path, with_line(section, line))
+
+
+@pytest.mark.parametrize("key", ["server.issuer", "server.certificate", "server.key", "tokens.resources"])
+def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
+    """A required key that is missing is named with an example."""
+    text = "\n".join(line for line in COMPLETE.splitlines() if not line.startswith(f"{key.partition('.')[2]} "))
+    assert refusal(tmp_path, text).startswith(f"certbound.toml: {key} is missing; write under [")
+    assert refusal(tmp_path, "").startswith("certbound.toml: server.issuer is missing")
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "said"),
+    [
+        ("server", 'issuer = "http://as.example"', "server.issuer must be an https URL"),
+        ("server", 'issuer = "https://as.example/"', "server.issuer must not end in a slash"),
+        ("server", 'issuer = "https://as.example?"', "server.issuer must be an https URL"),
+        ("server", 'issuer = "https://as.example:99999"', "server.issuer must be an https URL"),
+        ("server", 'issuer = "https://[::1"', "server.issuer must be an https URL"),
+        ("server", 'issuer = "https://as.\\nexample"', "server.issuer must be an https URL"),
+        ("server", 'issuer = "https://u@as.example"', "server.issuer must be an https URL"),
+        ("server", 'mtls_url = "http://m.example"', "server.mtls_url must be an https URL"),
+        ("server", 'mtls_url = "https://as.example"', "server.mtls_url equals server.issuer"),
+        ("server", 'mtls_url = "https://as.example:9"', "server.mtls_url has the issuer's host 'as.example'"),
+        ("server", "mtls_port = 9443", "server.mtls_port is set but server.mtls_url is not; set both or neither"),
+        ("server", 'mtls_key = "x"', "server.mtls_key is set but server.mtls_url is not"),
+        (
+            "server",
+            'mtls_url = "https://m.example"\nmtls_key = "x"',
+            "server.mtls_key is set but server.mtls_certificate is not",
+        ),
+        ("server", 'mtls_url = "https://m.example"\nmtls_port = 8443', "server.mtls_port equals server.port"),
+        ("trust", 'intermediates = ["x"]', "trust.intermediates is set but trust.anchors is not"),
+        ("tokens", "resources = []", "tokens.resources is empty"),
+        ("tokens", 'resources = ["api"]', "tokens.resources has 'api', which is no absolute URI without fragment"),
+        ("tokens", 'resources = ["https://a#b"]', "which is no absolute URI without fragment"),
+        ("tokens", 'scopes = ["a b"]', "tokens.scopes has 'a b', which is not one scope word"),
+        ("tokens", 'scopes = [""]', "tokens.scopes has '', which is not one scope word"),
+    ],
+)
+def test_contradictions_stop_the_start(tmp_path: Path, section: str, line: str, said: str) -> None:
+    """What makes no sense beside another key, or by itself, is refused with the key."""
+    assert said in refusal(tmp_path, with_line(section, line))
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite://"])
+def test_workers_cannot_share_memory(tmp_path: Path, url: str) -> None:
+    """A store in memory belongs to one process; more workers than one stop the start."""
+    text = with_line("server", "workers = 2") + f'\n[store]\nurl = "{url}"\n'
+    assert "store.url is in memory, where server.workers cannot share it" in refusal(tmp_path, text)
+    assert load(written(tmp_path, text.replace("workers = 2", "workers = 1")), {}).store.url == url
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[server", "is not TOML"),
+        (b"\xff\xfe", "is not TOML"),
+        (b"a = " + b"[" * 5000, "is not TOML"),
+        (b"issuer = 'x'", "'issuer' stands outside a table; the tables are server, tokens"),
+        (b"[[server]]\nport = 1", "'server' stands outside a table"),
+    ],
+)
+def test_a_file_that_is_no_settings_file(tmp_path: Path, content: bytes, said: str) -> None:
+    """Bytes that are not TOML, or not tables, are refused with the file's name."""
+    file = tmp_path / "certbound.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, {})
+    assert str(caught.value).startswith(str(file))
+    assert said in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file, or a directory, is one sentence."""
+    with pytest.raises(ConfigurationError, match=r"nowhere\.toml cannot be read: No such file or directory"):
+        load(tmp_path / "nowhere.toml", {})
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        load(tmp_path, {})
+
+
+SCALARS = st.one_of(
+    st.text(max_size=20), st.integers(), st.floats(), st.booleans(), st.datetimes(), st.dates(), st.times()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+PLAUSIBLE = st.sampled_from([
+    "https://as.example", "https://[", "sqlite://", "~", "~x/y", "\0", "", "1.2", "always", "/x", 8443, 0, 10**30,
+    math.nan, ["https://api.example"], [""], [["x"]], "https://\u202e.example", "sqlite:///x\ud800",
+])  # fmt: skip
+TABLES = st.fixed_dictionaries(
+    {},
+    optional={
+        section: VALUES
+        | st.fixed_dictionaries({}, optional=dict.fromkeys((*keys(section), "foreign"), PLAUSIBLE | VALUES))
+        for section in (*sections(), "foreign")
+    },
+)
+
+
+def outcome(make: Callable[[], Settings]) -> Settings | str:
+    """The settings, or the sentence that says why there are none."""
+    try:
+        return make()
+    except ConfigurationError as error:
+        return str(error)
+
+
+@given(TABLES | st.dictionaries(st.text(max_size=8), VALUES, max_size=3), st.booleans())
+@settings(max_examples=300)
+def test_anything_is_settings_or_a_refusal(tables: dict[str, Any], complete: bool) -> None:
+    """Whatever TOML holds becomes settings or one `ConfigurationError`, never anything else."""
+    if complete:
+        server = {"issuer": "https://as.example", "certificate": "c", "key": "k"}
+        tables = {"server": server, "tokens": {"resources": ["https://api.example"]}, **tables}
+    found = outcome(lambda: read(tables, where="certbound.toml", base=Path("/base")))
+    assert isinstance(found, Settings) or found.startswith("certbound.toml: ")
+
+
+VARIABLES = st.sampled_from([key.variable for section in sections() for key in keys(section).values()])
+TEXTS = st.text(st.characters(exclude_characters="\0"), max_size=20)
+
+
+@given(st.dictionaries(VARIABLES | TEXTS.map("CERTBOUND_{}__X".format), TEXTS, max_size=4))
+@settings(max_examples=100)
+def test_any_environment_is_settings_or_a_refusal(environment: dict[str, str]) -> None:
+    """Whatever the environment holds becomes settings or one `ConfigurationError`."""
+    assert outcome(lambda: load(None, environment))
