@@ -28,6 +28,7 @@ from certbound.cli._development import (
     place_of,
     serving,
 )
+from certbound.cli.token import decode
 from certbound.client import Identity, TokenRefused, fetch_metadata, open_client, request_token
 
 FREE = ["--port", "0", "--mtls-port", "0", "--api-port", "0"]
@@ -156,12 +157,25 @@ def test_the_printed_lines_work_when_pasted(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_more_resources(tmp_path: Path) -> None:
+    """Tokens can be for an API of one's own; without that, for the sample API only."""
+    sockets = open_ports("127.0.0.1", (0, 0, 0))
+    own = "https://api.example/orders"
+    ready = make_folder(tmp_path, place_of("127.0.0.1", sockets), now=now_utc(), more_resources=[own])
+    with in_background(lambda: serving(ready, sockets)), open_client(ready.members[0].identity, ca=ready.ca) as http:
+        server = fetch_metadata(http, ready.place.issuer)
+        for resource, expected in ((own, own), (None, ready.place.resource_url)):
+            token = request_token(http, server, "billing", resources=[resource] if resource else [])
+            assert (decode(token.access_token) or ({}, {}))[1]["aud"] == expected
+
+
 def test_ctrl_c_ends_it_in_order(tmp_path: Path) -> None:
     """Exit status 0, the lines on standard output, and no traceback."""
     with dev(tmp_path / "dev") as ready:
         ready.process.send_signal(signal.SIGINT)
         out, err = ready.process.communicate(timeout=30)
     assert ready.process.returncode == 0
+    assert not (tmp_path / "dev" / "dev.json").exists()
     assert "FOR DEVELOPMENT ONLY" in out
     assert "Traceback" not in err
 

@@ -120,8 +120,13 @@ def place_of(host: str, sockets: Sequence[socket.socket]) -> Place:
     return Place(host=host, name=_name_of(host), port=port, mtls_port=mtls_port, api_port=api_port)
 
 
-def make_folder(folder: Path, place: Place, *, now: datetime, key: KeyKind = "P-256") -> Development:
-    """Everything the servers need is in `folder` afterwards; `key` is the kind of key that clients have."""
+def make_folder(
+    folder: Path, place: Place, *, now: datetime, key: KeyKind = "P-256", more_resources: Sequence[str] = ()
+) -> Development:
+    """Everything the servers need is in `folder` afterwards; `key` is the kind of key that clients have.
+
+    Tokens can be for the sample API, and for `more_resources`.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = folder.resolve()
     _write(folder / ".gitignore", b"*\n")
@@ -130,7 +135,7 @@ def make_folder(folder: Path, place: Place, *, now: datetime, key: KeyKind = "P-
     _leaf(folder / "server", now, lambda old: _is_for(old, place, servers), lambda: _server(servers, place, now))
     members = _members(folder, clients, now, key)
     configuration = folder / "certbound.toml"
-    _write(configuration, _toml(folder, place).encode())
+    _write(configuration, _toml(folder, place, [place.resource_url, *more_resources]).encode())
     return Development(
         folder=folder,
         place=place,
@@ -334,7 +339,7 @@ def _lasts(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - SPARE
 
 
-def _toml(folder: Path, place: Place) -> str:
+def _toml(folder: Path, place: Place, resources: Sequence[str]) -> str:
     # A JSON string of printable ASCII is a TOML string.
     text = json.dumps
     return f"""\
@@ -350,7 +355,7 @@ mtls_port = {place.mtls_port}
 
 [tokens]
 scopes = [{text(READ)}, {text(WRITE)}]
-resources = [{text(place.resource_url)}]
+resources = {text(resources)}
 
 [trust]
 anchors = ["client-ca.pem"]

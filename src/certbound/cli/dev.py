@@ -30,13 +30,16 @@ def dev(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Authorization server; 0 takes a free port.")] = 8443,
     mtls_port: Annotated[int, typer.Option(min=0, max=65535, help="The same over mutual TLS.")] = 8444,
     api_port: Annotated[int, typer.Option(min=0, max=65535, help="The sample API.")] = 8445,
+    resource: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="An API of your own that tokens can be for; repeat it.")
+    ] = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Listen also where other machines can connect.")
     ] = False,
 ) -> None:
     """Run an authorization server, an API behind the guard, and two clients' worth of certificates, until Ctrl-C.
 
-    It makes what it needs in --dir, uses what is there already, and prints curl lines that work when pasted.  When the
+    It makes what it needs in --dir, uses what is there already, and prints curl lines that work when pasted.  While the
     servers answer, dev.json in that folder says where everything is.
 
     Example: certbound dev --port 0 --mtls-port 0 --api-port 0
@@ -53,7 +56,8 @@ def dev(
         sockets = open_ports(host, (port, mtls_port, api_port))
         for each in sockets:
             stack.callback(each.close)
-        development = make_folder(folder, place_of(host, sockets), now=now_utc())
+        place = place_of(host, sockets)
+        development = make_folder(folder, place, now=now_utc(), more_resources=resource or ())
         (development.folder / "dev.json").unlink(missing_ok=True)
         configure_log(level=development.settings.log.level, form=development.settings.log.format)
         if not is_loopback(host):
@@ -70,9 +74,13 @@ async def _serve(development: "Development", sockets: "list[socket.socket]") -> 
         loop.add_signal_handler(number, stopping.set)
     async with serving(development, sockets):
         await asyncio.to_thread(_require_answers, development)
-        write_whole(development.folder / "dev.json", json.dumps(_summary(development), indent=2) + "\n")
-        say(*_banner(development), "", *curl_lines(development), "", "Ctrl-C stops it.")
-        await stopping.wait()
+        summary = development.folder / "dev.json"
+        write_whole(summary, json.dumps(_summary(development), indent=2) + "\n")
+        try:
+            say(*_banner(development), "", *curl_lines(development), "", "Ctrl-C stops it.")
+            await stopping.wait()
+        finally:
+            summary.unlink(missing_ok=True)
 
 
 def _require_answers(development: "Development") -> None:
