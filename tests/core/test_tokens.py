@@ -71,6 +71,20 @@ def test_a_signed_token() -> None:
     assert json.loads(jws.deserialize_compact(token, public, algorithms=["ES256"]).payload) == claims()
 
 
+def test_signatures_have_their_length() -> None:
+    """Every signature is 64 octets and verifies, those with leading zeros included (RFC 7518 section 3.4)."""
+    public = ECKey.import_key(KEY.public_jwk())
+    short = 0
+    for number in range(600):
+        token = sign({"n": number}, KEY)
+        signature = urlsafe_b64decode(token.rpartition(".")[2] + "==")
+        assert len(signature) == 64
+        if 0 in (signature[0], signature[32]):
+            short += 1
+            assert jws.deserialize_compact(token, public, algorithms=["ES256"])
+    assert short, "one signature in 128 begins with a zero"
+
+
 def test_the_public_jwk_is_public() -> None:
     """What `jwks_uri` serves has the key's id, use and algorithm, and no private member."""
     jwk = KEY.public_jwk()
