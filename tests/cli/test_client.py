@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from certbound.core.certificate import thumbprint
@@ -62,6 +63,13 @@ def test_a_client_is_registered_by_each_kind_of_name(certbound: Certbound, optio
 
 
 @pytest.mark.usefixtures("deployment")
+def test_the_next_step_is_named(certbound: Certbound) -> None:
+    """Who registered a client is told how to obtain a token with it."""
+    told = certbound("client", "add", "--id", "a b", "--san-dns", "a.example", "--scope", "").out.splitlines()[-1]
+    assert told.endswith("certbound token --issuer https://as.example --client-id 'a b' --cert CERT --key KEY")
+
+
+@pytest.mark.usefixtures("deployment")
 def test_the_client_id_is_made_if_none_is_given(certbound: Certbound) -> None:
     """Without --id the server makes one that cannot be guessed."""
     ids = {
@@ -106,11 +114,14 @@ def test_from_cert_says_what_a_certificate_is(certbound: Certbound, billing: Iss
 
 
 def test_from_cert_says_what_cannot_authenticate(certbound: Certbound, deployment: Path, authority: Authority) -> None:
-    """An expired certificate is said to be one, and a wildcard is shown as what cannot be registered."""
-    issued = authority.issue("CN=x", dns=["*.example"], days=-0.02)
+    """What is expired, weak or for servers is said to be, and a wildcard is shown as what cannot be registered."""
+    weak = rsa.generate_private_key(65537, 1024)
+    issued = authority.issue("CN=x", dns=["*.example"], days=-0.02, usage="server", key=weak)
     (deployment / "x.pem").write_bytes(issued.certificate_pem)
     told = certbound("client", "add", "--from-cert", "x.pem")
     assert "it has expired" in told.err
+    assert "its key is not accepted: RSA key of 1024 bits" in told.err
+    assert "its extended key usage lacks clientAuth" in told.err
     assert "(not --san-dns '*.example': a wildcard matches nothing" in told.out
 
 

@@ -27,8 +27,9 @@ def test_version_as_an_option(certbound: Certbound) -> None:
 
 
 def test_an_old_openssl_is_told() -> None:
-    """Releases without security fixes are old; other libraries are not judged by OpenSSL's numbers."""
+    """Releases without post-quantum key exchange are old; other libraries are not judged by OpenSSL's numbers."""
     assert too_old("OpenSSL 1.1.1w  11 Sep 2023")
-    assert not too_old("OpenSSL 3.0.0 7 sep 2021")
+    assert too_old("OpenSSL 3.0.20 1 Sep 2026")
+    assert not too_old("OpenSSL 3.5.0 8 Apr 2025")
     assert not too_old("OpenSSL 4.0.0-beta1 1 Apr 2026")
     assert not too_old("BoringSSL")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from certbound.core.display import shown
 from certbound.core.errors import CertboundError
+from certbound.core.ports import NotFound
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _missing(error)
         except CertboundError as error:
             return _failed(str(error))
+        except NotFound:
+            return _failed("somebody else changed it meanwhile; look at it and try again")
         except OSError as error:
             return _failed(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 

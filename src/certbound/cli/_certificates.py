@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from certbound.core.certificate import Certificate, GeneralName, read_certificate, read_pem_certificates
 from certbound.core.errors import BadCertificate, ConfigurationError, InvalidClient, InvalidClientMetadata
 from certbound.core.keys import require_strong_key
@@ -55,7 +58,7 @@ def proposals(certificate: Certificate) -> list[Proposal]:
 
 
 def remarks(certificate: Certificate, now: float) -> Iterator[str]:
-    """What would keep the certificate from authenticating anybody at `now`."""
+    """What keeps the certificate from authenticating a client at `now`."""
     if now > certificate.not_after:
         yield "it has expired"
     if now < certificate.not_before:
@@ -64,6 +67,8 @@ def remarks(certificate: Certificate, now: float) -> Iterator[str]:
         require_strong_key(certificate)
     except BadCertificate as error:
         yield f"its key is not accepted: {error}"
+    if not _is_for_clients(certificate):
+        yield "its extended key usage lacks clientAuth, so no CA's word will be taken for it"
 
 
 def key_kind(certificate: Certificate) -> str:
@@ -72,6 +77,14 @@ def key_kind(certificate: Certificate) -> str:
         return require_strong_key(certificate).kind
     except BadCertificate as error:
         return f"unaccepted key ({error})"
+
+
+def _is_for_clients(certificate: Certificate) -> bool:
+    try:
+        purposes = certificate.parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension):
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes
 
 
 def _proposal(certificate: Certificate, kind: SubjectKind, text: str) -> Proposal:

@@ -23,6 +23,7 @@ from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord
 from certbound.core.subject import SubjectKind
+from certbound.settings import Settings
 
 if TYPE_CHECKING:
     from certbound.server.clients import ClientRegistry
@@ -159,7 +160,8 @@ def remove(
 
 
 async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str, Any], *, json: bool) -> None:
-    async with _registry(config) as registry:
+    settings = load_settings(config)
+    async with _registry(settings) as registry:
         if "scope" not in metadata and registry.allowed.scope:
             raise WrongUse(
                 f"--scope is missing; this server offers {_list(registry.allowed.scope)}; --scope '' is none"
@@ -171,10 +173,12 @@ async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str
             return
         say(f"registered client {client.client_id}")
         _say_client(registry, record)
+        who = f"--client-id {shlex.quote(client.client_id)} --cert CERT --key KEY"
+        say(f"next, with its certificate: certbound token --issuer {settings.server.issuer} {who}")
 
 
 async def _list_clients(config: Path | None, *, json: bool) -> None:
-    async with _registry(config) as registry:
+    async with _registry(load_settings(config)) as registry:
         records = await registry.list()
         if json:
             say_json([_as_json(registry, record) for record in records])
@@ -185,7 +189,7 @@ async def _list_clients(config: Path | None, *, json: bool) -> None:
 
 
 async def _show(config: Path | None, client_id: str, *, json: bool) -> None:
-    async with _registry(config) as registry:
+    async with _registry(load_settings(config)) as registry:
         record = await _find(registry, client_id)
         if json:
             say_json(_as_json(registry, record))
@@ -196,7 +200,7 @@ async def _show(config: Path | None, client_id: str, *, json: bool) -> None:
 async def _update(
     config: Path | None, client_id: str, changes: Mapping[str, Any], *, enabled: bool | None, adds: bool, json: bool
 ) -> None:
-    async with _registry(config) as registry:
+    async with _registry(load_settings(config)) as registry:
         record = await _find(registry, client_id)
         await registry.update(client_id, _complete(changes, record, adds=adds), enabled=enabled)
         record = await _find(registry, client_id)
@@ -208,7 +212,7 @@ async def _update(
 
 
 async def _remove(config: Path | None, client_id: str, *, yes: bool) -> None:
-    async with _registry(config) as registry:
+    async with _registry(load_settings(config)) as registry:
         record = await _find(registry, client_id)
         if not yes:
             _say_client(registry, record)
@@ -228,9 +232,8 @@ def _confirm() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _registry(config: Path | None) -> "AsyncIterator[ClientRegistry]":
-    settings = load_settings(config)
-    from certbound.app import open_registry
+async def _registry(settings: Settings) -> "AsyncIterator[ClientRegistry]":
+    from certbound.app import open_registry  # half a second that `client --help` need not spend
 
     async with open_registry(settings) as registry:
         try:
@@ -322,7 +325,7 @@ def _propose(file: Path, *, json: bool) -> None:
         ("valid", f"{date(certificate.not_before)} to {date(certificate.not_after)}"),
     ])  # fmt: skip
     for problem in problems:
-        note(f"this certificate cannot authenticate a client: {problem}")
+        note(f"this certificate will not do: {problem}")
     say("", "A client with it is known by one of these; nothing was registered:")
     for each in found:
         say(f"  {each.option}" if not each.problem else f"  (not {each.option}: {each.problem})")

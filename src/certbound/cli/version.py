@@ -11,8 +11,8 @@ from cryptography.hazmat.backends.openssl import backend
 import certbound
 from certbound.cli._output import note, say_json, say_table
 
-MINIMUM_OPENSSL = (3, 0, 0)
-"""Older ones get no more security fixes."""
+MINIMUM_OPENSSL = (3, 5, 0)
+"""The first with X25519MLKEM768 and ML-DSA; those before it get no more security fixes, or will not for long."""
 
 
 def version(
