@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from certbound import tls
@@ -23,6 +24,8 @@ from certbound.stores import open_store
 from certbound.tls import Port, VirtualHost
 from certbound.tls.contexts import load_sites
 from certbound.trust.files import AnchorFiles
+
+TLSVersion = Literal["1.2", "1.3"]
 
 ANCHOR_INTERVAL = 0.5
 """Seconds between two looks at the trust anchor files."""
@@ -63,10 +66,10 @@ def make_ports(settings: Settings) -> Sequence[Port]:
         asks_for_certificate=server.mtls_url is None,
         names=frozenset({_host(server.issuer)}),
     )
+    # The protocol versions of a port are decided before SNI is read: where hosts share one, the stricter policy holds.
+    shared: TLSVersion = "1.3" if "1.3" in {server.minimum_tls, server.mtls_minimum_tls} else "1.2"
     if server.mtls_url is None:
-        return [Port(
-            host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=server.mtls_minimum_tls,
-        )]  # fmt: skip
+        return [Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared)]
     mtls = VirtualHost(
         certificate=server.mtls_certificate or server.certificate,
         key=server.mtls_key or server.key,
@@ -75,12 +78,7 @@ def make_ports(settings: Settings) -> Sequence[Port]:
         names=frozenset({_host(server.mtls_url)}),
     )
     if server.mtls_port is None:
-        # The protocol versions of a port are decided before SNI is read: the stricter of the two holds.
-        strictest = max(server.minimum_tls, server.mtls_minimum_tls)
-        return [Port(
-            host=server.host, port=server.port, virtual_hosts=(conventional, mtls),
-            minimum_tls="1.3" if strictest == "1.3" else "1.2",
-        )]  # fmt: skip
+        return [Port(host=server.host, port=server.port, virtual_hosts=(conventional, mtls), minimum_tls=shared)]
     return [
         Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=server.minimum_tls),
         Port(host=server.host, port=server.mtls_port, virtual_hosts=(mtls,), minimum_tls=server.mtls_minimum_tls),

@@ -186,3 +186,12 @@ def test_the_mutual_tls_port_may_demand_tls_1_3(tmp_path: Path) -> None:
         assert 200 == running.token_request("own", identity).status
         with pytest.raises(ssl.SSLError):
             running.ask(f"{running.mtls}/healthz", identity, method="GET", maximum=old)
+
+
+def test_the_stricter_version_holds_where_hosts_share_a_port(tmp_path: Path) -> None:
+    """`minimum_tls = "1.3"` is not lost when there is no mutual-TLS host of its own (R31)."""
+    with (
+        world(tmp_path, server__mtls_url=None, server__mtls_port=None, server__minimum_tls="1.3") as running,
+        pytest.raises(ssl.SSLError),
+    ):
+        running.ask(f"{running.issuer}/healthz", method="GET", maximum=ssl.TLSVersion.TLSv1_2)

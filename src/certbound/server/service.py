@@ -42,10 +42,13 @@ class Service:
 
 
 async def every(seconds: float, action: Callable[[], None]) -> None:
-    """Runs until cancelled: `action` once in so many seconds."""
+    """Runs until cancelled: `action` once in so many seconds, also after it failed."""
     while True:
         await asyncio.sleep(seconds)
-        action()
+        try:
+            action()
+        except Exception:  # noqa: BLE001 - a watch that ended because of one bad look would end unnoticed
+            _log.exception("%s failed", action)
 
 
 async def keep_fresh(clients: ClientDirectory) -> None:
