@@ -66,34 +66,35 @@ class IssuerKeys:
 
     async def keys(self, kid: str | None) -> KeySet:
         """As `KeySource.keys`; many callers wait for one fetch."""
-        if (current := self._current(kid)) is not None:
-            return current
-        async with self._lock:
-            if (current := self._current(kid)) is not None:
-                return current
-            await self._fetch()
-            if self._key_set is None or self._is_old():
-                raise KeysUnavailable(f"the keys of {self.issuer} cannot be had")
-            return self._key_set
-
-    def _current(self, kid: str | None) -> KeySet | None:
+        if not self._is_usable() or not self._knows(kid):
+            await self._fetch_if_due()
         if self._key_set is None or self._is_old():
-            if self._may_fetch():
-                return None
-            raise KeysUnavailable(f"the keys of {self.issuer} could not be had a moment ago")
-        is_known = kid is None or any(key.kid == kid for key in self._key_set)
-        return self._key_set if is_known or not self._may_fetch() else None
+            raise KeysUnavailable(f"the keys of {self.issuer} cannot be had")
+        return self._key_set
+
+    async def _fetch_if_due(self) -> None:
+        if self._may_fetch() or self._lock.locked():  # a fetch that is under way is waited for
+            async with self._lock:
+                if self._may_fetch():
+                    await self._fetch()
+                    self._tried_at = self.clock()  # an interval begins when a fetch ends, however long it took
+
+    def _is_usable(self) -> bool:
+        return self._key_set is not None and not self._is_old()
+
+    def _knows(self, kid: str | None) -> bool:
+        return kid is None or any(key.kid == kid for key in self._key_set or ())
 
     def _is_old(self) -> bool:
         return self.clock() - self._fetched_at > self.max_age
 
     def _may_fetch(self) -> bool:
         # Without any key nothing works, so trying again is worth it sooner.
-        interval = 1.0 if self._key_set is None or self._is_old() else self.refetch_interval
+        interval = self.refetch_interval if self._is_usable() else 1.0
         return self.clock() - self._tried_at >= interval
 
     async def _fetch(self) -> None:
-        self._tried_at = self.clock()
+        self._tried_at = begun_at = self.clock()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
                 metadata = await _load(client, _origin(self.issuer) + well_known(self.issuer))
@@ -107,7 +108,7 @@ class IssuerKeys:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
             return
         self._key_set = key_set
-        self._fetched_at = self.clock()
+        self._fetched_at = begun_at
 
 
 async def _load(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def _read_keys(jwks: dict[str, Any]) -> KeySet:
 
 
 def _read_key(jwk: Any) -> Key | None:
-    if not isinstance(jwk, dict) or jwk.get("kty") not in {"EC", "RSA", "OKP"} or jwk.get("use") not in (None, "sig"):
+    if not isinstance(jwk, dict) or jwk.get("kty") not in ("EC", "RSA", "OKP") or jwk.get("use") not in (None, "sig"):
         return None
     try:
         return JWKRegistry.import_key(jwk)

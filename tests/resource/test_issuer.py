@@ -1,0 +1,365 @@
+"""certbound.resource.issuer: an issuer's keys, fetched over real HTTPS and no more often than that."""
+
+import asyncio
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import OctKey
+
+from certbound.core.errors import KeysUnavailable
+from certbound.core.tokens import Issuer, SigningKey
+from certbound.resource import issuer as issuer_module
+from certbound.resource.issuer import MAX_DOCUMENT, FixedKeys, IssuerKeys
+from certbound.trust.authority import Authority, self_signed
+from issuing import KEY, KEYS
+
+METADATA = "/.well-known/oauth-authorization-server"
+
+
+@dataclass
+class Origin:
+    """An HTTPS server of our own: what it answers by path, and what it was asked."""
+
+    url: str = ""
+    answers: dict[str, tuple[int, bytes] | Callable[[BaseHTTPRequestHandler], None]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+
+    def publish(self, *jwks: dict[str, Any], path: str = "", **metadata: Any) -> None:
+        """Metadata of this issuer, and these keys."""
+        document = {"issuer": self.url + path, "jwks_uri": self.url + "/jwks", **metadata}
+        self.answers[METADATA + path.rstrip("/")] = 200, json.dumps(document).encode()
+        self.answers["/jwks"] = 200, json.dumps({"keys": jwks}).encode()
+
+    def keys(self, path: str = "", **facts: Any) -> IssuerKeys:
+        """The keys behind this issuer, by a clock that a test can set."""
+        facts = {"clock": Clock(), "new_client": self.client, **facts}
+        return IssuerKeys(Issuer(self.url + path), **facts)
+
+    def client(self) -> httpx.AsyncClient:
+        """A client that believes this server."""
+        return httpx.AsyncClient(verify=self.context, timeout=5, trust_env=False)
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    """The server, on a port of its own."""
+    folder = tmp_path_factory.mktemp("origin")
+    root = Authority.create("Origin Root")
+    issued = root.issue("CN=localhost", dns=["localhost"], usage="server")
+    (folder / "root.pem").write_bytes(root.certificate_pem)
+    (folder / "chain.pem").write_bytes(issued.certificate_pem)
+    (folder / "key.pem").write_bytes(issued.key_pem)
+    origin = Origin(context=ssl.create_default_context(cafile=str(folder / "root.pem")))
+    with _serving(origin, folder):
+        yield origin
+
+
+@pytest.fixture
+def origin(server: Origin) -> Origin:
+    """The server as if it had just begun, publishing one key."""
+    server.answers.clear()
+    server.asked.clear()
+    server.publish(KEY.public_jwk())
+    return server
+
+
+class _Serving:
+    def __init__(self, origin: Origin, folder: Path) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                origin.asked.append(self.path)
+                answer = origin.answers.get(self.path, (404, b"{}"))
+                if callable(answer):
+                    answer(self)
+                    return
+                self.send_response(answer[0])
+                self.send_header("content-length", str(len(answer[1])))
+                if answer[0] == 302:
+                    self.send_header("location", origin.url + "/elsewhere")
+                self.end_headers()
+                self.wfile.write(answer[1])
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing to standard error."""
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_: Any) -> None:
+                """A client that leaves is no news."""
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
+        self.server = Server(("localhost", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        origin.url = f"https://localhost:{self.server.server_address[1]}"
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+_serving = _Serving
+
+
+async def test_keys_are_fetched_once(origin: Origin) -> None:
+    """The first question fetches metadata and keys; the next ones are answered from memory."""
+    keys = origin.keys()
+    for kid in (KEY.kid, KEY.kid, None):
+        assert [key.kid for key in await keys.keys(kid)] == [KEY.kid]
+    assert origin.asked == [METADATA, "/jwks"]
+
+
+async def test_many_questions_wait_for_one_fetch(origin: Origin) -> None:
+    """A hundred questions at once lead to one fetch."""
+    keys = origin.keys()
+    await asyncio.gather(*(keys.keys(KEY.kid) for _ in range(100)))
+    assert origin.asked == [METADATA, "/jwks"]
+
+
+async def test_a_rotation_under_load(origin: Origin) -> None:
+    """While new keys are fetched, whoever brings the new `kid` waits for them, and the old one needs no waiting."""
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    new = SigningKey.generate()
+    origin.publish(KEY.public_jwk(), new.public_jwk())
+    clock.now += 31
+    found = await asyncio.gather(*(keys.keys(new.kid) for _ in range(50)))
+    assert all(new.kid in [key.kid for key in each] for each in found)
+    assert origin.asked.count("/jwks") == 2
+
+
+async def test_old_keys_are_replaced_under_load(origin: Origin) -> None:
+    """When keys reach their `max_age` amid many questions, all of them wait for one fetch, and none is refused."""
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    clock.now += 301
+    assert all(await asyncio.gather(*(keys.keys(KEY.kid) for _ in range(50))))
+    assert origin.asked.count("/jwks") == 2
+
+
+async def test_those_who_wait_for_a_failure_do_not_repeat_it(origin: Origin) -> None:
+    """Fifty questions that waited for a fetch which failed are `KeysUnavailable` without a fetch of their own."""
+    origin.answers.clear()
+    clock = Clock()
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        clock.now += 5
+        handler.send_error(503)
+
+    origin.answers[METADATA] = slow
+    keys = origin.keys(clock=clock)
+    answers = await asyncio.gather(*(keys.keys(KEY.kid) for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(each, KeysUnavailable) for each in answers)
+    assert len(origin.asked) == 1
+
+
+async def test_unknown_kids_lead_to_one_fetch_per_interval(origin: Origin) -> None:
+    """A thousand tokens with random `kid`s cause one fetch per interval, and known ones none."""
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    for round_ in range(1, 4):
+        clock.now += 31
+        await asyncio.gather(*(keys.keys(f"random-{round_}-{number}") for number in range(1000)))
+        assert await keys.keys(KEY.kid)
+        assert origin.asked.count("/jwks") == 1 + round_
+
+
+async def test_unknown_kids_right_after_a_fetch(origin: Origin) -> None:
+    """An unknown `kid` within the interval is answered with the keys there are, without a fetch."""
+    keys = origin.keys()
+    await keys.keys(KEY.kid)
+    for number in range(1000):
+        assert await keys.keys(f"random-{number}")
+    assert origin.asked == [METADATA, "/jwks"]
+
+
+async def test_a_new_key_is_found(origin: Origin) -> None:
+    """A key that the issuer added is used as soon as the interval lets us look."""
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    new = SigningKey.generate()
+    origin.publish(KEY.public_jwk(), new.public_jwk())
+    clock.now += 31
+    assert new.kid in [key.kid for key in await keys.keys(new.kid)]
+
+
+async def test_a_removed_key_dies(origin: Origin) -> None:
+    """A key that the issuer took away is not used longer than `max_age`, though nobody brings an unknown `kid`."""
+    clock = Clock()
+    keys = origin.keys(clock=clock, max_age=300)
+    await keys.keys(KEY.kid)
+    new = SigningKey.generate()
+    origin.publish(new.public_jwk())
+    clock.now += 300
+    assert [key.kid for key in await keys.keys(KEY.kid)] == [KEY.kid]
+    clock.now += 1
+    assert [key.kid for key in await keys.keys(KEY.kid)] == [new.kid]
+
+
+async def test_old_keys_are_not_used_when_the_issuer_does_not_answer(origin: Origin) -> None:
+    """Beyond `max_age` no key is used, even if new ones cannot be had; until then a failed fetch does no harm."""
+    clock = Clock()
+    keys = origin.keys(clock=clock, max_age=300)
+    await keys.keys(KEY.kid)
+    origin.answers.clear()
+    clock.now += 200
+    assert [key.kid for key in await keys.keys("unknown")] == [KEY.kid]
+    clock.now += 101
+    with pytest.raises(KeysUnavailable):
+        await keys.keys(KEY.kid)
+    origin.publish(KEY.public_jwk())
+    clock.now += 1
+    assert await keys.keys(KEY.kid)
+
+
+async def test_failures_are_not_repeated_at_once(origin: Origin) -> None:
+    """While keys cannot be had, there is at most one try a second, and each question is `KeysUnavailable` (503)."""
+    origin.answers.clear()
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    for _ in range(50):
+        with pytest.raises(KeysUnavailable) as refusal:
+            await keys.keys(KEY.kid)
+        assert refusal.value.status == 503
+    assert len(origin.asked) == 1
+    clock.now += 1
+    with pytest.raises(KeysUnavailable):
+        await keys.keys(KEY.kid)
+    assert len(origin.asked) == 2
+
+
+@pytest.mark.parametrize("path", ["/realm", "/realm/", "/"])
+async def test_an_issuer_with_a_path(origin: Origin, path: str) -> None:
+    """The metadata of an issuer with a path, or with a slash at its end, is where RFC 8414 section 3.1 says."""
+    origin.publish(KEY.public_jwk(), path=path)
+    assert await origin.keys(path=path).keys(KEY.kid)
+    assert origin.asked[0] == METADATA + path.rstrip("/")
+
+
+@pytest.mark.parametrize("claimed", ["https://evil.example", None, 1, "slash", "upper"])
+async def test_metadata_of_another_issuer(origin: Origin, claimed: Any) -> None:
+    """Metadata that names another issuer is refused, and its keys are not asked for (RFC 8414 section 3.3)."""
+    spelled = {"slash": origin.url + "/", "upper": origin.url.upper()}.get(claimed, claimed)
+    origin.publish(KEY.public_jwk(), issuer=spelled)
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+    assert origin.asked == [METADATA]
+
+
+@pytest.mark.parametrize(
+    "uri", [None, 1, "", "http://localhost/jwks", "file:///etc/passwd", "/jwks", "https://", "https://["]
+)
+async def test_an_unfit_jwks_uri(origin: Origin, uri: Any) -> None:
+    """A `jwks_uri` that is missing or no https URL is refused."""
+    origin.publish(KEY.public_jwk(), jwks_uri=uri)
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b"1", b"\xff", b"[" * 5000, b'{"a":' * 3000 + b"1" + b"}" * 3000, b"{}",
+        b'{"keys":null}', b'{"keys":"abc"}', b'{"keys":{}}', b'{"keys":[]}', b'{"keys":[null,1,"x",[]]}',
+        b'{"keys":[{"kty":"EC"}]}', b'{"keys":[{"kty":1}]}', b'{"keys":[{"kty":["EC"]}]}', b'{"keys":[{"kty":{}}]}',
+        b'{"keys":[{"kty":"oct","k":"AAAA"}]}', b" " * (MAX_DOCUMENT + 1),
+    ],
+    ids=lambda body: repr(body[:24]),
+)  # fmt: skip
+@pytest.mark.parametrize("path", [METADATA, "/jwks"])
+async def test_documents_that_are_none(origin: Origin, path: str, body: bytes) -> None:
+    """Whatever is answered for metadata or keys, it leads to `KeysUnavailable`, and to nothing else."""
+    origin.answers[path] = 200, body
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+
+
+@pytest.mark.parametrize("status", [302, 404, 500, 503])
+@pytest.mark.parametrize("path", [METADATA, "/jwks"])
+async def test_other_statuses(origin: Origin, path: str, status: int) -> None:
+    """An error is no document, and a redirect is not followed."""
+    origin.answers["/elsewhere"] = origin.answers[path]
+    origin.answers[path] = status, b"{}"
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+    assert "/elsewhere" not in origin.asked
+
+
+async def test_a_bad_key_does_not_hide_the_others(origin: Origin) -> None:
+    """Keys that are unknown, malformed, symmetric or for encryption are passed over (RFC 7517 section 5)."""
+    bad = [
+        {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AAAA"}, {"kty": "EC"}, {"kty": "RSA", "n": 1},
+        {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kty": "EC", "crv": "unknown", "x": "AA", "y": "AA"}, {"kty": "OKP", "crv": "X", "x": "AA"},
+        {"kty": "RSA", "n": "AA", "e": "AA"}, {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
+        {**KEY.public_jwk(), "kid": "enc", "use": "enc"}, OctKey.generate_key(256).as_dict(), None, "x", 1, [],
+    ]  # fmt: skip
+    origin.publish(*bad, KEY.public_jwk())  # type: ignore[arg-type]
+    assert [key.kid for key in await origin.keys().keys(KEY.kid)] == [KEY.kid]
+
+
+async def test_a_server_that_is_not_believed(origin: Origin) -> None:
+    """An issuer whose server certificate nobody vouches for has no keys."""
+    other = ssl.create_default_context(cadata=self_signed("CN=x").certificate_pem.decode())
+    keys = origin.keys(new_client=lambda: httpx.AsyncClient(verify=other, trust_env=False))
+    with pytest.raises(KeysUnavailable):
+        await keys.keys(KEY.kid)
+    assert origin.asked == []
+
+
+async def test_nobody_there() -> None:
+    """An issuer that cannot be reached has no keys, and that is no failure of ours."""
+    keys = IssuerKeys(Issuer("https://localhost:1"), lambda: httpx.AsyncClient(trust_env=False), Clock())
+    with pytest.raises(KeysUnavailable):
+        await keys.keys(None)
+
+
+async def test_an_issuer_that_drips(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An issuer that answers a byte at a time holds nobody up for longer than the timeout of a fetch."""
+    monkeypatch.setattr(issuer_module, "FETCH_TIMEOUT", 0.3)
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(30):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+
+    origin.answers[METADATA] = drip
+    begin = time.monotonic()
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+    assert time.monotonic() - begin < 1.2
+
+
+async def test_fixed_keys() -> None:
+    """Keys known beforehand are those, whatever is asked for."""
+    assert await FixedKeys(KEYS).keys("unknown") is KEYS
