@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
 
-from certbound.tls.contexts import HandshakeError, Site, Sites
+from certbound.tls.contexts import Site, Sites
 from certbound.tls.facts import ConnectionFacts, read_facts
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class TLSConnection(asyncio.Protocol):
     __slots__ = (
         "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued",
         "_read_paused", "_resuming", "_shaken", "_tls", "http", "listener", "peer", "server_name", "site", "sites",
-        "transport",
+        "speaks_http", "transport",
     )  # fmt: skip
 
     def __init__(self, listener: "Listener") -> None:
@@ -42,6 +42,8 @@ class TLSConnection(asyncio.Protocol):
         self.site: Site | None = None
         """The virtual host that the server name chose; None if the name is not one of ours."""
         self.server_name: str | None = None
+        self.speaks_http = True
+        """False if the client offered application protocols without HTTP/1.1 (RFC 7301)."""
         self.http: HTTPProtocol | Any = None
         """None until the handshake is complete."""
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
@@ -102,6 +104,8 @@ class TLSConnection(asyncio.Protocol):
         self._closing = True
         self.listener.forget(self)
         http, self.http = self.http, None
+        # Freeing OpenSSL's memory of a large chain takes as long as a request.
+        self.listener.handshakes.free_later(self._tls)
         self._tls, self._arrived, self._corked = None, b"", None
         if http is not None:
             http.connection_lost(error)
@@ -132,14 +136,10 @@ class TLSConnection(asyncio.Protocol):
                 tls.bio_write(now)
             tls.do_handshake()
         except SSL.WantReadError:
-            self._flush(tls)
-            if self._arrived or self._shaken >= self.listener.limits.handshake_bytes:
-                self._drop("the handshake is too long")
-            elif self._eof:
-                self._drop("the handshake was cut off")
-        except HandshakeError as error:
+            self._await_more(tls)
+        except SSL.Error as error:
             self._flush(tls)  # the alert
-            logger.debug("handshake with %s failed: %s", self.peer, error or type(error).__name__)
+            logger.debug("handshake with %s failed: %s", self.peer, error)
             self._end()
         else:
             # TLS 1.3 has nothing to send here but two tickets that resume nothing (pyOpenSSL cannot tell OpenSSL not
@@ -147,6 +147,18 @@ class TLSConnection(asyncio.Protocol):
             if tls.get_protocol_version() != _TLS13:
                 self._flush(tls)
             self._begin_http(tls)
+
+    def _await_more(self, tls: SSL.Connection) -> None:
+        if not self.speaks_http:
+            logger.debug("handshake with %s failed: it speaks no HTTP/1.1", self.peer)
+            self.transport.write(_NO_APPLICATION_PROTOCOL)
+            self._end()
+            return
+        self._flush(tls)
+        if self._shaken >= self.listener.limits.handshake_bytes:
+            self._drop("the handshake is too long")
+        elif self._eof:
+            self._drop("the handshake was cut off")
 
     def _greet(self) -> SSL.Connection:
         self._tls = tls = SSL.Connection(self.sites.greeting, None)
@@ -369,6 +381,8 @@ class TLSConnection(asyncio.Protocol):
         self.http = protocol
 
 
+_NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
+"""The fatal alert of RFC 7301 section 3.2, in clear as everything before ServerHello."""
 _HANDSHAKE_RECORD = 22
 _PATIENCE = 1024 * 1024
 """Bytes that a peer may send on after the end; it should rather read why."""

@@ -10,6 +10,7 @@ Rule 5: protocol versions do not follow a change of context, so they are one pol
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -112,17 +113,12 @@ def _accept_any(_connection: SSL.Connection, _certificate: object, _error: int, 
     return True
 
 
-class _NoCommonProtocol(Exception):
-    """Ends the handshake with `no_application_protocol` (RFC 7301 section 3.2)."""
-
-
-def _select_http11(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
-    if b"http/1.1" not in offered:
-        raise _NoCommonProtocol
-    return b"http/1.1"
-
-
-HandshakeError = (SSL.Error, _NoCommonProtocol)
+def _select_http11(connection: SSL.Connection, offered: list[bytes]) -> Any:
+    if b"http/1.1" in offered:
+        return b"http/1.1"
+    # Only an exception would end the handshake here, and pyOpenSSL keeps that in the context, which is everybody's.
+    connection.get_app_data().speaks_http = False
+    return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 def _use_files(context: SSL.Context, host: VirtualHost) -> None:

@@ -25,41 +25,71 @@ class Shaking(Protocol):
 class HandshakeQueue:
     """The handshake steps that wait for their turn."""
 
-    __slots__ = ("_loop", "_stepped_aside", "_waiting", "requests")
+    __slots__ = ("_done_with", "_loop", "_scheduled", "_stepped_aside", "_waiting", "requests")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: OrderedDict[object, deque[Shaking]] = OrderedDict()
+        self._waiting = _Turns()
+        self._done_with: deque[object] = deque()
+        self._scheduled = False
         self._stepped_aside = 0
         self.requests = 0
         """Requests begun since the last look; HTTP counts them up."""
 
     def add(self, connection: Shaking) -> None:
         """`connection.shake()` will be called once."""
-        if not self._waiting:
+        self._waiting.add(connection)
+        self._schedule()
+
+    def free_later(self, garbage: object) -> None:
+        """Let go of `garbage`, which costs time as well, when its turn comes."""
+        if garbage is not None:
+            self._done_with.append(garbage)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if (self._waiting or self._done_with) and not self._scheduled:
+            self._scheduled = True
             self._loop.call_soon(self._turn)
-        origin = _origin(connection.peer)
-        queue = self._waiting.get(origin)
-        if queue is None:
-            queue = self._waiting[origin] = deque()
-        queue.append(connection)
 
     def _turn(self) -> None:
+        self._scheduled = False
         if self.requests and self._stepped_aside < _PATIENCE:
             self.requests = 0
             self._stepped_aside += 1
-            self._loop.call_soon(self._turn)
-            return
-        self.requests = self._stepped_aside = 0
-        origin, queue = self._waiting.popitem(last=False)
+        else:
+            self.requests = self._stepped_aside = 0
+            if self._done_with:
+                self._done_with.popleft()
+            if self._waiting:
+                self._waiting.next().shake()
+        self._schedule()
+
+
+class _Turns:
+    """A queue in which addresses take turns."""
+
+    __slots__ = ("_queues",)
+
+    def __init__(self) -> None:
+        self._queues: OrderedDict[object, deque[Shaking]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._queues)
+
+    def add(self, connection: Shaking) -> None:
+        origin = _origin(connection.peer)
+        queue = self._queues.get(origin)
+        if queue is None:
+            queue = self._queues[origin] = deque()
+        queue.append(connection)
+
+    def next(self) -> Shaking:
+        origin, queue = self._queues.popitem(last=False)
         connection = queue.popleft()
         if queue:
-            self._waiting[origin] = queue  # at the end: the other addresses come first
-        try:
-            connection.shake()
-        finally:
-            if self._waiting:
-                self._loop.call_soon(self._turn)
+            self._queues[origin] = queue  # at the end: the other addresses come first
+        return connection
 
 
 def _origin(peer: Any) -> object:
