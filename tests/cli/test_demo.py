@@ -29,6 +29,7 @@ STORY = [
     ("warehouse asks for a token and says that it is billing", "401 invalid_client", "does not carry the registered"),
     ("billing asks for a token and says that it is warehouse", "401 invalid_client", "none of those the client"),
     ("self-signed certificate with billing's names", "401 invalid_client", "no path from"),
+    ("under another name", "401 invalid_client", "does not carry the registered"),
     ("without a certificate", "401 invalid_client", "none was presented"),
     ("at the conventional endpoint", "401 invalid_client", "none was presented"),
     ("which has expired", "401 invalid_client", "expired or not yet valid"),
@@ -72,7 +73,7 @@ def test_a_step_that_ends_otherwise_fails_the_demo(
     assert main(["demo"]) == 1
     out = capsys.readouterr().out
     assert out.count("-> 401 invalid_token WRONG: it must be 403 insufficient_scope".replace(" WRONG", "   WRONG")) == 6
-    assert "12 of 18 steps went exactly as they must" in out
+    assert "13 of 19 steps went exactly as they must" in out
 
 
 def fail() -> Answer:
@@ -121,4 +122,4 @@ def test_colour_is_for_terminals(environment: dict[str, str], coloured: bool) ->
             os.close(ours)
     assert process.returncode == 0
     assert (b"\x1b[" in out) is coloured
-    assert b"18 of 18 steps" in out
+    assert b"19 of 19 steps" in out

@@ -17,17 +17,8 @@ from typing import Any
 import pytest
 
 from certbound.cli import main
-from certbound.cli._development import (
-    Development,
-    Place,
-    in_background,
-    is_loopback,
-    make_folder,
-    now_utc,
-    open_ports,
-    place_of,
-    serving,
-)
+from certbound.cli._development import Development, Place, make_folder, now_utc
+from certbound.cli._servers import in_background, is_loopback, open_ports, place_of, serving
 from certbound.cli.token import decode
 from certbound.client import Identity, TokenRefused, fetch_metadata, open_client, request_token
 

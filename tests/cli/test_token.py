@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from certbound.cli import main
-from certbound.cli._development import Development, in_background, make_folder, now_utc, open_ports, place_of, serving
+from certbound.cli._development import Development, make_folder, now_utc
+from certbound.cli._servers import in_background, open_ports, place_of, serving
 from certbound.cli.token import decode, describe
 
 THUMBPRINT = "A" * 43

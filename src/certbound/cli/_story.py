@@ -198,6 +198,7 @@ def _impersonate(narrator: Narrator, world: World) -> None:
     authority, now = world.development.client_authority, now_utc()
     names: dict[str, Any] = {"subject": f"CN={BILLING}", "dns": [BILLING_NAME], "key": world.key}
     world.join("impostor", _identity(self_signed(**names)))
+    world.join("stranger", _identity(authority.issue("CN=stranger", dns=["stranger.example"], key=world.key)))
     world.join("expired", _identity(authority.issue(**names, now=now - timedelta(days=10), days=9)))
     tries: list[tuple[str, Callable[[], Answer]]] = [
         (f"{WAREHOUSE} asks for a token and says that it is {BILLING}.", lambda: world.ask_token(WAREHOUSE, BILLING)),
@@ -205,6 +206,10 @@ def _impersonate(narrator: Narrator, world: World) -> None:
         (
             f"Somebody made a self-signed certificate with {BILLING}'s names, and says that it is {BILLING}.",
             lambda: world.ask_token("impostor", BILLING),
+        ),
+        (
+            f"Somebody whom the same CA certified, under another name, says that it is {BILLING}.",
+            lambda: world.ask_token("stranger", BILLING),
         ),
         (f"Somebody says that it is {BILLING}, without a certificate.", lambda: world.ask_token("nobody", BILLING)),
         (

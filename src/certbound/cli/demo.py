@@ -19,8 +19,9 @@ def demo(
     Everything happens in a temporary folder, on free ports of this machine.  The exit status is 0 only if every step
     went exactly as it must.
     """
-    from certbound.cli._development import in_background, make_folder, now_utc, open_ports, place_of, serving
+    from certbound.cli._development import make_folder, now_utc
     from certbound.cli._narrator import Narrator, listening_to_the_log, wants_colour
+    from certbound.cli._servers import in_background, open_ports, place_of, serving
     from certbound.cli._story import World, tell
     from certbound.trust.authority import KeyKind
 

@@ -44,7 +44,8 @@ def dev(
 
     Example: certbound dev --port 0 --mtls-port 0 --api-port 0
     """
-    from certbound.cli._development import is_loopback, make_folder, now_utc, open_ports, place_of
+    from certbound.cli._development import make_folder, now_utc
+    from certbound.cli._servers import is_loopback, open_ports, place_of
     from certbound.log import configure_log
 
     if not is_loopback(host) and not allow_remote:
@@ -66,7 +67,8 @@ def dev(
 
 
 async def _serve(development: "Development", sockets: "list[socket.socket]") -> None:
-    from certbound.cli._development import serving, write_whole
+    from certbound.cli._development import write_whole
+    from certbound.cli._servers import serving
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
