@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tls.wire import CLIENT, Client, virtual_host
 
 SHOP = """

@@ -1,7 +1,6 @@
 """Reloading, stopping, websockets, and the ASGI TLS extension."""
 
 import asyncio
-import logging
 import ssl
 import time
 
@@ -9,7 +8,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
-from tls.wire import CLIENT, ROOT, Client, Recorder, Server, files, client_context, one_port, reply, until, virtual_host
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
@@ -17,6 +15,7 @@ from certbound.core.certificate import read_certificate, thumbprint
 from certbound.core.errors import BadCertificate
 from certbound.tls import Limits, peer_certificate
 from certbound.trust.authority import self_signed
+from tls.wire import CLIENT, ROOT, Client, Recorder, Server, client_context, files, one_port, reply, until, virtual_host
 
 
 def serial(client):
@@ -170,9 +169,9 @@ def test_the_extension_behaves_like_a_dictionary(tmp_path):
 def test_a_certificate_that_we_cannot_read_is_not_no_certificate(tmp_path):
     """OpenSSL takes some certificates that are not canonical; the application can tell them from none."""
     app = Recorder()
-    with Server(one_port(virtual_host(tmp_path, app))) as server:
-        with Client(server.address, context=odd_context(tmp_path)) as client:
-            answer = client.shake().ask().json
+    context = odd_context(tmp_path)
+    with Server(one_port(virtual_host(tmp_path, app))) as server, Client(server.address, context=context) as client:
+        answer = client.shake().ask().json
     assert answer["thumbprint"] is None
     assert answer["unusable"]
     assert peer_certificate(app.scopes[0]) is None

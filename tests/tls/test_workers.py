@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tls.wire import CLIENT, ROOT, Client, files, until, virtual_host
 
 from certbound.core.certificate import thumbprint
+from tls.wire import CLIENT, ROOT, Client, files, until, virtual_host
 
 PROGRAM = Path(__file__).with_name("served.py")
 

@@ -140,7 +140,7 @@ class Server:
         self.loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         try:
             self.running = await start(self.ports)
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 -- raised again in the test's thread
             self._failure = failure
             return
         finally:
