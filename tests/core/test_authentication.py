@@ -181,7 +181,7 @@ EVIDENCE = {
 
 
 @pytest.mark.parametrize("evidence", EVIDENCE)
-def test_evidence_is_made_in_one_function_only(evidence: str) -> None:
+def test_proofs_are_made_in_one_place(evidence: str) -> None:
     """Each proof is constructed in exactly one function of the whole source: no endpoint can make one (R3)."""
     assert _makers(evidence) == {EVIDENCE[evidence]}
 
