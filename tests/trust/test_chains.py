@@ -422,3 +422,10 @@ def test_a_renewed_certificate(authority: Authority) -> None:
     trust = Trust(anchors(authority))
     for key in ("P-256", "RSA-2048"):
         assert authenticate(client(), peer(leaf(authority, key=key)), chains=trust, now=NOW)
+
+
+def test_a_hostile_chain_has_a_bounded_cost(authority: Authority) -> None:
+    """Certificates that all could have issued each other end in `Untrusted` after a bounded number of signatures."""
+    evil = Authority.create("Evil", now=TODAY)
+    crowd = [authority_under(evil, "Evil", key=evil.private_key) for _ in range(MAX_INTERMEDIATES)]
+    assert "signature check limit" in refused(peer(leaf(evil), *crowd), anchors(authority))
