@@ -145,7 +145,7 @@ def test_refusals_are_told_apart_in_the_log(authority: Authority) -> None:
         "disabled client", "own leaf and a victim's behind it", "registered certificate behind one's own",
     ],
 )  # fmt: skip
-def test_what_is_cheap_comes_first(case: str, authority: Authority) -> None:
+def test_a_name_that_does_not_match_causes_no_path(case: str, authority: Authority) -> None:
     """A certificate that is expired, weak, or carries another name causes no path to be built."""
     client, presented, chains, now = REFUSALS[case](authority)
     with pytest.raises(InvalidClient):

@@ -213,6 +213,12 @@ def test_registration_refuses_what_could_never_match(kind: SubjectKind, text: st
     assert refusal.value.field == kind
 
 
+def test_a_wildcard_is_refused_with_advice() -> None:
+    """Who registers a wildcard is told that it matches nothing."""
+    with pytest.raises(InvalidClientMetadata, match="register the name itself"):
+        Subject.registered(DNS, "*.example")
+
+
 def test_what_was_registered_is_kept_as_it_was_written() -> None:
     """The text of a registered subject is the one that was given, whatever it is compared as."""
     assert Subject.registered(DNS, "BÜCHER.example").text == "BÜCHER.example"
