@@ -56,7 +56,7 @@ async def check(settings: Settings) -> None:
 
 
 def make_ports(settings: Settings) -> Sequence[Port]:
-    """What is served where (RFC 8705 section 5): the issuer's host, and mutual TLS on its own port, by SNI, or there."""
+    # A port decides its protocol versions before it reads SNI: where hosts share it, the stricter policy holds.
     server = settings.server
     app = Application(partial(open_service, settings))
     conventional = VirtualHost(
