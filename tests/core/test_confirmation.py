@@ -66,7 +66,8 @@ def test_no_certificate() -> None:
         {**confirm(OWN), "jkt": "x"}, {**confirm(OWN), "x5t": OWN.thumbprint},
         {X5T_S256: None}, {X5T_S256: 1}, {X5T_S256: [OWN.thumbprint]}, {X5T_S256: ""},
         {X5T_S256: OWN.thumbprint + "="}, {X5T_S256: OWN.thumbprint + "\n"}, {X5T_S256: OWN.thumbprint[:42]},
-        {X5T_S256: " " + OWN.thumbprint}, {X5T_S256: OWN.thumbprint + "é"}, {X5T_S256: OWN.thumbprint + "A"}, {X5T_S256: "é" * 43},
+        {X5T_S256: " " + OWN.thumbprint}, {X5T_S256: OWN.thumbprint + "é"},
+        {X5T_S256: OWN.thumbprint + "A"}, {X5T_S256: "é" * 43},
         {X5T_S256: "+" * 43}, {X5T_S256: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
     ],
 )  # fmt: skip

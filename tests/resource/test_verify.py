@@ -336,11 +336,11 @@ def test_payloads_that_are_no_claims(payload: bytes) -> None:
         assert read_issuer(signed(payload))
 
 
-@pytest.mark.parametrize("depth", [10, 200, 800, 900, 930, 950, 960, 970, 980, 990, 1000, 2000])
-def test_deep_headers(depth: int) -> None:
-    """A header nested to any depth leads to a verdict, never to a failure."""
-    header = '{"alg":"ES256","typ":"at+jwt","x":' + "[" * depth + "]" * depth + "}"
-    refused(f"{encode(header)}.{encode(json.dumps(claims()))}.{encode(b'x' * 64)}")
+def test_deep_headers() -> None:
+    """A header nested to any depth leads to a verdict: also where one parser bears it and the next does not."""
+    for depth in (10, 200, *range(700, 1000), 2000):
+        header = '{"alg":"ES256","typ":"at+jwt","x":' + "[" * depth + "]" * depth + "}"
+        refused(f"{encode(header)}.{encode(json.dumps(claims()))}.{encode(b'x' * 64)}")
 
 
 def test_read_issuer() -> None:
