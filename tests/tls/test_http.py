@@ -263,6 +263,40 @@ def test_idle_connections_are_closed(tmp_path, app):
         assert client.tls.get_shutdown() & 2  # received
 
 
+def test_empty_lines_are_no_request(tmp_path, app):
+    """Who sends empty lines only is idle all the same."""
+    with bounded(tmp_path, app, idle_seconds=0.3) as server, Client(server.address) as client:
+        client.shake().send(b"\r\n\r\n")
+        assert client.is_closed()
+
+
+def test_a_last_request_with_a_broken_body(server, app):
+    """Connection: close does not keep a malformed body from being noticed."""
+    with Client(server.address) as client:
+        client.shake().send(
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        assert until(lambda: app.scopes)
+        assert client.send(b"x\r\n").response().status == 400
+        assert client.is_closed()
+    assert until(lambda: app.bodies == [None])
+
+
+def test_a_busy_pipeline_meets_no_bound_of_one_request(tmp_path, app):
+    """Requests that come many to a record, cut anywhere, for longer than one header may take: all are answered."""
+    with bounded(tmp_path, app, header_bytes=1000, header_seconds=0.4) as server, Client(server.address) as client:
+        requests = b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n" * 240
+        client.shake()
+        answered = 0
+        for start in range(0, len(requests), 2000):
+            client.send(requests[start : start + 2000])
+            while answered < (start + 2000) // (len(requests) // 240) and answered < 240:
+                assert client.response().status == 200
+                answered += 1
+            time.sleep(0.1)
+        assert answered == 240
+
+
 def test_a_connection_in_use_is_not_idle(tmp_path, app):
     """Requests at intervals below the idle time keep the connection."""
     with bounded(tmp_path, app, idle_seconds=0.6) as server, Client(server.address) as client:

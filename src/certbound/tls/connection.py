@@ -168,10 +168,10 @@ class TLSConnection(asyncio.Protocol):
         return tls
 
     def _begin_http(self, tls: SSL.Connection) -> None:
-        self.listener.deadlines.handshake.stop(self)
         tls.set_app_data(None)
         self.http = self.listener.make_http(self, self._facts(tls))
         self.http.connection_made(self)
+        self.listener.deadlines.handshake.stop(self)
         self.transport.resume_reading()
         # The first request may have come together with the end of the handshake.
         data, self._arrived = self._arrived, b""

@@ -54,16 +54,21 @@ class HandshakeQueue:
 
     def _turn(self) -> None:
         self._scheduled = False
-        if self.requests and self._stepped_aside < _PATIENCE:
-            self.requests = 0
-            self._stepped_aside += 1
-        else:
-            self.requests = self._stepped_aside = 0
-            if self._done_with:
-                self._done_with.popleft()
-            if self._waiting:
-                self._waiting.next().shake()
-        self._schedule()
+        try:
+            if self.requests and self._stepped_aside < _PATIENCE:
+                self.requests = 0
+                self._stepped_aside += 1
+            else:
+                self.requests = self._stepped_aside = 0
+                self._step()
+        finally:
+            self._schedule()
+
+    def _step(self) -> None:
+        if self._done_with:
+            self._done_with.popleft()
+        if self._waiting:
+            self._waiting.next().shake()
 
 
 class _Turns:

@@ -54,8 +54,8 @@ class HTTPProtocol(HttpToolsProtocol):
         self.reading = _IDLE
         self.deaf = False  # nothing more is read
         self.last = False  # the current request is the last one
-        self.fields = self.taken = self.body_taken = 0
-        self.upgrade = False
+        self.fields = self.taken = self.body_taken = self.unfinished = 0
+        self.upgrade = self.begun = False
 
     # --- the connection
 
@@ -130,7 +130,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 self.handle_websocket_upgrade()
             return
         except httptools.HttpParserError as error:
-            if self.last:  # what follows a last request is nobody's
+            if self.last and self.reading == _IDLE:  # what follows a last request is nobody's
                 self.deaf = True
                 return
             refusal = error.__context__
@@ -140,28 +140,29 @@ class HTTPProtocol(HttpToolsProtocol):
                 self._refuse(400, f"malformed request: {error}")
             return
         if self.reading != _IDLE or before != _IDLE:
-            self._watch(before, len(data))
+            self._watch(len(data))
+        elif self.current is None:  # empty lines before a request
+            self._rest()
 
-    def _watch(self, before: int, received: int) -> None:
+    def _watch(self, received: int) -> None:
         """A request that did not come in one piece: count it and give it time."""
+        # What came together with its beginning is partly of others, and no more than a record.
+        received, self.begun = (0, False) if self.begun else (received, False)
         if self.reading == _HEADER:
-            self.taken = self.taken + received if before == _HEADER else max(self.taken, 0)
             self.deadlines.header.start_once(self)
-            if self.taken > 2 * self.limits.header_bytes:  # a field without an end has not been counted yet
+            self.unfinished += received
+            if self.unfinished > self.limits.header_bytes:  # a field without an end has not been counted elsewhere
                 self._refuse(431, "the header is too large")
         elif self.reading == _BODY:
-            self.deadlines.header.stop(self)
             self.deadlines.body.start_once(self)
             self.deadlines.body_idle.start(self)
             # Chunk extensions and trailers are not body; nobody needs many.
-            self.framing += received
-            if self.framing > 2 * self.limits.header_bytes + 16 * self.body_taken:
+            self.unfinished += received
+            if self.unfinished > 2 * self.limits.header_bytes + 16 * self.body_taken:
                 self._refuse(400, "too much chunk framing")
         else:
             self.deadlines.forget(self)
             self._rest()
-
-    framing = 0
 
     def on_message_begin(self) -> None:
         if self.last:
@@ -170,7 +171,8 @@ class HTTPProtocol(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.host = None
-        self.fields = self.taken = self.body_taken = self.framing = 0
+        self.begun = True
+        self.fields = self.taken = self.body_taken = self.unfinished = 0
         self.expect_100_continue = self.upgrade = False
 
     def on_url(self, url: bytes) -> None:
@@ -270,6 +272,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def _begin(self, *, keep_alive: bool) -> None:
         self.reading = _BODY
+        self.deadlines.header.stop(self)
         self.last = not keep_alive
         self.cycle = cycle = _Cycle(
             scope=self.scope,
