@@ -82,6 +82,7 @@ def test_a_certificate_behind_ones_own() -> None:
         {"x5t#S256": [read(OWN).thumbprint]}, {"x5t#S256": read(OWN).thumbprint + "="}, {"x5t#S256": ""},
         {"x5t#S256": sha256(OWN.der).hexdigest()}, {"X5T#S256": read(OWN).thumbprint},
     ],
+    ids=lambda cnf: type(cnf).__name__,  # names of tests must not change with the certificates of a run
 )  # fmt: skip
 def test_confirmations_that_confirm_nothing(cnf: Any) -> None:
     """A `cnf` that is missing, of another kind, of two kinds, or malformed is refused."""
@@ -318,6 +319,12 @@ def test_a_thief_learns_nothing_of_scopes() -> None:
 def test_what_is_no_jwt(presented: str) -> None:
     """Text that is no compact JWS, or is longer than a token may be, is refused."""
     refused(presented)
+
+
+def test_a_token_that_is_too_long() -> None:
+    """A token that would be good is refused when it is longer than a token may be."""
+    assert verify(token(jti="x" * 4000), PEER, keys=KEYS, policy=POLICY, now=NOW)
+    assert "too long" in refused(token(jti="x" * MAX_TOKEN))
 
 
 @pytest.mark.parametrize(

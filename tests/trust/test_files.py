@@ -41,7 +41,11 @@ def test_no_file_means_nobody() -> None:
     assert not AnchorFiles([]).trust.anchors
 
 
-@pytest.mark.parametrize("content", [b"garbage", ROOT.key_pem, ROOT.certificate_pem[:100], None])
+@pytest.mark.parametrize(
+    "content",
+    [b"garbage", ROOT.key_pem, ROOT.certificate_pem[:100], None],
+    ids=["garbage", "key", "cut", "missing"],
+)
 def test_an_unusable_file_stops_the_start(tmp_path: Path, content: bytes | None) -> None:
     """A file that is missing or holds no certificate is `ConfigurationError`, which names it (CVE-2026-27586)."""
     file = tmp_path / "anchors.pem"
@@ -90,7 +94,7 @@ def test_an_unchanged_file_keeps_what_is_remembered(file: Path) -> None:
     assert files.trust.anchors is before
 
 
-@pytest.mark.parametrize("content", [b"garbage", ROOT.certificate_pem[:100], None])
+@pytest.mark.parametrize("content", [b"garbage", ROOT.certificate_pem[:100], None], ids=["garbage", "cut", "missing"])
 def test_the_last_good_set_is_kept(file: Path, caplog: pytest.LogCaptureFixture, content: bytes | None) -> None:
     """A file that becomes unreadable changes nothing, says so, and is followed again when it is whole."""
     files = AnchorFiles([file])
