@@ -15,3 +15,8 @@ hypothesis.settings.load_profile("certbound")
 def authority() -> Authority:
     """A root that unit tests trust."""
     return Authority.create("Unit Test Root", now=TODAY)
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """A long value is named by its parameter: keys and tokens differ between the processes that run tests at once."""
+    return argname if isinstance(val, str | bytes) and len(val) > 40 else None
