@@ -9,11 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import SSL
 
 from certbound.tls import Limits
 from certbound.trust.authority import Authority, self_signed
+from tls.load import certificate_message, client_hello
 from tls.test_workers import served
 from tls.wire import CLIENT, Client, Recorder, Server, client_context, files, one_port, virtual_host
 
@@ -122,6 +124,44 @@ def test_a_hostile_chain_costs_little(tmp_path, kind, version):
     assert sorted(costs)[1] < 0.005, costs
 
 
+def test_the_dearest_chain_within_the_bound(tmp_path):
+    """Tiny certificates with compressed P-521 keys are the worst that we know; the bound on bytes bounds their cost."""
+    size = Limits().handshake_bytes - 2048
+    chain = certificate_message([tiny_certificate(number) for number in range(size // 176)])
+    with Server(one_port(virtual_host(tmp_path, Recorder()))) as server:
+        costs = []
+        for _ in range(3):
+            with Client(server.address) as hostile:
+                hostile.socket.sendall(client_hello())
+                assert hostile.socket.recv(4096)[0] == 22
+                before = server.call(time.thread_time)
+                hostile.socket.sendall(chain + b"\x16\x03\x03\x00\x25\x10\x00\x00\x21\x20" + bytes(32))
+                assert hostile.is_closed()
+                costs.append(server.call(time.thread_time) - before)
+    print(f"{len(chain)} bytes: {min(costs) * 1000:.1f} ms")
+    assert min(costs) < 0.015, costs
+
+
+def tiny_certificate(number):
+    """A certificate of 172 bytes: no names, no extensions, a signature that is none, and a key that takes a root."""
+
+    def tlv(tag, *contents):
+        content = b"".join(contents)
+        length = len(content).to_bytes(1, "big") if len(content) < 128 else b"\x81" + len(content).to_bytes(1, "big")
+        return bytes([tag]) + length + content
+
+    point = ec.generate_private_key(ec.SECP521R1()).public_key().public_bytes(
+        Encoding.X962, PublicFormat.CompressedPoint
+    )  # fmt: skip
+    algorithm = tlv(0x30, bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06052b81040023"))
+    signed_with = tlv(0x30, bytes.fromhex("06082a8648ce3d040302"))
+    validity = tlv(0x30, tlv(0x17, b"250101000000Z"), tlv(0x17, b"350101000000Z"))
+    serial = tlv(2, (0x10000 + number).to_bytes(3, "big"))
+    key = tlv(0x30, algorithm, tlv(3, b"\0", point))
+    tbs = tlv(0x30, serial, signed_with, tlv(0x30), validity, tlv(0x30), key)
+    return tlv(0x30, tbs, signed_with, tlv(3, b"\0", tlv(0x30, tlv(2, b"\1"), tlv(2, b"\1"))))
+
+
 @pytest.mark.wide
 @pytest.mark.timeout(300)
 def test_ten_thousand_idle_connections(folder):
@@ -142,7 +182,7 @@ def test_ten_thousand_idle_connections(folder):
 @pytest.mark.timeout(300)
 def test_a_flood_of_handshakes(folder):
     """1,000 hostile handshakes a second and 1,000 garbage connections: requests at most five times as slow at p99."""
-    leaf, behind = linked_chain(45)
+    leaf, behind = linked_chain(40)
     chain = [leaf.der, *(each.public_bytes(Encoding.DER) for each in behind)]
     (folder / "hostile.json").write_text(json.dumps([der.hex() for der in chain]))
     with served(folder, 1) as process:
