@@ -92,6 +92,11 @@ def test_an_unchanged_file_keeps_what_is_remembered(file: Path) -> None:
     before = files.trust.anchors
     files.reload_if_changed()
     assert files.trust.anchors is before
+    file.write_bytes(OTHER.certificate_pem)
+    files.reload_if_changed()
+    after = files.trust.anchors
+    files.reload_if_changed()
+    assert files.trust.anchors is after is not before
 
 
 @pytest.mark.parametrize("content", [b"garbage", ROOT.certificate_pem[:100], None], ids=["garbage", "cut", "missing"])
