@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from certbound.core.certificate import read_certificate, thumbprint
+from certbound.core.errors import InvalidClientMetadata
+from certbound.core.jwks import make_jwks
 from certbound.trust.authority import Authority, Issued, self_signed
 from e2e.world import RESOURCE, Answer, World
 
@@ -140,8 +142,17 @@ def refusals(world: World, pki: Issued, own: Issued) -> dict[str, Answer]:
 
 def weak_self_signed(world: World) -> Issued:
     weak = self_signed("CN=weak", key=rsa.generate_private_key(65537, 1024))
-    world.register_self_signed("weak", weak)
+    store_self_signed(world, "weak", weak)
     return weak
+
+
+def store_self_signed(world: World, client_id: str, identity: Issued) -> None:
+    """A registration that would be refused today."""
+    world.store(
+        client_id,
+        token_endpoint_auth_method="self_signed_tls_client_auth",
+        jwks=make_jwks([read_certificate(identity.der)]),
+    )
 
 
 def test_every_failed_authentication_looks_the_same(
@@ -271,7 +282,9 @@ def test_an_unregistered_grant_is_refused(deployment: World) -> None:
 def test_the_curve_of_bitcoin_is_refused(deployment: World) -> None:
     """A registered self-signed certificate on secp256k1 does not authenticate: the table of keys is for everyone."""
     weak = self_signed("CN=k1", key=ec.generate_private_key(ec.SECP256K1()))
-    deployment.register_self_signed("k1", weak)
+    with pytest.raises(InvalidClientMetadata, match="jwks"):
+        deployment.register_self_signed("k1", weak)
+    store_self_signed(deployment, "k1", weak)
 
     try:
         answer = deployment.token_request("k1", weak)

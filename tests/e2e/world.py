@@ -19,9 +19,10 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from certbound import tls
-from certbound.app import make_ports, open_registry
+from certbound.app import make_ports, open_registry, opened_store
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
+from certbound.core.ports import ClientRecord
 from certbound.resource import PRINCIPAL, Guard
 from certbound.settings import Settings, load
 from certbound.tls import Port, VirtualHost
@@ -70,6 +71,15 @@ class World:
         async def go() -> None:
             async with open_registry(self.settings) as registry:
                 await registry.register({"scope": "read write", **metadata}, client_id=client_id)
+
+        asyncio.run(go())
+
+    def store(self, client_id: str, **metadata: Any) -> None:
+        """Past every use case, as an older version with other rules would have left it."""
+
+        async def go() -> None:
+            async with opened_store(self.settings) as store:
+                await store.clients.add(ClientRecord(client_id=client_id, metadata={"scope": "read write", **metadata}))
 
         asyncio.run(go())
 

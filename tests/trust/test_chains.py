@@ -1,5 +1,6 @@
 """certbound.trust.chains: a path to a trust anchor, or `Untrusted` (R5, R8, R32, R33)."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -424,8 +425,18 @@ def test_a_renewed_certificate(authority: Authority) -> None:
         assert authenticate(client(), peer(leaf(authority, key=key)), chains=trust, now=NOW)
 
 
-def test_a_hostile_chain_has_a_bounded_cost(authority: Authority) -> None:
-    """Certificates that all could have issued each other end in `Untrusted` after a bounded number of signatures."""
-    evil = Authority.create("Evil", now=TODAY)
-    crowd = [authority_under(evil, "Evil", key=evil.private_key) for _ in range(MAX_INTERMEDIATES)]
-    assert "signature check limit" in refused(peer(leaf(evil), *crowd), anchors(authority))
+@pytest.mark.parametrize("name", ["Evil", "Unit Test Root"])
+def test_a_hostile_chain_has_a_bounded_cost(authority: Authority, name: str) -> None:
+    """Certificates that all could have issued each other, by names of their own or by the anchor's: at most 10 ms.
+
+    Without the sieve before the path builder this takes 46 ms with P-521 keys, from anyone who knows a `client_id`.
+    """
+    evil = Authority.create(name, now=TODAY, key="P-521")
+    crowd = [authority_under(evil, name, key=evil.private_key) for _ in range(MAX_INTERMEDIATES)]
+    hostile, trusted = peer(leaf(evil), *crowd), anchors(authority)
+    costs = []
+    for _ in range(5):
+        before = time.process_time()
+        refused(hostile, trusted)
+        costs.append(time.process_time() - before)
+    assert min(costs) < 0.010

@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Any, NewType, TypeVar
 
 from certbound.core.certificate import Certificate
-from certbound.core.errors import InvalidClientMetadata, InvalidScope
+from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
 from certbound.core.jwks import make_jwks, read_jwks
+from certbound.core.keys import require_strong_key
 from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject, SubjectKind
 
@@ -91,6 +92,11 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
             "tls_client_auth needs a trust anchor and none is configured; set trust.anchors, or register the "
             "certificate itself (self_signed_tls_client_auth)",
         )
+    for certificate in client.certificates:
+        try:
+            require_strong_key(certificate)
+        except BadCertificate as error:
+            raise InvalidClientMetadata("jwks", f"certificate {certificate.thumbprint}: {error}") from error
     if excess := client.scope - allowed.scope:
         raise InvalidClientMetadata("scope", f"{_list(excess)} not offered here; offered: {_list(allowed.scope)}")
     if excess := client.grant_types - allowed.grant_types:

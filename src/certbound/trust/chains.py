@@ -2,7 +2,9 @@
 
 Rule 1: the path is `cryptography`'s verdict, none of our own; no system roots, and no anchor by default.
 Rule 2: the leaf is index 0 of what was sent; the rest is material for a path, in any order, of any use or none.
-Rule 3: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
+Rule 3: what was sent is offered to the path builder only if an anchor stands behind it: strangers' certificates with
+like names and keys, made to keep it busy, cost a signature check each and nothing more.
+Rule 4: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
 longer than any certificate on the path.
 """
 
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import (
@@ -68,7 +71,7 @@ def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> Trusted
         .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
         .build_client_verifier()
     )
-    intermediates = [*_readable(peer.chain[:MAX_INTERMEDIATES]), *(each.parsed for each in anchors.intermediates)]
+    intermediates = _anchored(_readable(peer.chain[:MAX_INTERMEDIATES]), anchors)
     try:
         path = verifier.verify(peer.leaf.parsed, intermediates).chain
         certificates = [read_certificate(each.public_bytes(Encoding.DER)) for each in path]
@@ -128,6 +131,26 @@ def _readable(chain: Iterable[bytes]) -> list[x509.Certificate]:
         except (ValueError, x509.InvalidVersion):
             continue
     return found
+
+
+def _anchored(sent: list[x509.Certificate], anchors: Anchors) -> list[x509.Certificate]:
+    """The configured intermediates, and those of `sent` that an anchor issued, or one of these did."""
+    configured = [each.parsed for each in anchors.intermediates]
+    issuers, found, waiting = [*(each.parsed for each in anchors.anchors), *configured], configured, sent
+    while issuers and waiting:
+        issued = [each for each in waiting if any(_is_issued_by(each, issuer) for issuer in issuers)]
+        waiting = [each for each in waiting if each not in issued]
+        issuers, found = issued, found + issued
+    return found
+
+
+def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Names fit and the signature verifies.  Only a sieve: the verdict on the path asks again, and more."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _require_client_auth(_: Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:

@@ -1,7 +1,7 @@
 """Trust anchors in files, watched (R32).
 
 Rule 1: a file that is missing or unparsable at the start stops the start.
-Rule 2: later it keeps the last good set and says so, each time it is looked at; a readable empty one means nobody.
+Rule 2: later it keeps the last good set, says so, and is looked at again; a readable empty one means nobody.
 """
 
 import logging
@@ -23,6 +23,7 @@ class AnchorFiles:
         self._anchor_files = tuple(anchors)
         self._intermediate_files = tuple(intermediates)
         self._state = self._look()
+        self._complained_of: list[tuple[int, int, int] | None] = []
         self.trust = Trust(self._load())
 
     def reload_if_changed(self) -> None:
@@ -33,7 +34,9 @@ class AnchorFiles:
         try:
             anchors = self._load()
         except ConfigurationError as error:
-            _log.error("trust anchors stay as they were: %s", error)
+            if state != self._complained_of:
+                _log.error("trust anchors stay as they were: %s", error)
+            self._complained_of = state
             return
         self._state = state
         self.trust.replace(anchors)
