@@ -1,10 +1,5 @@
 """Many connections and hostile ones: what they cost, and that requests on established connections hardly notice."""
 
-import contextlib
-import json
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,66 +11,9 @@ from OpenSSL import SSL
 from certbound.tls import Limits
 from certbound.trust.authority import Authority, self_signed
 from tls.load import certificate_message, client_hello
-from tls.test_workers import served
-from tls.wire import CLIENT, Client, Recorder, Server, client_context, files, one_port, virtual_host
+from tls.wire import Client, Recorder, Server, client_context, one_port, virtual_host
 
 PROGRAM = Path(__file__).with_name("load.py")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    virtual_host(tmp_path, None)
-    files(tmp_path, CLIENT, "client")
-    return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _many_files():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-def command(kind, server, folder, number):
-    return [sys.executable, str(PROGRAM), kind, str(server.address[1]), str(folder), str(number)]
-
-
-def ask(server, folder, count=3000):
-    found = subprocess.run(command("ask", server, folder, count), stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(found.stdout)
-
-
-def best(server, folder):
-    """Of three rounds the one with the lowest p99: other programs on the machine can only make it worse."""
-    return min((ask(server, folder, 2000) for _ in range(3)), key=lambda round_: round_["p99"])
-
-
-def compared(quiet, busy):
-    return ", ".join(f"{name} {quiet[name]:.2f} -> {busy[name]:.2f} ms" for name in ("p50", "p99"))
-
-
-@contextlib.contextmanager
-def client(kind, server, folder, number):
-    process = subprocess.Popen(
-        command(kind, server, folder, number), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield process
-        process.stdin.write("end\n")
-        out, _ = process.communicate(timeout=30)
-        process.report = json.loads(out)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def resident(process):
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise AssertionError
 
 
 def linked_chain(length, key="P-521"):
@@ -160,42 +98,3 @@ def tiny_certificate(number):
     key = tlv(0x30, algorithm, tlv(3, b"\0", point))
     tbs = tlv(0x30, serial, signed_with, tlv(0x30), validity, tlv(0x30), key)
     return tlv(0x30, tbs, signed_with, tlv(3, b"\0", tlv(0x30, tlv(2, b"\1"), tlv(2, b"\1"))))
-
-
-@pytest.mark.wide
-@pytest.mark.timeout(300)
-def test_ten_thousand_idle_connections(folder):
-    """10,000 idle mutual-TLS connections: at most 80 KiB each, and token requests at most twice as slow at p99."""
-    with served(folder, 1) as process:
-        ask(process, folder, 300)
-        quiet = best(process, folder)
-        before = resident(process)
-        with client("hold", process, folder, 10_000):
-            each = (resident(process) - before) / 10_000
-            busy = best(process, folder)
-    print(f"{each:.1f} KiB each; {compared(quiet, busy)}")
-    assert each <= 80
-    assert busy["p99"] <= 2 * max(quiet["p99"], FLOOR)
-
-
-@pytest.mark.wide
-@pytest.mark.timeout(300)
-def test_a_flood_of_handshakes(folder):
-    """1,000 hostile handshakes a second and 1,000 garbage connections: requests at most five times as slow at p99."""
-    leaf, behind = linked_chain(40)
-    chain = [leaf.der, *(each.public_bytes(Encoding.DER) for each in behind)]
-    (folder / "hostile.json").write_text(json.dumps([der.hex() for der in chain]))
-    with served(folder, 1) as process:
-        ask(process, folder, 300)
-        quiet = best(process, folder)
-        with client("junk", process, folder, 1000) as junk, client("flood", process, folder, 1000) as flood:
-            time.sleep(2)
-            busy = best(process, folder)
-    print(f"{sum(map(len, chain))} bytes of chain; {flood.report}, {junk.report}; {compared(quiet, busy)}")
-    if flood.report["offered"] / flood.report["seconds"] < 900:
-        pytest.skip("the machine is too busy with others to offer such a flood")
-    assert busy["p99"] <= 5 * max(quiet["p99"], FLOOR)
-
-
-FLOOR = 0.5
-"""Milliseconds: below this an idle p99 says more about the clock than about the server."""
