@@ -183,6 +183,31 @@ def test_two_extensions_of_alternative_names_are_refused() -> None:
         _ = certificate.alternative_names
 
 
+def test_alternative_names_are_counted() -> None:
+    """256 alternative names are read, of any kind; a certificate with one more is refused."""
+    names = [(0x82, b"a.example"), (0xA4, b""), (0x87, b"1234"), (0x81, b"")] * 64
+    carrying = [general_names(*names), general_names(*names, (0x82, b"b.example"))]
+    most, more = (read(self_signed("CN=x", now=TODAY, extensions=[(each, False)])) for each in carrying)
+    assert [(each.tag, each.value) for each in most.alternative_names] == names
+    with pytest.raises(BadCertificate, match="256"):
+        _ = more.alternative_names
+
+
+def test_extensions_are_counted() -> None:
+    """The alternative names are found among 64 extensions; beyond them nobody looks."""
+    others = [
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{number}"), b"\x05\x00"), False)
+        for number in range(64)
+    ]
+    own = len(read(ISSUED).parsed.extensions) - 1
+    names = (general_names((0x82, b"a.example")), False)
+    fitting = self_signed("CN=x", now=TODAY, extensions=[*others[: 63 - own], names])
+    assert len(fitting.certificate.extensions) == 64
+    assert [each.value for each in read(fitting).alternative_names] == [b"a.example"]
+    with pytest.raises(BadCertificate, match="64"):
+        _ = read(self_signed("CN=x", now=TODAY, extensions=[*others[: 64 - own], names])).alternative_names
+
+
 def test_an_unknown_key_algorithm_is_refused_when_the_key_is_asked_for() -> None:
     """A key of an algorithm nobody knows is `BadCertificate`, never a crash (CVE-2024-24783)."""
     key = tlv(0x30, tlv(0x30, bytes.fromhex("06032a0304")) + tlv(0x03, b"\x00key"))

@@ -1,6 +1,8 @@
 """certbound.core.names: RFC 4514 text and DER become one value; two names are equal or they are not (RFC 4517)."""
 
 import contextlib
+import sys
+import unicodedata
 
 import pytest
 from cryptography import x509
@@ -137,6 +139,11 @@ def test_different(written: str, der: bytes) -> None:
         ("CN=#0c0161ff", "hexadecimal"),
         ("CN=#0c05aa", "hexadecimal"),
         ("O=A+O=B+O=a", "twice"),
+        (",".join(["CN=a"] * 65), "64 attributes"),
+        ("+".join(f"CN={number}" for number in range(65)), "64 attributes"),
+        ("CN=" + "a" * 513, "512 characters"),
+        ("CN=" + "ж" * 257, "256 characters"),
+        ("CN=a" + "\u0316" * 31, "30 combining marks"),
     ],
 )
 def test_refused(written: str, says: str) -> None:
@@ -159,10 +166,14 @@ def test_refused(written: str, says: str) -> None:
         tlv(0x30, tlv(0x31, tlv(0x30, b"\x06\x03\x55\x04\x03" + tlv(UTF8, b"a") * 2))),
         tlv(0x30, tlv(0x31, tlv(0x30, tlv(UTF8, b"a") * 2))),
         name([(CN, UTF8, b"a"), (CN, PRINTABLE, b"A")]),
+        name(*[[(CN, UTF8, b"a")]] * 65),
+        name([(CN, UTF8, b"%d" % number) for number in range(65)]),
+        name(*[[(CN, UTF8, b"a"), (ORG, UTF8, b"a")]] * 32, [(CN, UTF8, b"a")]),
     ],
     ids=[
         "nothing", "tag alone", "byte behind", "cut off", "a SET", "an RDN that is no SET", "no value", "two values",
         "type that is no OID", "the same attribute twice",
+        "65 RDNs", "65 attributes in one RDN", "65 attributes in 33 RDNs",
     ],
 )  # fmt: skip
 def test_der_that_is_no_name_is_refused(der: bytes) -> None:
@@ -177,6 +188,60 @@ def test_values_that_are_no_text_keep_their_bytes() -> None:
     assert read_name(odd) == (frozenset({Attribute(CN, tlv(OCTET_STRING, b"Hi"))}),)
     assert read_name(odd) == read_name(odd)
     assert read_name(odd) != read_name(name([(CN, BIT_STRING, b"Hi")]))
+
+
+@pytest.mark.parametrize(
+    ("clean", "unclean"),
+    [
+        ("a" * 512, "a" * 513),
+        ("ж" * 256, "ж" * 257),
+        ("각" * 85, "각" * 86),
+        ("½" * 85, "½" * 86),
+        ("\ufdfa" * 14, "\ufdfa" * 15),
+        ("a" + "\u0316" * 30, "a" + "\u0316" * 31),
+        ("a" + "\u0344" * 15, "a" + "\u0344" * 15 + "\u0316"),
+        ("é" + "\u0316" * 29, "é" + "\u0316" * 30),
+        ("a" + "\u0f73" * 15, "a" + "\u0f73" * 16),
+        ("a" + "\uff9e" * 30, "a" + "\uff9e" * 31),
+        (("a" + "\u0316" * 30) * 8, "a" * 200 + "\u0316" * 31),
+    ],
+    ids=[
+        "ASCII", "Cyrillic", "Hangul", "fractions", "one for eighteen", "marks", "two marks in one", "mark of a letter",
+        "marks of class 0", "marks by compatibility", "many runs",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("encoding", [(UTF8, "utf-8"), (BMP, "utf-16-be")], ids=["UTF8String", "BMPString"])
+def test_too_long_or_too_marked_is_no_clean_string(clean: str, unclean: str, encoding: tuple[int, str]) -> None:
+    """Up to the bound a value is text in any string type; beyond it equals only its own bytes and is not registered."""
+    tag, codec = encoding
+    assert parse_name(f"CN={clean}") == read_name(name([(CN, tag, clean.encode(codec))]))
+    [rdn] = read_name(name([(CN, tag, unclean.encode(codec))]))
+    assert rdn == {Attribute(CN, tlv(tag, unclean.encode(codec)))}
+    with pytest.raises(BadName, match="more than"):
+        parse_name(f"CN={unclean}")
+
+
+def test_as_many_attributes_as_there_may_be() -> None:
+    """A name of 64 attributes is a name, one to an RDN or all in one."""
+    assert parse_name(",".join(["CN=a"] * 64)) == read_name(name(*[[(CN, UTF8, b"a")]] * 64))
+    many = "+".join(f"CN={number}" for number in range(64))
+    assert parse_name(many) == read_name(name([(CN, UTF8, b"%d" % number) for number in range(64)]))
+
+
+def test_no_prohibited_character_is_printable() -> None:
+    """The quick question whether a string is printable lets none of the prohibited characters through."""
+    prohibited = {"Cc", "Cs", "Co", "Cn"}
+    printable = filter(str.isprintable, map(chr, range(sys.maxunicode + 1)))
+    assert not [each for each in printable if unicodedata.category(each) in prohibited]
+
+
+@given(st.text(st.characters(max_codepoint=0x7F), max_size=20))
+def test_ascii_is_compared_as_any_other_text(value: str) -> None:
+    """What needs no normalization is folded as what does: the text itself and its fullwidth form are one value."""
+    wide = "".join(chr(ord(each) + 0xFEE0) if "!" <= each <= "~" else each for each in value)
+    [narrow], [other] = (next(iter(read_name(text(each)))) for each in (value, wide))
+    assert isinstance(narrow.value, str) is value.isprintable()
+    assert not value.isprintable() or narrow == other
 
 
 def test_every_attribute_name_is_known_in_any_case() -> None:

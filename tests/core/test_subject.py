@@ -2,12 +2,15 @@
 
 import contextlib
 import ipaddress
+from collections.abc import Callable, Sequence
+from time import process_time
 
 import pytest
+from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certbound.core.certificate import Certificate, read_certificate
+from certbound.core.certificate import CarriedNames, Certificate, read_certificate
 from certbound.core.errors import InvalidClient, InvalidClientMetadata
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.trust.authority import self_signed
@@ -17,7 +20,10 @@ DN, DNS, URI, IP, EMAIL = SubjectKind.DN, SubjectKind.DNS, SubjectKind.URI, Subj
 OTHER_NAME, RFC822, DNS_NAME, X400, DIRECTORY, EDI, URI_NAME, IP_ADDRESS, REGISTERED_ID = (
     0xA0, 0x81, 0x82, 0xA3, 0xA4, 0xA5, 0x86, 0x87, 0x88,
 )  # fmt: skip
+UTF8, PRINTABLE, TELETEX = 0x0C, 0x13, 0x14
 KEY = self_signed("CN=key", now=TODAY).private_key
+ANY = {DN: "CN=client", DNS: "a.example", URI: "urn:a:b", IP: "192.0.2.1", EMAIL: "a@b.example"}
+"""A subject of each kind."""
 
 
 def carrying(*names: tuple[int, bytes], subject: str = "") -> Certificate:
@@ -35,6 +41,12 @@ def matches(certificate: Certificate, kind: SubjectKind, text: str) -> bool:
     assert match.certificate is certificate
     assert match.subject is subject
     return True
+
+
+def presenting(*rdns: Sequence[tuple[int, bytes]]) -> Certificate:
+    """A certificate whose subject has common names of these tags and bytes in each RDN."""
+    encoded = name(*([("2.5.4.3", tag, content) for tag, content in rdn] for rdn in rdns))
+    return read_certificate(with_field(self_signed("CN=x", key=KEY, now=TODAY), SUBJECT, encoded))
 
 
 def test_the_names_are_those_of_the_rfc() -> None:
@@ -176,15 +188,80 @@ def test_an_alternative_directory_name_is_no_subject() -> None:
 @pytest.mark.parametrize("kind", [DNS, URI, IP, EMAIL])
 def test_no_alternative_name_at_all(kind: SubjectKind) -> None:
     """A certificate without alternative names matches none."""
-    text = {DNS: "a.example", URI: "urn:a:b", IP: "192.0.2.1", EMAIL: "a@b.example"}[kind]
-    assert not matches(read(self_signed("CN=x", key=KEY, now=TODAY)), kind, text)
+    assert not matches(read(self_signed("CN=x", key=KEY, now=TODAY)), kind, ANY[kind])
 
 
 def test_an_unreadable_subject_is_a_refusal() -> None:
     """A subject that says the same attribute twice is `InvalidClient`, not a crash, and equals no name said once."""
-    twice = name([("2.5.4.3", 0x0C, b"client"), ("2.5.4.3", 0x13, b"client")])
-    certificate = read_certificate(with_field(self_signed("CN=x", now=TODAY), SUBJECT, twice))
-    assert not matches(certificate, DN, "CN=client")
+    assert not matches(presenting([(UTF8, b"client"), (PRINTABLE, b"client")]), DN, "CN=client")
+
+
+def test_an_unreadable_subject_leaves_the_other_kinds_alone() -> None:
+    """A certificate whose subject cannot be read is still known by its alternative names, and the other way round."""
+    twice = name([("2.5.4.3", UTF8, b"x"), ("2.5.4.3", PRINTABLE, b"x")])
+    named = self_signed("CN=x", key=KEY, now=TODAY, dns=["a.example"])
+    certificate = read_certificate(with_field(named, SUBJECT, twice))
+    assert matches(certificate, DNS, "a.example")
+    assert not matches(certificate, DN, "CN=x")
+    certificate = carrying(*[(DNS_NAME, b"a.example")] * 257, subject="CN=x")
+    assert matches(certificate, DN, "CN=x")
+    assert not matches(certificate, DNS, "a.example")
+
+
+def test_names_are_read_once() -> None:
+    """The first question reads the names of every kind; later questions of any kind find them, and refusals, kept."""
+    certificate = presenting([(UTF8, b"x"), (PRINTABLE, b"x")])
+    with pytest.raises(InvalidClient, match="same attribute twice"):
+        match_subject(certificate, Subject.registered(DN, "CN=x"))
+    kept: dict[str, CarriedNames] = dict(certificate.carried)
+    assert set(kept) == set(SubjectKind)
+    for kind, text in ANY.items():
+        with pytest.raises(InvalidClient):
+            match_subject(certificate, Subject.registered(kind, text))
+        assert certificate.carried[kind] is kept[kind]
+    with pytest.raises(InvalidClient, match="same attribute twice"):
+        match_subject(certificate, Subject.registered(DN, "CN=x"))
+
+
+TWICE = [(UTF8, b"x")] * 2
+COSTLY: dict[str, Callable[[], Certificate]] = {
+    "marks in reverse": lambda: presenting([(UTF8, ("a" + "\u0344" * 5000 + "\u0316" * 6300).encode())], TWICE),
+    "one character becomes 18": lambda: presenting([(UTF8, "\ufdfa".encode() * 9000)], TWICE),
+    "2,000 RDNs": lambda: presenting(*[[(UTF8, b"x")]] * 2000, TWICE),
+    "2,000 attributes": lambda: presenting([(UTF8, b"%d" % number) for number in range(2000)]),
+    "14,000 empty RDNs": lambda: presenting(*[[]] * 14000),
+    "many values with marks": lambda: presenting(*[[(UTF8, ("\u0344" * 120 + "\u0316" * 120).encode())]] * 61),
+    "many values at the bounds": lambda: presenting(*[[(UTF8, ("\U0001d164" * 63 + "\xad").encode())]] * 64),
+    "many values of TeletexString": lambda: presenting(*[[(TELETEX, b"\xc9" * 500)]] * 62),
+    "many values with NUL": lambda: presenting(*[[(UTF8, b"a" * 500 + b"\x00")]] * 61),
+    "14,000 empty dNSNames": lambda: carrying(*[(DNS_NAME, b"")] * 14000),
+    "5,000 dNSNames": lambda: carrying(*((DNS_NAME, b"%x" % number) for number in range(5000))),
+    "3,000 URIs": lambda: carrying(*((URI_NAME, b"a://%x" % number) for number in range(3000))),
+    "4,000 mailboxes": lambda: carrying(*((RFC822, b"a@%x" % number) for number in range(4000))),
+    "256 long URIs": lambda: carrying(*((URI_NAME, b"a://%x/" % number + b"x" * 100) for number in range(256))),
+    "1,900 extensions": lambda: read(self_signed("CN=x", key=KEY, now=TODAY, extensions=[
+        (x509.UnrecognizedExtension(x509.ObjectIdentifier(f"1.2.3.{number}"), b"\x05\x00"), False)
+        for number in range(1900)
+    ])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", COSTLY.values(), ids=COSTLY)
+def test_no_certificate_is_costly(make: Callable[[], Certificate]) -> None:
+    """32 KiB of any names cost 5 ms of CPU at the first question and 50 µs at each later one (twice that here)."""
+    der = make().der
+    assert 16_000 < len(der) < 1 << 15
+
+    def cost(certificate: Certificate, subject: Subject) -> float:
+        before = process_time()
+        with contextlib.suppress(InvalidClient):
+            match_subject(certificate, subject)
+        return process_time() - before
+
+    for subject in (Subject.registered(kind, text) for kind, text in ANY.items()):
+        fresh = [read_certificate(der) for _ in range(3)]
+        assert min(cost(each, subject) for each in fresh) < 2 * 0.005
+        assert min(cost(each, subject) for each in fresh) < 2 * 0.000_050
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,13 @@ def read(data: bytes) -> Value:
     return value
 
 
-def read_all(content: bytes) -> Iterator[Value]:
-    """The values that stand one behind the other in `content`."""
-    position = 0
+def read_all(content: bytes, most: int | None = None) -> Iterator[Value]:
+    """The values that stand one behind the other in `content`; the one after `most` is an error."""
+    position = count = 0
     while position < len(content):
+        if count == most:
+            raise DERError(f"more than {most} values")
+        count += 1
         value, position = _read_at(content, position)
         yield value
 

@@ -6,7 +6,7 @@ Rule 3: reading judges nothing; validity, key strength and trust are asked where
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -38,6 +38,14 @@ class GeneralName:
     value: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class CarriedNames:
+    """The names of one kind in the form they are compared in; where they cannot be read, none, and why."""
+
+    names: frozenset[Hashable] = frozenset()
+    refusal: str | None = None
+
+
 @dataclass(frozen=True)
 class Certificate:
     """One certificate, parsed once.  `not_before` and `not_after` are seconds since the epoch, both inclusive."""
@@ -50,6 +58,8 @@ class Certificate:
     """The subject Name, DER."""
     parsed: x509.Certificate = field(repr=False, compare=False)
     _tbs: tuple[_der.Value, ...] = field(repr=False, compare=False)
+    carried: dict[str, CarriedNames] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `core.subject` made of the names, by kind; empty until the first question, then kept."""
 
     def is_valid_at(self, now: float) -> bool:
         """Whether `now`, in seconds since the epoch, lies within the validity period."""
@@ -78,7 +88,7 @@ class Certificate:
 
     @cached_property
     def alternative_names(self) -> tuple[GeneralName, ...]:
-        """Every subject alternative name.  `BadCertificate` if the extension is unreadable or stands twice."""
+        """Every subject alternative name.  `BadCertificate` if they are unreadable, too many, or listed twice."""
         try:
             return tuple(_alternative_names(self._tbs))
         except _der.DERError as error:
@@ -136,21 +146,25 @@ def _alternative_names(tbs: tuple[_der.Value, ...]) -> Iterator[GeneralName]:
     if not extensions:
         return
     listed = _der.expect(_der.read(extensions[0].content), _der.SEQUENCE)
-    values = [value for oid, value in map(_extension, _der.read_all(listed)) if oid == _SUBJECT_ALT_NAME]
+    values = [
+        value for oid, value in map(_extension, _der.read_all(listed, _MOST_EXTENSIONS)) if oid == _SUBJECT_ALT_NAME
+    ]
     if len(values) > 1:
         raise _der.DERError("the extension stands twice")
     for value in values:
-        for name in _der.read_all(_der.expect(_der.read(value), _der.SEQUENCE)):
+        for name in _der.read_all(_der.expect(_der.read(value), _der.SEQUENCE), _MOST_ALTERNATIVE_NAMES):
             yield GeneralName(name.tag, name.content)
 
 
 def _extension(value: _der.Value) -> tuple[bytes, bytes]:
-    fields = list(_der.read_all(_der.expect(value, _der.SEQUENCE)))
+    fields = list(_der.read_all(_der.expect(value, _der.SEQUENCE), 3))
     if len(fields) not in (2, 3):
         raise _der.DERError("an extension has an OID, perhaps a criticality, and a value")
     return _der.expect(fields[0], _der.OBJECT_IDENTIFIER), _der.expect(fields[-1], _der.OCTET_STRING)
 
 
+_MOST_EXTENSIONS = 64
+_MOST_ALTERNATIVE_NAMES = 256
 _VERSION = 0xA0
 _EXTENSIONS = 0xA3
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")  # 2.5.29.17

@@ -3,6 +3,7 @@
 Rule 1: both sides become the same value before they are compared; text is never compared with text.
 Rule 2: within an RDN order does not matter, between RDNs it does.
 Rule 3: the string type of a value does not matter; a value that is no clean string equals only its own bytes.
+Rule 4: what reading costs is bounded: attributes are counted, and a string too long or too marked is not clean.
 """
 
 import re
@@ -31,15 +32,16 @@ DistinguishedName = NewType("DistinguishedName", tuple[frozenset[Attribute], ...
 
 def read_name(der: bytes) -> DistinguishedName:
     """The Name that `der` encodes.  `BadName` if it encodes none."""
+    rdns = []
+    room = _MOST_ATTRIBUTES
     try:
-        return DistinguishedName(
-            tuple(
-                _rdn(list(map(_attribute, _der.read_all(_der.expect(rdn, _der.SET)))))
-                for rdn in _der.read_all(_der.expect(_der.read(der), _der.SEQUENCE))
-            )
-        )
+        for rdn in _der.read_all(_der.expect(_der.read(der), _der.SEQUENCE), _MOST_ATTRIBUTES):
+            attributes = list(map(_attribute, _der.read_all(_der.expect(rdn, _der.SET), room)))
+            room -= len(attributes)
+            rdns.append(_rdn(attributes))
     except _der.DERError as error:
         raise BadName(f"not a DER name: {error}") from error
+    return DistinguishedName(tuple(rdns))
 
 
 def parse_name(text: str) -> DistinguishedName:
@@ -48,7 +50,10 @@ def parse_name(text: str) -> DistinguishedName:
         raise BadName("the name is empty")
     if text.lstrip().startswith("/"):
         raise BadName("this is OpenSSL's slash form; write RFC 4514, for example CN=client,O=Example,C=CZ")
-    rdns = [_rdn(list(map(_parse_attribute, _split(rdn, "+")))) for rdn in _split(text, ",")]
+    written = [_split(rdn, "+") for rdn in _split(text, ",")]
+    if sum(map(len, written)) > _MOST_ATTRIBUTES:
+        raise BadName(f"the name has more than {_MOST_ATTRIBUTES} attributes")
+    rdns = [_rdn(list(map(_parse_attribute, rdn))) for rdn in written]
     return DistinguishedName(tuple(reversed(rdns)))
 
 
@@ -60,7 +65,7 @@ def _rdn(attributes: Sequence[Attribute]) -> frozenset[Attribute]:
 
 
 def _attribute(value: _der.Value) -> Attribute:
-    parts = list(_der.read_all(_der.expect(value, _der.SEQUENCE)))
+    parts = list(_der.read_all(_der.expect(value, _der.SEQUENCE), 2))
     if len(parts) != 2:
         raise _der.DERError("an attribute is a type and a value")
     oid, content = parts
@@ -154,18 +159,38 @@ def _strip_unescaped(text: str) -> str:
 
 
 class _Prohibited(ValueError):
-    """A character that no prepared string may contain (RFC 4518 section 2.4)."""
+    """What no prepared string may contain: a character (RFC 4518 section 2.4), or too many of them."""
 
 
 def _prepare(text: str) -> str:
     """RFC 4518: normalize, refuse what is prohibited, fold case, fold space."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    for character in folded:
-        if unicodedata.category(character) in _PROHIBITED_CATEGORIES:
-            raise _Prohibited(f"the character U+{ord(character):04X}")
+    if len(text) > _LONGEST:
+        raise _Prohibited(f"more than {_LONGEST} characters")
+    folded = text.lower() if text.isascii() else _fold(text)
+    if not folded.isprintable():  # the quick question first: what is prohibited is never printable
+        for character in folded:
+            if unicodedata.category(character) in _PROHIBITED_CATEGORIES:
+                raise _Prohibited(f"the character U+{ord(character):04X}")
     return _SPACES.sub(" ", folded).strip(" ")
 
 
+def _fold(text: str) -> str:
+    # Normalization sorts marks, in CPython in quadratic time, and one character can become 18.  So one character is
+    # decomposed at a time, which sorts little, and what comes out is counted before the whole is normalized.
+    decomposed = "".join([unicodedata.normalize("NFKD", character) for character in text])
+    if len(decomposed) > _LONGEST_DECOMPOSED:
+        raise _Prohibited(f"more than {_LONGEST_DECOMPOSED} characters when decomposed")
+    if _TOO_MANY_MARKS.search(bytes(map(unicodedata.combining, decomposed))):
+        raise _Prohibited("more than 30 combining marks in a row")
+    normalized = unicodedata.normalize("NFKC", text)
+    folded = normalized.casefold()
+    return folded if folded == normalized else unicodedata.normalize("NFKC", folded)
+
+
+_MOST_ATTRIBUTES = 64
+_LONGEST = 512  # characters; most upper bounds of X.520 are 64
+_LONGEST_DECOMPOSED = 256  # characters of text that is not ASCII: 85 of Hangul, 128 with an accent each
+_TOO_MANY_MARKS = re.compile(rb"[^\0]{31}")  # in combining classes; 30 is the Stream-Safe Text Format of UAX #15
 _DOTTED = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+", re.ASCII)
 _SPACES = re.compile(" {2,}")
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}", re.ASCII)

@@ -3,6 +3,7 @@
 Rule 1: what is registered and what is presented pass through the same row of one table, so they cannot drift.
 Rule 2: a name matches in its own kind only; a common name is no host name, and no name matches by a wildcard.
 Rule 3: a value that could never match is refused when it is registered.
+Rule 4: a certificate's names are read once, all kinds together, so no time tells which kind a client registered.
 """
 
 import ipaddress
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 import idna
 
-from certbound.core.certificate import Certificate
+from certbound.core.certificate import CarriedNames, Certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
 from certbound.core.names import parse_name
 
@@ -57,12 +58,21 @@ class SubjectMatch:
 
 def match_subject(certificate: Certificate, subject: Subject) -> SubjectMatch:
     """`InvalidClient` (401) if the certificate does not carry `subject` in its own kind."""
+    if not certificate.carried:
+        certificate.carried.update({kind: _carried(certificate, row) for kind, row in _KINDS.items()})
+    carried = certificate.carried[subject.kind]
+    if subject.value in carried.names:
+        return SubjectMatch(certificate, subject)
+    raise InvalidClient(
+        carried.refusal or f"the certificate does not carry the registered {subject.kind} {subject.text!r}"
+    )
+
+
+def _carried(certificate: Certificate, kind: "_Kind") -> CarriedNames:
     try:
-        if subject.value in _KINDS[subject.kind].presented(certificate):
-            return SubjectMatch(certificate, subject)
+        return CarriedNames(frozenset(kind.presented(certificate)))
     except BadCertificate as error:
-        raise InvalidClient(str(error)) from error
-    raise InvalidClient(f"the certificate does not carry the registered {subject.kind} {subject.text!r}")
+        return CarriedNames(refusal=str(error))
 
 
 def _alternative(tag: int, read: Callable[[bytes], Hashable]) -> Callable[[Certificate], Iterator[Hashable]]:
