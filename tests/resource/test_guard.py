@@ -334,11 +334,18 @@ async def test_the_reason_is_in_the_log_under_the_id(caplog: pytest.LogCaptureFi
     assert "expired" not in answer.sent[1]["body"].decode()
 
 
-@pytest.mark.parametrize("settings", [{"algorithms": ("HS256",)}, {"scopes": {'a"b'}}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"algorithms": ("HS256",)}, {"algorithms": ()}, {"scopes": {'a"b'}}, {"scopes": "read"}, {"audience": ""},
+        {"issuer": "http://as.example"}, {"issuer": "as.example"}, {"issuer": "https://as.example?a"},
+    ],
+)  # fmt: skip
 def test_contradictions_stop_the_start(settings: dict[str, Any]) -> None:
-    """A guard that lists a shared-secret algorithm, or a scope that is none, is not made."""
-    with pytest.raises(ConfigurationError):
-        Guard(Application(), issuer=ISSUER, audience=AUDIENCE, keys=FixedKeys(KEYS), **settings)
+    """A guard with a policy that cannot be is not made, wherever its keys come from."""
+    for keys in (FixedKeys(KEYS), None):
+        with pytest.raises(ConfigurationError):
+            Guard(Application(), **{"issuer": ISSUER, "audience": AUDIENCE, "keys": keys, **settings})
 
 
 def test_the_guard_makes_its_own_key_source() -> None:

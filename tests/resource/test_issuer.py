@@ -1,6 +1,7 @@
 """certbound.resource.issuer: an issuer's keys, fetched over real HTTPS and no more often than that."""
 
 import asyncio
+import gzip
 import json
 import ssl
 import threading
@@ -58,6 +59,16 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def respond(handler: BaseHTTPRequestHandler, status: int, body: bytes, encoding: str | None = None) -> None:
+    """An answer, said to be encoded so."""
+    handler.send_response(status)
+    handler.send_header("content-length", str(len(body)))
+    if encoding is not None:
+        handler.send_header("content-encoding", encoding)
+    handler.end_headers()
+    handler.wfile.write(body)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +158,7 @@ async def test_a_rotation_under_load(origin: Origin) -> None:
     await keys.keys(KEY.kid)
     new = SigningKey.generate()
     origin.publish(KEY.public_jwk(), new.public_jwk())
-    clock.now += 31
+    clock.now += 5
     found = await asyncio.gather(*(keys.keys(new.kid) for _ in range(50)))
     assert all(new.kid in [key.kid for key in each] for each in found)
     assert origin.asked.count("/jwks") == 2
@@ -185,7 +196,7 @@ async def test_unknown_kids_lead_to_one_fetch_per_interval(origin: Origin) -> No
     keys = origin.keys(clock=clock)
     await keys.keys(KEY.kid)
     for round_ in range(1, 4):
-        clock.now += 31
+        clock.now += 5
         await asyncio.gather(*(keys.keys(f"random-{round_}-{number}") for number in range(1000)))
         assert await keys.keys(KEY.kid)
         assert origin.asked.count("/jwks") == 1 + round_
@@ -207,8 +218,65 @@ async def test_a_new_key_is_found(origin: Origin) -> None:
     await keys.keys(KEY.kid)
     new = SigningKey.generate()
     origin.publish(KEY.public_jwk(), new.public_jwk())
-    clock.now += 31
+    clock.now += 5
     assert new.kid in [key.kid for key in await keys.keys(new.kid)]
+
+
+async def test_strangers_cannot_keep_a_new_key_out(origin: Origin) -> None:
+    """Random `kid`s without end, eight each second, keep a new key unknown for five seconds at most."""
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    clock.now += 60
+    await keys.keys("random")
+    new = SigningKey.generate()
+    origin.publish(KEY.public_jwk(), new.public_jwk())
+    for number in range(5 * 8):
+        clock.now += 1 / 8
+        known = [key.kid for key in await keys.keys(f"random-{number}")]
+    assert new.kid in known
+    assert origin.asked.count("/jwks") == 3
+
+
+async def test_a_caller_that_leaves_takes_nothing_along(origin: Origin) -> None:
+    """The fetch that a token began goes on when its request is cancelled: others get the keys it brings, at once."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        begun.set()
+        go_on.wait(10)
+        status, body = jwks
+        respond(handler, status, body)
+
+    clock = Clock()
+    keys = origin.keys(clock=clock)
+    await keys.keys(KEY.kid)
+    new = SigningKey.generate()
+    origin.publish(KEY.public_jwk(), new.public_jwk())
+    jwks, origin.answers["/jwks"] = origin.answers["/jwks"], slow
+    assert isinstance(jwks, tuple)
+    clock.now += 5
+    impatient = [asyncio.create_task(keys.keys("random")) for _ in range(3)]
+    assert await asyncio.to_thread(begun.wait, 10)
+    for task in impatient:
+        task.cancel()
+    await asyncio.gather(*impatient, return_exceptions=True)
+    patient = asyncio.create_task(keys.keys(new.kid))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert new.kid in [key.kid for key in await patient]
+    assert origin.asked.count("/jwks") == 2
+
+
+async def test_a_fetch_that_nobody_waits_for_is_not_lost(origin: Origin) -> None:
+    """When everybody has left, the keys that were fetched for them are there for the next, without another fetch."""
+    keys = origin.keys()
+    task = asyncio.create_task(keys.keys(KEY.kid))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [key.kid for key in await keys.keys(KEY.kid)] == [KEY.kid]
+    assert origin.asked == [METADATA, "/jwks"]
 
 
 async def test_a_removed_key_dies(origin: Origin) -> None:
@@ -311,6 +379,33 @@ async def test_other_statuses(origin: Origin, path: str, status: int) -> None:
     with pytest.raises(KeysUnavailable):
         await origin.keys().keys(KEY.kid)
     assert "/elsewhere" not in origin.asked
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "gzip, gzip", "identity, gzip", "x"])
+@pytest.mark.parametrize("path", [METADATA, "/jwks"])
+@pytest.mark.parametrize("compress", [gzip.compress, bytes])
+async def test_nothing_is_decompressed(
+    origin: Origin, path: str, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """Documents are asked for as they are, and a compressed one is refused, whatever it would become."""
+    _, good = origin.answers[path]  # type: ignore[misc]
+    accepted: list[str | None] = []
+
+    def encoded(handler: BaseHTTPRequestHandler) -> None:
+        accepted.append(handler.headers["accept-encoding"])
+        respond(handler, 200, compress(good), encoding)
+
+    origin.answers[path] = encoded
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+    assert accepted == ["identity"]
+
+
+async def test_a_document_that_says_it_is_as_it_is(origin: Origin) -> None:
+    """`content-encoding: identity` says nothing, and harms nothing."""
+    _, good = origin.answers["/jwks"]  # type: ignore[misc]
+    origin.answers["/jwks"] = lambda handler: respond(handler, 200, good, "Identity")
+    assert await origin.keys().keys(KEY.kid)
 
 
 async def test_a_bad_key_does_not_hide_the_others(origin: Origin) -> None:

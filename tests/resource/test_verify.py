@@ -176,6 +176,51 @@ def test_a_policy_cannot_ask_for_shared_secrets(algorithms: tuple[str, ...]) -> 
         Policy(issuer=ISSUER, audience=AUDIENCE, algorithms=algorithms)
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "", "as.example", "http://as.example", "ftp://as.example", "https://", "https:///realm", "https:as.example",
+        "https://as.example?", "https://as.example?a=b", "https://as.example#", "https://as.example:99999",
+        "https://[::1", "https://as.\nexample", "https://as.example/a b", " https://as.example",
+    ],
+)  # fmt: skip
+def test_a_policy_needs_an_https_issuer(issuer: str) -> None:
+    """An issuer that is no https URL with a host, or has a query or a fragment, stops the start with its spelling."""
+    with pytest.raises(ConfigurationError, match="the issuer must be an https URL") as refusal:
+        Policy(issuer=issuer, audience=AUDIENCE)
+    assert str(refusal.value).endswith(repr(issuer))
+
+
+@pytest.mark.parametrize("issuer", ["https://as.example/", "https://as.example:8443/realm/a", "https://[::1]:8443"])
+def test_issuers_as_others_spell_them(issuer: str) -> None:
+    """A port, a path, and a slash at the end are an issuer's own business."""
+    assert Policy(issuer=issuer, audience=AUDIENCE).issuer == issuer
+
+
+def test_a_policy_names_an_audience_and_an_algorithm() -> None:
+    """Without an audience, or without any algorithm, no token could be meant: that stops the start."""
+    with pytest.raises(ConfigurationError, match="the audience is empty"):
+        Policy(issuer=ISSUER, audience="")
+    for algorithms in ((), []):
+        with pytest.raises(ConfigurationError, match="no algorithm"):
+            Policy(issuer=ISSUER, audience=AUDIENCE, algorithms=algorithms)
+
+
+@pytest.mark.parametrize("scopes", ["read", "", ["read"], None])
+def test_scopes_are_a_set(scopes: Any) -> None:
+    """Scopes as a text would be its letters: what is no set stops the start."""
+    with pytest.raises(ConfigurationError, match="a set of words, not"):
+        Policy(issuer=ISSUER, audience=AUDIENCE, scopes=scopes)
+
+
+def test_a_policy_keeps_what_it_was_made_of() -> None:
+    """Whoever changes the set of scopes later does not change the policy."""
+    scopes = {"read", "write"}
+    policy = Policy(issuer=ISSUER, audience=AUDIENCE, scopes=scopes)
+    scopes.clear()
+    assert policy.scopes == {"read", "write"}
+
+
 @pytest.mark.parametrize("scope", ['a"b', "a\r\nX: y", "", "é"])
 def test_a_policy_cannot_ask_for_what_is_no_scope(scope: str) -> None:
     """A scope that could not be written into WWW-Authenticate stops the start."""

@@ -61,12 +61,12 @@ class Guard:
 
         `issuer_ca` is a PEM file, or an SSL context, for an issuer whose server certificate the system's roots do not
         vouch for.  `require_bound=False` also lets unbound tokens pass; a bound one needs its certificate all the same.
+        `ConfigurationError` for what no guard can ask, such as an issuer that is no https URL.
         """
         self._app = app
         self._policies = {
             issuer: Policy(
-                issuer=issuer, audience=audience, scopes=frozenset(scopes), require_bound=require_bound,
-                algorithms=algorithms,
+                issuer=issuer, audience=audience, scopes=scopes, require_bound=require_bound, algorithms=algorithms,
             )
         }  # fmt: skip
         self._keys = {issuer: keys or _fetched(Issuer(issuer), issuer_ca)}

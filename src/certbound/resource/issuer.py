@@ -1,7 +1,9 @@
 """An issuer's keys, fetched when needed and no more often than that (RFC 8414, RFC 7517).
 
 Rule 1: URLs come from settings and from the metadata of exactly that issuer; never from a token.
-Rule 2: an unknown `kid` leads to at most one fetch per `refetch_interval`, however many tokens bring one.
+Rule 2: unknown `kid`s lead to at most one fetch per `refetch_interval`, however many tokens bring one.  So strangers
+cannot make us flood the issuer, and they can keep a key that it has just published unknown here for one interval at
+most.
 Rule 3: keys are used for `max_age` at most: a key the issuer took away dies here within that time.
 """
 
@@ -51,18 +53,19 @@ class IssuerKeys:
     """The keys behind the `jwks_uri` of an issuer's metadata.
 
     `new_client` makes a client for one fetch; its TLS settings say whom we believe to be the issuer.  `clock` counts
-    seconds.
+    seconds.  The interval runs from the end of one fetch to the begin of the next; as long as there is no usable key at
+    all, it is a second.  A fetch goes on when those who asked for it are gone, so nobody can spend it for nothing.
     """
 
     issuer: Issuer
     new_client: Callable[[], httpx.AsyncClient]
     clock: Callable[[], float]
     max_age: float = 300
-    refetch_interval: float = 30
+    refetch_interval: float = 5
     _key_set: KeySet | None = field(default=None, init=False)
     _fetched_at: float = field(default=float("-inf"), init=False)
     _tried_at: float = field(default=float("-inf"), init=False)
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    _fetching: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def keys(self, kid: str | None) -> KeySet:
         """As `KeySource.keys`; many callers wait for one fetch."""
@@ -73,11 +76,13 @@ class IssuerKeys:
         return self._key_set
 
     async def _fetch_if_due(self) -> None:
-        if self._may_fetch() or self._lock.locked():  # a fetch that is under way is waited for
-            async with self._lock:
-                if self._may_fetch():
-                    await self._fetch()
-                    self._tried_at = self.clock()  # an interval begins when a fetch ends, however long it took
+        if not self._is_fetching() and self._may_fetch():
+            self._fetching = asyncio.create_task(self._fetch())
+        if self._fetching is not None and self._is_fetching():  # whoever began it
+            await asyncio.shield(self._fetching)
+
+    def _is_fetching(self) -> bool:
+        return self._fetching is not None and not self._fetching.done()
 
     def _is_usable(self) -> bool:
         return self._key_set is not None and not self._is_old()
@@ -94,7 +99,7 @@ class IssuerKeys:
         return self.clock() - self._tried_at >= interval
 
     async def _fetch(self) -> None:
-        self._tried_at = begun_at = self.clock()
+        begun_at = self.clock()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
                 metadata = await _load(client, _origin(self.issuer) + well_known(self.issuer))
@@ -106,16 +111,22 @@ class IssuerKeys:
                 key_set = _read_keys(await _load(client, jwks_uri))
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
-            return
-        self._key_set = key_set
-        self._fetched_at = begun_at
+        else:
+            self._key_set = key_set
+            self._fetched_at = begun_at
+        finally:
+            self._tried_at = self.clock()  # the end of the fetch, however long it took
 
 
 async def _load(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    async with client.stream("GET", url, follow_redirects=False) as response:
+    # Nothing is decompressed: a few bytes could become more than memory holds before they are counted.
+    plain = {"accept-encoding": "identity"}
+    async with client.stream("GET", url, headers=plain, follow_redirects=False) as response:
         response.raise_for_status()
+        if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
+            raise ValueError(f"{url} answers with content-encoding {encoding!r}, which was not asked for")
         body = b""
-        async for chunk in response.aiter_bytes():
+        async for chunk in response.aiter_raw():
             body += chunk
             if len(body) > MAX_DOCUMENT:
                 raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")

@@ -5,10 +5,12 @@ Rule 2: `alg` is checked against a list, `typ` is an access token's, and no head
 Rule 3: a token is bound to the certificate on this connection, or refused, unless unbound ones are asked for.
 """
 
+import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
+from urllib.parse import urlsplit
 
 import msgspec
 from joserfc import jws
@@ -33,20 +35,32 @@ class Policy:
     """What a resource server asks of every token.  `ConfigurationError` for what can never be asked."""
 
     issuer: str
+    """An https URL without query and fragment (RFC 8414 section 2), spelled as in tokens."""
     audience: str
-    scopes: frozenset[str] = frozenset()
+    scopes: Set[str] = frozenset()
     """All of them must be in the token."""
     require_bound: bool = True
     algorithms: Sequence[str] = ALGORITHMS
 
     def __post_init__(self) -> None:
+        if not _is_issuer(self.issuer):
+            raise ConfigurationError(
+                f"the issuer must be an https URL with a host, without query and fragment, not {self.issuer!r}"
+            )
+        if not self.audience:
+            raise ConfigurationError("the audience is empty; name this API as the issuer's tokens do")
+        if not self.algorithms:
+            raise ConfigurationError("no algorithm is listed, so no token could pass")
         if unfit := set(self.algorithms) - _ASYMMETRIC:
             raise ConfigurationError(f"{sorted(unfit)} cannot sign access tokens here: public keys only")
+        if not isinstance(self.scopes, Set):  # a text would be read as a set of letters
+            raise ConfigurationError(f"the scopes must be a set of words, not {self.scopes!r}")
         try:
             for scope in self.scopes:
                 parse_scope(scope)
         except InvalidScope as error:
             raise ConfigurationError(f"the scopes that are asked for: {error.reason}") from error
+        object.__setattr__(self, "scopes", frozenset(self.scopes))  # whatever becomes of the set that was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +141,7 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     # (8) It goes far enough; who may not use it at all learns nothing of scopes.
     scope = _scope(claims)
     if not policy.scopes <= scope:
-        raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=policy.scopes)
+        raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=frozenset(policy.scopes))
     return Principal(
         issuer=policy.issuer, subject=subject, client_id=client_id, scope=scope, expires_at=expires_at,
         confirmed=confirmed, claims=claims,
@@ -201,6 +215,15 @@ def _object(data: bytes) -> Mapping[str, Any]:
     return value
 
 
+def _is_issuer(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  it is read here, and may raise
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname) and _URL.fullmatch(url) is not None
+
+
 def _is_time(value: Any) -> TypeGuard[float]:
     """A number of seconds; JSON has room for integers that no clock and no `float` has."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
@@ -221,6 +244,8 @@ class _Registry(JWSRegistry):
         return self.algorithms[name]
 
 
+_URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
+"""ASCII without space, and without `"`, `#`, `?` and `\\`."""
 _ASYMMETRIC = frozenset({
     "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA", "Ed25519", "Ed448",
 })  # fmt: skip
