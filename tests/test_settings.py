@@ -114,7 +114,7 @@ def test_every_key_has_a_variable(tmp_path: Path) -> None:
     for section in sections():
         for key in keys(section).values():
             assert key.description.endswith(".") or ";" in key.description, key
-            value = "nonsense" if key.kind.startswith(("a whole", '"')) else "\0"
+            value = "nonsense" if key.kind.startswith(("a whole", '"')) else "" if key.is_secret else "\0"
             if key.kind == "text" or key.kind == "a list, each text":
                 continue
             assert f"${key.variable} must be {key.kind}" in refusal(tmp_path, **{key.variable: value})
@@ -136,7 +136,17 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
 def test_a_secret_is_never_said(tmp_path: Path) -> None:
     """A secret of the wrong type is refused without its value."""
     said = refusal(tmp_path, with_line("keys", "password = 123456"))
-    assert said == "certbound.toml: keys.password must be text"
+    assert said == "certbound.toml: keys.password must be text that is not empty"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\r\n"])
+def test_an_empty_secret_is_none(tmp_path: Path, content: str) -> None:
+    """A secret's file with nothing in it stops the start by the variable's name, and so does an empty key."""
+    (tmp_path / "secret").write_text(content, newline="")
+    said = refusal(tmp_path, CERTBOUND_KEYS__PASSWORD_FILE=str(tmp_path / "secret"))
+    assert said == "$CERTBOUND_KEYS__PASSWORD_FILE must be text that is not empty"
+    said = refusal(tmp_path, with_line("keys", 'password = ""'))
+    assert said == "certbound.toml: keys.password must be text that is not empty"
 
 
 @pytest.mark.parametrize(
@@ -177,6 +187,9 @@ def test_a_wrong_variable_is_named(tmp_path: Path, environment: dict[str, str], 
         ("server", "certificate = 1", "server.certificate must be a path, not 1"),
         ("server", 'certificate = "~nobody-of-this-name/x"', "server.certificate must be a path"),
         ("server", 'minimum_tls = "1.1"', """server.minimum_tls must be "1.2" or "1.3", not '1.1'"""),
+        ("tokens", "lifetime = 0", "tokens.lifetime must be a whole number from 1 to 86400, not 0"),
+        ("tokens", "lifetime = 86401", "tokens.lifetime must be a whole number from 1 to 86400, not 86401"),
+        ("server", "grace = 86401", "server.grace must be a whole number from 1 to 86400, not 86401"),
         ("tokens", 'bind = "never"', """tokens.bind must be "always" or "requested", not 'never'"""),
         ("tokens", 'scopes = "read"', "tokens.scopes must be a list, each text, not 'read'"),
     ],
@@ -226,6 +239,24 @@ def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
 def test_contradictions_stop_the_start(tmp_path: Path, section: str, line: str, said: str) -> None:
     """What makes no sense beside another key, or by itself, is refused with the key."""
     assert said in refusal(tmp_path, with_line(section, line))
+
+
+@pytest.mark.parametrize("issuer", ["https://as.example", "https://AS.example:443", "https://as.example/realm"])
+@pytest.mark.parametrize("spelled", ["{}:443", "{}:0443", "{}:", "{}.", "{}.:443", "HTTPS://AS.EXAMPLE", "{}"])
+def test_an_alias_in_another_spelling_is_no_alias(tmp_path: Path, issuer: str, spelled: str) -> None:
+    """Capitals, a port that goes without saying, or a last dot do not make mutual TLS a place of its own (R22)."""
+    path = issuer.partition(".example")[2].removeprefix(":443")
+    text = with_line("server", f'issuer = "{issuer}"')
+    url = spelled.format("https://as.example") + path
+    text = text.replace("[server]\n", f'[server]\nmtls_url = "{url}"\nmtls_port = 9443\n')
+    assert "server.mtls_url equals server.issuer" in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize("url", ["https://as.example:9443", "https://mtls.as.example", "https://as.example:443/mtls"])
+def test_an_alias_at_another_place(tmp_path: Path, url: str) -> None:
+    """Another port, host or path is another URL."""
+    found = load(written(tmp_path, with_line("server", f'mtls_url = "{url}"\nmtls_port = 9443')), {})
+    assert found.server.mtls_url == url
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite://"])

@@ -42,14 +42,14 @@ def _check_mtls_url(settings: Settings) -> Problem | None:
 
 def _check_mtls_place(settings: Settings) -> Problem | None:
     server = settings.server
-    if server.mtls_url == server.issuer:
+    if server.mtls_url is not None and _place(server.mtls_url) == _place(server.issuer):
         return Problem(
             "server", "mtls_url",
             "equals server.issuer, so the aliases would be no aliases; give mutual TLS a host or port of its own, or "
             "remove server.mtls_url",
         )  # fmt: skip
-    host = _split(server.issuer).hostname
-    if server.mtls_url is not None and server.mtls_port is None and _split(server.mtls_url).hostname == host:
+    host = _place(server.issuer).host
+    if server.mtls_url is not None and server.mtls_port is None and _place(server.mtls_url).host == host:
         return Problem("server", "mtls_url", f"has the issuer's host {host!r}, so server.mtls_port is needed")
     if server.mtls_port is not None and server.mtls_port == server.port != 0:
         return Problem("server", "mtls_port", "equals server.port; remove it to share one port by SNI")
@@ -101,6 +101,22 @@ def _check_url(key: str, text: str) -> Problem | None:
     if parts.scheme != "https" or not parts.hostname or not _URL.fullmatch(text) or "@" in parts.netloc:
         return Problem("server", key, f"must be an https URL without query and fragment, not {text!r}")
     return Problem("server", key, f"must not end in a slash: {text!r}") if text.endswith("/") else None
+
+
+class _Place(NamedTuple):
+    """Where a URL leads, however it is spelled."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+
+def _place(url: str) -> _Place:
+    """The same for two URLs that differ in capitals, in a port that goes without saying, or in a last dot or slash."""
+    parts = _split(url)
+    port = 443 if parts.port is None else parts.port
+    return _Place(parts.scheme, (parts.hostname or "").removesuffix("."), port, parts.path.rstrip("/"))
 
 
 def _split(url: str) -> SplitResult:

@@ -13,7 +13,9 @@ from msgspec import Meta, inspect
 from certbound.core.binding import Bind
 from certbound.core.scope import Scope
 
-Seconds = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int, Meta(ge=1, le=86400)]
+"""A day at most."""
+Secret = Annotated[str, Meta(min_length=1)]
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 
@@ -94,7 +96,9 @@ class Tokens(Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="Resources (audiences) there are, the default one first.", examples=[["https://api.example"]]),
     ]
-    lifetime: Annotated[Seconds, Meta(description="Seconds an access token lives.")] = 300
+    lifetime: Annotated[
+        Seconds, Meta(description="Seconds an access token lives; a day at most, for nothing ends it sooner.")
+    ] = 300
     bind: Annotated[
         Bind,
         Meta(
@@ -115,7 +119,7 @@ class Keys(Section, frozen=True, kw_only=True):
         ),
     ] = None
     password: Annotated[
-        str | None, Meta(description="Encrypts the keys in the store, and opens `file`; give it as a _FILE.")
+        Secret | None, Meta(description="Encrypts the keys in the store, and opens `file`; give it as a _FILE.")
     ] = None
 
 
@@ -239,7 +243,7 @@ def _whole_number(kind: inspect.IntType) -> str:
 
 
 _KINDS: Mapping[type, Callable[[Any], str]] = {
-    inspect.StrType: lambda _: "text",
+    inspect.StrType: lambda kind: "text that is not empty" if kind.min_length else "text",
     inspect.IntType: _whole_number,
     inspect.CustomType: lambda _: "a path",
     inspect.LiteralType: lambda kind: " or ".join(map(show_toml, kind.values)),
