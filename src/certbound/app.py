@@ -40,7 +40,8 @@ def serve(settings: Settings, *, on_ready: Callable[[list[tuple[str, int]]], Non
 
     configure_log(level=settings.log.level, form=settings.log.format)
     asyncio.run(check(settings))
-    tls.serve(partial(make_ports, settings), workers=settings.server.workers, on_ready=on_ready)
+    server = settings.server
+    tls.serve(partial(make_ports, settings), workers=server.workers, grace=server.grace, on_ready=on_ready)
 
 
 async def check(settings: Settings) -> None:
@@ -56,7 +57,7 @@ async def check(settings: Settings) -> None:
 
 
 def make_ports(settings: Settings) -> Sequence[Port]:
-    # A port decides its protocol versions before it reads SNI: where hosts share it, the stricter policy holds.
+    """What is served where (RFC 8705 section 5): the issuer's host; mutual TLS on its own port, by SNI, or there."""
     server = settings.server
     app = Application(partial(open_service, settings))
     conventional = VirtualHost(

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,27 @@ from certbound.core.certificate import thumbprint
 from tls.wire import CLIENT, ROOT, Client, files, until, virtual_host
 
 PROGRAM = Path(__file__).with_name("served.py")
+SERVER = """
+import json, pathlib, sys
+from certbound import app, settings
+found = settings.load(pathlib.Path(sys.argv[1]), {})
+app.serve(found, on_ready=lambda addresses: print(json.dumps(addresses), flush=True))
+"""
+HALF = (
+    b"POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\nhalf"
+)
+DEPLOYMENT = """
+[server]
+issuer = "https://localhost"
+certificate = "localhost.crt"
+key = "localhost.key"
+port = 0
+grace = 1
+workers = {workers}
+[tokens]
+resources = ["https://api.example"]
+"""
 
 
 @contextlib.contextmanager
@@ -123,6 +145,26 @@ def test_what_cannot_start_says_why(folder, workers):
     with served(folder, workers) as process:
         assert process.wait(15) == 1
         assert "localhost.key" in process.stderr.read()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_takes_longer_than_the_grace_is_cut(folder, workers):
+    """A request that is not done `server.grace` seconds after the signal is cut, and the exit is clean."""
+    (folder / "certbound.toml").write_text(DEPLOYMENT.format(workers=workers))
+    command = [sys.executable, "-c", SERVER, str(folder / "certbound.toml")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            address = tuple(json.loads(process.stdout.readline())[0])
+            with Client(address) as client:
+                client.shake().send(HALF)
+                assert client.receive().startswith(b"HTTP/1.1 100 ")  # it is being answered
+                begin = time.monotonic()
+                process.terminate()
+                assert client.is_closed()
+                assert 0.9 < time.monotonic() - begin < 5
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
 
 
 def is_alive(pid):

@@ -29,13 +29,11 @@ logger = logging.getLogger("certbound.tls")
 MakePorts = Callable[[], Sequence[Port]]
 OnReady = Callable[[list[tuple[str, int]]], None]
 
-GRACE = 10.0
-"""Seconds that begun requests have when the server stops."""
 
-
-def serve(make_ports: MakePorts, *, workers: int = 1, on_ready: OnReady | None = None) -> None:
+def serve(make_ports: MakePorts, *, workers: int = 1, grace: float = 10, on_ready: OnReady | None = None) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; SIGHUP reads the server certificates anew.
 
+    Begun requests have `grace` seconds when it stops; what is not done by then is cut.
     `make_ports` is called in every process that serves, so that none shares a connection with another; it should
     build, and leave opening to the applications' lifespan.  `on_ready` gets the addresses, one for each port, once
     every worker accepts.  `ConfigurationError` if something stops the start.
@@ -46,11 +44,11 @@ def serve(make_ports: MakePorts, *, workers: int = 1, on_ready: OnReady | None =
     sockets = bind(ports)
     try:
         if workers == 1:
-            _run(ports, sockets, lambda: on_ready and on_ready(_addresses(sockets)))
+            _run(ports, sockets, grace, lambda: on_ready and on_ready(_addresses(sockets)))
         else:
             for port in ports:  # a bad file should stop the start here, with its sentence
                 load_sites(port)
-            _Supervisor(make_ports, sockets, workers, on_ready).supervise()
+            _Supervisor(make_ports, sockets, workers, grace, on_ready).supervise()
     finally:
         for each in sockets:
             each.close()
@@ -62,15 +60,23 @@ def _addresses(sockets: Sequence[socket.socket]) -> list[tuple[str, int]]:
 
 
 def _run(
-    ports: Sequence[Port], sockets: Sequence[socket.socket], ready: Callable[[], object], parent: int | None = None
+    ports: Sequence[Port],
+    sockets: Sequence[socket.socket],
+    grace: float,
+    ready: Callable[[], object],
+    parent: int | None = None,
 ) -> None:
     """Serve in this process; `parent` is a pipe whose end means that the parent is gone."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(ports, sockets, ready, parent))
+        runner.run(_serve(ports, sockets, grace, ready, parent))
 
 
 async def _serve(
-    ports: Sequence[Port], sockets: Sequence[socket.socket], ready: Callable[[], object], parent: int | None
+    ports: Sequence[Port],
+    sockets: Sequence[socket.socket],
+    grace: float,
+    ready: Callable[[], object],
+    parent: int | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
@@ -89,7 +95,7 @@ async def _serve(
     await stopping.wait()
     if parent is not None:
         loop.remove_reader(parent)
-    await running.stop(GRACE)
+    await running.stop(grace)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -111,11 +117,17 @@ class _Supervisor:
     """Starts workers, replaces the dead, hands on signals."""
 
     def __init__(
-        self, make_ports: MakePorts, sockets: Sequence[socket.socket], count: int, on_ready: OnReady | None
+        self,
+        make_ports: MakePorts,
+        sockets: Sequence[socket.socket],
+        count: int,
+        grace: float,
+        on_ready: OnReady | None,
     ) -> None:
         self._make_ports = make_ports
         self._sockets = sockets
         self._count = count
+        self._grace = grace
         self._on_ready = on_ready
         self._workers: dict[int, _Worker] = {}
         self._alive, self._held = os.pipe()
@@ -157,7 +169,7 @@ class _Supervisor:
         if pid == 0:
             os.close(ready)
             os.close(self._held)
-            _work(self._make_ports, self._sockets, mask, tell, self._alive)
+            _work(self._make_ports, self._sockets, self._grace, mask, tell, self._alive)
         os.close(tell)
         self._workers[pid] = _Worker(pid, ready)
 
@@ -182,7 +194,7 @@ class _Supervisor:
 
     def _stop(self) -> None:
         self._tell(signal.SIGTERM)
-        end = time.monotonic() + GRACE + 5
+        end = time.monotonic() + self._grace + 5
         while self._workers and time.monotonic() < end:
             self._reap()
             time.sleep(0.02)
@@ -193,13 +205,18 @@ class _Supervisor:
 
 
 def _work(
-    make_ports: MakePorts, sockets: Sequence[socket.socket], mask: set[int | signal.Signals], tell: int, alive: int
+    make_ports: MakePorts,
+    sockets: Sequence[socket.socket],
+    grace: float,
+    mask: set[int | signal.Signals],
+    tell: int,
+    alive: int,
 ) -> None:
     """The life of a worker; does not return."""
     code = 1
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        _run(make_ports(), sockets, lambda: os.write(tell, b"."), alive)
+        _run(make_ports(), sockets, grace, lambda: os.write(tell, b"."), alive)
         code = 0
     except (ConfigurationError, KeyboardInterrupt) as error:
         logger.error("worker %d: %s", os.getpid(), error or "interrupted")  # noqa: TRY400
