@@ -1,8 +1,11 @@
 """The token endpoint from outside, over real TLS (RFC 6749, RFC 8705)."""
 
 import base64
+import contextlib
 import json
 import logging
+import statistics
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -105,6 +108,7 @@ def refusals(world: World, pki: Issued, own: Issued) -> dict[str, Answer]:
     victim_behind = world.authority.issue("CN=mallory", dns=["mallory.example"])
     world.register("disabled", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="pki.example")
     world.update("disabled", enabled=False)
+    time.sleep(0.5)  # a change is seen within a second
     world.register("named", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_uri="urn:x:pki.example")
     return {
         "unknown client": ask("nobody", pki),
@@ -207,6 +211,7 @@ def test_the_log_says_why(
     if why == "disabled client":
         deployment.register("off", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="pki.example")
         deployment.update("off", enabled=False)
+        time.sleep(0.5)  # a change is seen within a second
     with caplog.at_level(logging.WARNING, "certbound.server"):
         answer = attempts[why]()
 
@@ -300,3 +305,47 @@ def test_a_v1_certificate_can_authenticate_a_self_signed_client(deployment: Worl
     deployment.register_self_signed("plain", plain)
 
     assert 200 == deployment.token_request("plain", plain).status
+
+
+def test_the_time_of_a_refusal_says_nothing_of_the_client(deployment: World, pki: Issued, own: Issued) -> None:
+    """Unknown and known clients are refused equally fast: the middle halves of their times overlap."""
+    times: dict[str, list[float]] = {"nobody": [], "pki": [], "own": []}
+    with contextlib.closing(deployment.connect(deployment.mtls)) as connection:
+        for _ in range(150):
+            for client_id, found in times.items():
+                form = {"grant_type": "client_credentials", "client_id": client_id}
+                begun = time.perf_counter()
+                deployment.ask(f"{deployment.mtls}/token", form=form, connection=connection)
+                found.append(time.perf_counter() - begun)
+    quartiles = {client_id: statistics.quantiles(found, n=4) for client_id, found in times.items()}
+    latest_start = max(low for low, _, _ in quartiles.values())
+    earliest_end = min(high for _, _, high in quartiles.values())
+    assert latest_start < earliest_end, quartiles
+
+
+def test_a_refusal_is_a_short_line(deployment: World, caplog: pytest.LogCaptureFixture) -> None:
+    """What a stranger sends does not fill the log."""
+    with caplog.at_level(logging.WARNING, "certbound.server"):
+        deployment.token_request("\x01" * 20_000, None)
+        deployment.token_request("pki", None, scope="\x01" * 20_000)
+
+    assert max(len(record.getMessage()) for record in caplog.records) < 1000
+
+
+def test_two_content_types_are_refused(deployment: World) -> None:
+    """Which of them would be meant?"""
+    connection = deployment.connect(deployment.mtls)
+    connection.putrequest("POST", "/token")
+    connection.putheader("content-type", "application/x-www-form-urlencoded")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", "0")
+    connection.endheaders()
+    response = connection.getresponse()
+    connection.close()
+
+    assert 400 == response.status
+
+
+def test_a_repeated_resource_is_one_audience(deployment: World, pki: Issued) -> None:
+    """Said twice is said once."""
+    assert RESOURCE == claims(deployment.token("pki", pki, resource=[RESOURCE, RESOURCE]))["aud"]

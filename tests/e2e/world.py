@@ -12,7 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord
 from certbound.resource import PRINCIPAL, Guard
+from certbound.server.directory import NEWS
 from certbound.settings import Settings, load
 from certbound.tls import Port, VirtualHost
 from certbound.trust.authority import Authority, Issued, self_signed
@@ -72,7 +73,7 @@ class World:
             async with open_registry(self.settings) as registry:
                 await registry.register({"scope": "read write", **metadata}, client_id=client_id)
 
-        asyncio.run(go())
+        self._change(go())
 
     def store(self, client_id: str, **metadata: Any) -> None:
         """Past every use case, as an older version with other rules would have left it."""
@@ -81,7 +82,12 @@ class World:
             async with opened_store(self.settings) as store:
                 await store.clients.add(ClientRecord(client_id=client_id, metadata={"scope": "read write", **metadata}))
 
-        asyncio.run(go())
+        self._change(go())
+
+    def _change(self, change: Coroutine[Any, Any, None]) -> None:
+        """A new client is known to the running server after `NEWS`."""
+        asyncio.run(change)
+        time.sleep(2 * NEWS)
 
     def update(self, client_id: str, *, enabled: bool | None = None, **changes: Any) -> None:
         async def go() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import ClientRecord, Store
-from certbound.server.directory import MAX_AGE, ClientDirectory
+from certbound.server.directory import MAX_AGE, NEWS, ClientDirectory
 from certbound.stores import open_store
 
 METADATA: dict[str, Any] = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
@@ -57,12 +57,14 @@ async def test_a_change_is_seen_after_at_most_max_age(store: Store) -> None:
     assert not (await directory.find("a")).enabled  # type: ignore[union-attr]
 
 
-async def test_a_new_client_is_found_at_once(store: Store) -> None:
-    """That a client was unknown is not remembered."""
-    directory = ClientDirectory(store, Clock())
+async def test_a_new_client_is_found_soon(store: Store) -> None:
+    """That a client was unknown is not believed for longer than `NEWS`."""
+    clock = Clock()
+    directory = ClientDirectory(store, clock)
     assert await directory.find("a") is None
 
     await store.clients.add(ClientRecord(client_id="a", metadata=METADATA))
+    clock.now += NEWS + 0.001
 
     assert await directory.find("a") is not None
 
@@ -106,3 +108,48 @@ async def test_an_unreadable_client_is_unknown_and_logged(store: Store, caplog: 
         assert await ClientDirectory(store, Clock()).find("a") is None
 
     assert "token_endpoint_auth_method" in caplog.text
+
+
+async def test_absence_is_answered_from_memory(store: Store) -> None:
+    """A stranger's `client_id` costs no question to the store, and its refusal no more time than any other (R4)."""
+    await store.clients.add(ClientRecord(client_id="a", metadata=METADATA))
+    directory = ClientDirectory(store, Clock())
+    assert await directory.find("a") is not None
+    await store.close()
+
+    assert await directory.find("b") is None
+    assert await directory.find("a") is not None
+
+
+async def test_more_clients_than_memory_holds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are found one by one, and a change is seen all the same."""
+    for name in ("a", "b", "c"):
+        stored = await store.clients.add(ClientRecord(client_id=name, metadata=METADATA))
+    monkeypatch.setattr("certbound.server.directory.CAPACITY", 2)
+    clock = Clock()
+    directory = ClientDirectory(store, clock)
+    assert all([await directory.find(name) for name in ("a", "b", "c", "a")])
+    assert await directory.find("d") is None
+
+    await store.clients.replace(replace(stored, enabled=False))
+    clock.now += MAX_AGE + 0.001
+
+    assert not (await directory.find("c")).enabled  # type: ignore[union-attr]
+
+
+async def test_many_questions_wait_for_one_answer(store: Store) -> None:
+    """When memory is old, the store is asked once, not once for every request."""
+    clock = Clock()
+    directory = ClientDirectory(store, clock)
+    asked = 0
+    revision = store.revision
+
+    async def counted() -> int:
+        nonlocal asked
+        asked += 1
+        return await revision()
+
+    store.revision = counted  # type: ignore[method-assign]
+    await asyncio.gather(*(directory.find(str(number)) for number in range(50)))
+
+    assert 1 == asked

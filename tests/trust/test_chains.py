@@ -259,6 +259,26 @@ def test_name_constraints(authority: Authority) -> None:
     refused(peer(leaf(other), other), anchors(authority))
 
 
+@pytest.mark.parametrize("critical", [True, False])
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        x509.NameConstraints([x509.DirectoryName(x509.Name.from_rfc4514_string("O=A"))], None),
+        x509.NameConstraints(None, [x509.DirectoryName(x509.Name.from_rfc4514_string("O=B"))]),
+        x509.NameConstraints([x509.RFC822Name("a.example")], None),
+        x509.NameConstraints([x509.UniformResourceIdentifier("a.example")], None),
+    ],
+    ids=["permitted name", "excluded name", "mailbox", "URI"],
+)
+def test_name_constraints_that_are_not_applied(
+    authority: Authority, constraints: x509.NameConstraints, critical: bool
+) -> None:
+    """What confines an authority is applied or refused, critical or not: never skipped (RFC 5280 section 4.2.1.10)."""
+    middle = authority_under(authority, "M", (constraints, critical))
+    subject = x509.Name.from_rfc4514_string("1.2.840.113549.1.9.1=b@evil.example,CN=x,O=B")
+    refused(peer(middle.issue(subject, now=TODAY), middle), anchors(authority))
+
+
 def test_an_unknown_critical_extension(authority: Authority) -> None:
     """A critical extension that nobody here understands is refused."""
     unknown = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
@@ -423,6 +443,25 @@ def test_a_renewed_certificate(authority: Authority) -> None:
     trust = Trust(anchors(authority))
     for key in ("P-256", "RSA-2048"):
         assert authenticate(client(), peer(leaf(authority, key=key)), chains=trust, now=NOW)
+
+
+def test_a_certified_client_cannot_buy_time(authority: Authority) -> None:
+    """Costly certificates behind one's own leaf, which is no CA, are not looked at: at most 10 ms.
+
+    Were the leaf taken for an issuer, RSA keys of 16,384 bits would keep the path builder busy for half a second.
+    """
+    own = authority.issue("CN=E", now=TODAY, key=LEAF_KEY)
+    evil = Authority(own.certificate, LEAF_KEY)
+    key = ec.generate_private_key(ec.SECP521R1())
+    first = authority_under(evil, "E", key=key)
+    loops = [authority_under(first, "E", key=key) for _ in range(6)]
+    hostile, trusted = peer(leaf(first), own, first, *loops), anchors(authority)
+    costs = []
+    for _ in range(5):
+        before = time.process_time()
+        refused(hostile, trusted)
+        costs.append(time.process_time() - before)
+    assert min(costs) < 0.010
 
 
 @pytest.mark.parametrize("name", ["Evil", "Unit Test Root"])

@@ -55,6 +55,8 @@ def _rsa(key: rsa.RSAPublicKey) -> str:
     if not 2048 <= key.key_size <= 8192:
         # The upper bound keeps one verification from costing what an attacker likes.
         raise BadCertificate(f"RSA key of {key.key_size} bits; 2048 to 8192 are accepted")
+    if key.public_numbers().e.bit_length() > 32:
+        raise BadCertificate("RSA key with a public exponent of more than 32 bits")
     return f"RSA-{key.key_size}"
 
 

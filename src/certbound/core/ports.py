@@ -51,8 +51,8 @@ class Clients(Protocol):
     async def find(self, client_id: str) -> ClientRecord | None:
         """The client, or None."""
 
-    async def list(self) -> Sequence[ClientRecord]:
-        """All clients by `client_id`, in the order of code points."""
+    async def list(self, *, limit: int | None = None) -> Sequence[ClientRecord]:
+        """All clients by `client_id`, in the order of code points; with `limit`, any so many of them at most."""
 
     async def add(self, record: ClientRecord) -> ClientRecord:
         """`record` as stored, with a version of its own.  `AlreadyExists` if the id is taken.

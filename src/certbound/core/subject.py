@@ -20,6 +20,9 @@ from certbound.core.certificate import CarriedNames, Certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
 from certbound.core.names import parse_name
 
+MAX_TEXT = 4096
+"""Characters of a registered name."""
+
 
 class SubjectKind(StrEnum):
     """The five metadata names of RFC 8705 section 2.1.2."""
@@ -42,6 +45,8 @@ class Subject:
     @classmethod
     def registered(cls, kind: SubjectKind, text: str) -> "Subject":
         """`InvalidClientMetadata`, naming the field, if `text` is no name of this kind."""
+        if len(text) > MAX_TEXT:
+            raise InvalidClientMetadata(kind, f"longer than {MAX_TEXT} characters")
         try:
             return cls(kind, _KINDS[kind].registered(text), text)
         except (ValueError, UnicodeError) as error:

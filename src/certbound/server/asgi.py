@@ -22,6 +22,7 @@ from certbound.core.errors import (
     OAuthError,
     StoreUnavailable,
     TemporarilyUnavailable,
+    describable,
 )
 from certbound.core.metadata import DIRECT_ENDPOINTS, well_known
 from certbound.server import documents
@@ -80,7 +81,9 @@ class Application:
             reply = _PREFLIGHT
         else:
             reply = await _run(route, self._service, scope, receive, connection)
-        headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        headers = [*reply.headers]
+        if reply.status != 204:  # RFC 9110 section 8.6
+            headers.append((b"content-length", b"%d" % len(reply.body)))
         if route is not None and route.cors:
             headers.append(_ALLOW_ORIGIN)
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
@@ -132,13 +135,15 @@ def _refuse(
     reason = refusal.reason
     if connection is not None and connection.unusable_certificate:
         reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
-    client_id = ",".join(call.form.all("client_id")) if call else ""
+    client_id = next(iter(call.form.all("client_id")), "") if call else ""
+    # Bounded: what a stranger sends must not fill the log.
     _log.warning(
-        "request %s to %s refused: client %r: %s: %s", request_id, scope["path"], client_id, refusal.error, reason
-    )
+        "request %s to %.80s refused: client %.80r: %s: %.500s",
+        request_id, scope["path"], client_id, refusal.error, reason,
+    )  # fmt: skip
     document = {
         "error": refusal.error,
-        "error_description": _UNDESCRIBABLE.sub("?", refusal.description),
+        "error_description": describable(refusal.description),
         "request_id": request_id,
     }
     headers = (*NO_STORE, (b"allow", route.method.encode())) if refusal.status == 405 else NO_STORE
@@ -151,7 +156,8 @@ def _require_method(route: Route, method: str) -> None:
 
 
 async def _form(scope: Scope, receive: Receive) -> Form:
-    if not any(name == b"content-type" and _FORM_TYPE.fullmatch(value) for name, value in scope["headers"]):
+    types = [value for name, value in scope["headers"] if name == b"content-type"]
+    if len(types) != 1 or not _FORM_TYPE.fullmatch(types[0]):
         raise InvalidRequest("the content type must be application/x-www-form-urlencoded")
     body = b""
     while True:
@@ -211,5 +217,3 @@ _PREFLIGHT = Reply(
     ),
 )
 _FORM_TYPE = re.compile(rb"application/x-www-form-urlencoded(\s*;.*)?", re.IGNORECASE)
-# RFC 6749 section 5.2: what an error_description may not contain.
-_UNDESCRIBABLE = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")

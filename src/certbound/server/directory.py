@@ -1,12 +1,15 @@
 """Registered clients, remembered, so that the hot path touches no database.
 
 Rule 1: nothing remembered is used when the store has not confirmed within `MAX_AGE` that nothing changed.
-Rule 2: a client that cannot be read is no client; it is logged and stops nothing.
+Rule 2: that there is no such client is answered from memory as well: it costs a stranger's question no more, and takes
+no longer, than the refusal of a client that exists.
+Rule 3: a client that cannot be read is no client; it is logged and stops nothing.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClientMetadata
@@ -14,7 +17,10 @@ from certbound.core.ports import ClientRecord, Store
 
 MAX_AGE = 0.9
 """Seconds a remembered client may be used without asking the store."""
-CAPACITY = 10_000
+NEWS = 0.05
+"""Seconds between two questions to the store that unknown clients may cause: so soon a new client is known."""
+CAPACITY = 5_000
+"""How many clients are held in memory.  Where there are more, they are read one by one."""
 
 _log = logging.getLogger("certbound.server")
 
@@ -26,33 +32,54 @@ class ClientDirectory:
         """`clock` counts seconds and never goes back."""
         self._store = store
         self._clock = clock
+        self._records: Mapping[str, ClientRecord] | None = None
         self._remembered: OrderedDict[str, Client] = OrderedDict()
+        self._asking = asyncio.Lock()
         self._revision = -1
-        self._confirmed_until = float("-inf")
+        self._asked_at = float("-inf")
 
     async def find(self, client_id: str) -> Client | None:
         """The client, or None.  `StoreUnavailable` if the store is needed and does not answer."""
-        if self._clock() > self._confirmed_until:
-            await self.refresh()
+        await self._ask_if_older(MAX_AGE)
         client = self._remembered.get(client_id)
-        return client if client is not None else await self._load(client_id)
-
-    async def refresh(self) -> None:
-        """What changed in the store is forgotten here."""
-        asked_at = self._clock()
-        revision = await self._store.revision()
-        if revision != self._revision:
-            self._remembered.clear()
-            self._revision = revision
-        self._confirmed_until = asked_at + MAX_AGE
-
-    async def _load(self, client_id: str) -> Client | None:
+        if client is not None:
+            return client
+        if self._records is not None:
+            if client_id not in self._records:
+                await self._ask_if_older(NEWS)  # it may have been registered a moment ago
+            record = (self._records or {}).get(client_id)
+            return None if record is None else self._remember(readable(record))
         revision = self._revision
         record = await self._store.clients.find(client_id)
         client = None if record is None else readable(record)
         # A change that was noticed while we read may not be in what we read.
-        if client is not None and revision == self._revision:
-            self._remembered[client_id] = client
+        return self._remember(client) if revision == self._revision else client
+
+    async def refresh(self) -> None:
+        """What changed in the store until now is known here."""
+        async with self._asking:
+            await self._ask()
+
+    async def _ask_if_older(self, age: float) -> None:
+        """Many who find the answer too old wait for one new one."""
+        if self._clock() - self._asked_at > age:
+            async with self._asking:
+                if self._clock() - self._asked_at > age:
+                    await self._ask()
+
+    async def _ask(self) -> None:
+        asked_at = self._clock()
+        revision = await self._store.revision()
+        if revision != self._revision:
+            records = await self._store.clients.list(limit=CAPACITY + 1)
+            self._records = {each.client_id: each for each in records} if len(records) <= CAPACITY else None
+            self._remembered.clear()
+            self._revision = revision
+        self._asked_at = asked_at
+
+    def _remember(self, client: Client | None) -> Client | None:
+        if client is not None:
+            self._remembered[client.client_id] = client
             if len(self._remembered) > CAPACITY:
                 self._remembered.popitem(last=False)
         return client

@@ -1,7 +1,6 @@
 """What the endpoints share: the facts of this deployment, and the ports to everything that changes."""
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -54,8 +53,12 @@ async def every(seconds: float, action: Callable[[], None]) -> None:
 async def keep_fresh(clients: ClientDirectory) -> None:
     """Runs until cancelled: requests find a directory that was confirmed a moment ago."""
     while True:
-        with contextlib.suppress(StoreUnavailable):  # the request that needs the store says so
+        try:
             await clients.refresh()
+        except StoreUnavailable:
+            pass  # the request that needs the store says so
+        except Exception:  # noqa: BLE001 - a watch that ended because of one bad look would end unnoticed
+            _log.exception("clients cannot be refreshed")
         await asyncio.sleep(REFRESH_INTERVAL)
 
 

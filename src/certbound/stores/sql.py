@@ -66,11 +66,11 @@ class SqlClients:
 
         return await self._database.ask(question)
 
-    async def list(self) -> Sequence[ClientRecord]:
-        """All clients by `client_id`."""
+    async def list(self, *, limit: int | None = None) -> Sequence[ClientRecord]:
+        """All clients by `client_id`, or so many of them."""
 
         async def question(connection: AsyncConnection) -> Sequence[ClientRecord]:
-            rows = (await connection.execute(_ALL_CLIENTS)).all()
+            rows = (await connection.execute(_ALL_CLIENTS.limit(limit))).all()
             records = [record for row in rows if (record := _client(row))]
             return sorted(records, key=lambda record: record.client_id)
 

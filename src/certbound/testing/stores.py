@@ -151,6 +151,7 @@ class StoreConformance:
             for identifier in ODD_IDENTIFIERS:
                 await store.clients.add(client(identifier))
             assert [record.client_id for record in await store.clients.list()] == sorted(ODD_IDENTIFIERS)
+            assert len(await store.clients.list(limit=3)) == 3
 
     @pytest.mark.parametrize("identifier", ODD_IDENTIFIERS, ids=ascii)
     async def test_odd_ids_are_ids(self, identifier: str) -> None:

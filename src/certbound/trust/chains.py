@@ -2,8 +2,8 @@
 
 Rule 1: the path is `cryptography`'s verdict, none of our own; no system roots, and no anchor by default.
 Rule 2: the leaf is index 0 of what was sent; the rest is material for a path, in any order, of any use or none.
-Rule 3: what was sent is offered to the path builder only if an anchor stands behind it: strangers' certificates with
-like names and keys, made to keep it busy, cost a signature check each and nothing more.
+Rule 3: what was sent is offered to the path builder only if it is a CA that an anchor stands behind: certificates with
+like names and costly keys, made to keep it busy, cost a signature check each at most.
 Rule 4: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
 longer than any certificate on the path.
 """
@@ -71,7 +71,7 @@ def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> Trusted
         .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
         .build_client_verifier()
     )
-    intermediates = _anchored(_readable(peer.chain[:MAX_INTERMEDIATES]), anchors)
+    intermediates = _anchored(_intermediates(peer.chain[:MAX_INTERMEDIATES]), anchors)
     try:
         path = verifier.verify(peer.leaf.parsed, intermediates).chain
         certificates = [read_certificate(each.public_bytes(Encoding.DER)) for each in path]
@@ -122,14 +122,16 @@ class _Verdict:
     given_at: float
 
 
-def _readable(chain: Iterable[bytes]) -> list[x509.Certificate]:
-    """What stands behind the leaf and can be parsed; the rest cannot help and does not harm (RFC 8446 4.4.2)."""
+def _intermediates(chain: Iterable[bytes]) -> list[x509.Certificate]:
+    """What stands behind the leaf and could be on a path; the rest does no harm (RFC 8446 section 4.4.2)."""
     found = []
     for der in chain:
         try:
-            found.append(x509.load_der_x509_certificate(der))
+            certificate = x509.load_der_x509_certificate(der)
         except (ValueError, x509.InvalidVersion):
             continue
+        if _could_be_an_intermediate(certificate):
+            found.append(certificate)
     return found
 
 
@@ -153,10 +155,36 @@ def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
     return True
 
 
+def _could_be_an_intermediate(certificate: x509.Certificate) -> bool:
+    """It says that it is a CA, and its key is one that we would accept: before any signature costs anything."""
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+        require_strong_key(read_certificate(certificate.public_bytes(Encoding.DER)))
+    except (
+        ValueError,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        BadCertificate,
+    ):
+        return False
+    return constraints.ca
+
+
 def _require_client_auth(_: Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
     """EKU is absent or contains clientAuth (RFC 5280 section 4.2.1.12); anyExtendedKeyUsage does not count."""
     if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
         raise ValueError("the extended key usage does not contain clientAuth")
+
+
+def _require_known_constraints(_: Policy, __: x509.Certificate, constraints: x509.NameConstraints | None) -> None:
+    """No constraint that would not be applied (RFC 5280 section 4.2.1.10): `cryptography` applies dNSName and
+    iPAddress, skips directoryName where it is not critical, and mailboxes that stand in the subject."""
+    if constraints is None:
+        return
+    subtrees = (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ()))
+    if unapplied := {type(each).__name__ for each in subtrees} - {"DNSName", "IPAddress"}:
+        raise ValueError(f"name constraints on {', '.join(sorted(unapplied))} cannot be applied")
 
 
 # Defaults of `cryptography`, but: a client known by its DN needs no SAN, and EKU is ours to judge.
@@ -165,4 +193,6 @@ _LEAF_POLICY = (
     .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_client_auth)
 )
-_CA_POLICY = ExtensionPolicy.webpki_defaults_ca()
+_CA_POLICY = ExtensionPolicy.webpki_defaults_ca().may_be_present(
+    x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints
+)

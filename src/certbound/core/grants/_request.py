@@ -34,4 +34,4 @@ def grant_audience(requested: Sequence[str], known: Sequence[str]) -> Sequence[s
     for resource in requested:
         if resource not in known:
             raise InvalidTarget(f"no such resource: {resource!r}")
-    return requested or known[:1]
+    return tuple(dict.fromkeys(requested)) or known[:1]
