@@ -67,7 +67,7 @@ def serving(configured: World) -> Iterator[Served]:
 
 def test_ten_thousand_idle_connections(served: Served) -> None:
     """10,000 idle mutual-TLS connections: at most 80 KiB each, and token requests at most twice as slow at p99."""
-    with client("ask", served, served.folder, 2000) as asking:
+    with client("ask", served, served.folder, 1000) as asking:
         quiet = best(asking)
         before = resident(served)
         with client("hold", served, served.folder, 10_000):
@@ -84,7 +84,7 @@ def test_a_flood_of_handshakes(served: Served) -> None:
     chain = [leaf.der, *(each.public_bytes(Encoding.DER) for each in behind)]
     (served.folder / "hostile.json").write_text(json.dumps([der.hex() for der in chain]))
     flood: Any
-    with client("ask", served, served.folder, 2000) as asking:
+    with client("ask", served, served.folder, 1000) as asking:
         quiet = best(asking)
         with client("junk", served, served.folder, 1000) as junk, client("flood", served, served.folder, 1000) as flood:
             time.sleep(2)
