@@ -55,8 +55,6 @@ def test_every_block_says_what_it_is(document: Path) -> None:
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     """Also when files move."""
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document.read_text()):
-        if target == "bench/results.md":
-            continue  # written by `make bench`
         assert (document.parent / target).exists(), f"{name(document)}: {target}"
 
 
