@@ -9,7 +9,7 @@ Rule 3: a client that cannot be read is no client; it is logged and stops nothin
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClientMetadata
@@ -32,7 +32,7 @@ class ClientDirectory:
         """`clock` counts seconds and never goes back."""
         self._store = store
         self._clock = clock
-        self._records: Mapping[str, ClientRecord] | None = None
+        self._records: dict[str, ClientRecord] | None = None
         self._remembered: OrderedDict[str, Client] = OrderedDict()
         self._asking = asyncio.Lock()
         self._revision = -1
@@ -47,7 +47,8 @@ class ClientDirectory:
         if self._records is not None:
             if client_id not in self._records:
                 await self._ask_if_older(NEWS)  # it may have been registered a moment ago
-            record = (self._records or {}).get(client_id)
+            # Read once: what is readable is remembered, what is not is gone until it changes.
+            record = (self._records or {}).pop(client_id, None)
             return None if record is None else self._remember(readable(record))
         revision = self._revision
         record = await self._store.clients.find(client_id)
