@@ -11,7 +11,7 @@ from certbound.core.display import shown
 
 
 def configure_log(*, level: str, form: Literal["console", "json"]) -> None:
-    """Everything under `certbound` of `level` and above is written; control characters are shown, not run."""
+    """Ours of `level` and above are written, and uvicorn's warnings; control characters are shown, not run."""
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -30,10 +30,11 @@ def configure_log(*, level: str, form: Literal["console", "json"]) -> None:
             processors=[remove_meta, structlog.processors.format_exc_info, _show_controls, renderer],
         )
     )
-    root = logging.getLogger("certbound")
-    root.handlers[:] = [handler]
-    root.setLevel(level.upper())
-    root.propagate = False
+    for name, least in (("certbound", level.upper()), ("uvicorn", "WARNING")):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(least)
+        logger.propagate = False
 
 
 def _show_controls(_: object, __: str, event: EventDict) -> EventDict:

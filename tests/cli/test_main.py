@@ -63,8 +63,7 @@ def test_help_teaches(certbound: Certbound, name: str) -> None:
         assert each.callback is not None
         arguments = [name] if len(find(name).registered_commands) == 1 else [name, each.name or each.callback.__name__]
         assert "Usage: certbound" in certbound(*arguments, "--help").out
-        if name not in {"demo", "run"}:
-            assert "Example" in (each.callback.__doc__ or ""), arguments
+        assert "Example" in (each.callback.__doc__ or ""), arguments
 
 
 def test_the_reference_is_what_the_code_says() -> None:

@@ -18,6 +18,8 @@ def demo(
 
     Everything happens in a temporary folder, on free ports of this machine.  The exit status is 0 only if every step
     went exactly as it must.
+
+    Example: certbound demo --post-quantum
     """
     from certbound.cli._development import make_folder, now_utc
     from certbound.cli._narrator import Narrator, listening_to_the_log, wants_colour

@@ -33,6 +33,8 @@ def run(
 
     The client proves that it holds the certificate's key; whether the certificate is any good is for the application to
     decide.
+
+    Example: certbound run shop:app --cert server.pem --key server.key
     """
 
     def make_ports() -> Sequence[Port]:
