@@ -3,10 +3,15 @@
 Asks only where told to, accepts any certificate or none, proves possession of its key, judges nothing.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from certbound.tls.facts import EXTENSION, ConnectionFacts, connection_facts, peer_certificate
-from certbound.tls.listener import Running, start
 from certbound.tls.ports import ASGIApplication, Limits, Port, VirtualHost
-from certbound.tls.workers import serve
+
+if TYPE_CHECKING:
+    from certbound.tls.listener import Running, start
+    from certbound.tls.workers import serve
 
 __all__ = [
     "EXTENSION",
@@ -21,3 +26,16 @@ __all__ = [
     "serve",
     "start",
 ]
+
+# What listens needs pyOpenSSL and uvicorn; `certbound[resource]`, which only asks a scope for its certificate, has neither.
+_LISTENING = {
+    "Running": "certbound.tls.listener",
+    "start": "certbound.tls.listener",
+    "serve": "certbound.tls.workers",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LISTENING:
+        raise AttributeError(name)
+    return getattr(import_module(_LISTENING[name]), name)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from OpenSSL import SSL
 
 from certbound.tls.contexts import Site, Sites
-from certbound.tls.facts import ConnectionFacts, read_facts
+from certbound.tls.facts import ConnectionFacts
+from certbound.tls.peer import read_facts
 
 if TYPE_CHECKING:
     from certbound.tls.http import HTTPProtocol

@@ -11,10 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from OpenSSL import SSL, crypto
-
-from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
-from certbound.core.errors import BadCertificate
+from certbound.core.certificate import Certificate, PeerCertificate
 
 EXTENSION = "certbound.tls"
 """Where the listener puts `ConnectionFacts`: `scope["extensions"][EXTENSION]`."""
@@ -53,36 +50,6 @@ def peer_certificate(scope: Mapping[str, Any]) -> PeerCertificate | None:
     """The client certificate whose key the peer proved to hold (RFC 8705), or None."""
     facts = connection_facts(scope)
     return facts.peer_certificate if facts is not None else None
-
-
-def read_facts(
-    connection: SSL.Connection, *, asks_for_certificate: bool, server_name: str | None, chain_certificates: int
-) -> ConnectionFacts:
-    """The facts of a connection; call it only when the handshake is complete.
-
-    OpenSSL shows the peer's certificate as soon as it has arrived, which is before CertificateVerify proves anything.
-    """
-    peer, unusable, der = None, None, b""
-    # A host that does not ask has no client certificate, whatever the TLS library holds.
-    leaf = connection.get_peer_certificate() if asks_for_certificate else None
-    if leaf is not None:
-        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
-        behind = (connection.get_peer_cert_chain() or ())[:chain_certificates]
-        chain = tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in behind)
-        try:
-            peer = PeerCertificate(read_certificate(der), chain)
-        except BadCertificate as error:
-            unusable = str(error)
-    return ConnectionFacts(
-        peer_certificate=peer,
-        unusable_certificate=unusable,
-        tls_version=connection.get_protocol_version_name(),
-        cipher=connection.get_cipher_name() or "",
-        group=connection.get_group_name(),
-        asks_for_certificate=asks_for_certificate,
-        server_name=server_name,
-        unusable_der=der if unusable else b"",
-    )
 
 
 class TLSExtension(dict[str, Any]):
