@@ -14,7 +14,8 @@ BRINGS = {
 }
 ALL = {
     "OpenSSL", "uvicorn", "uvloop", "httptools", "typer", "click", "h11", "httpx", "httpcore", "anyio",
-    "service_identity", "sqlalchemy", "aiosqlite", "alembic", "structlog", "starlette", "hypothesis", "pytest", "websockets",
+    "service_identity", "sqlalchemy", "aiosqlite", "alembic", "structlog", "starlette", "hypothesis", "pytest",
+    "websockets",
 }  # fmt: skip
 
 PROGRAM = """

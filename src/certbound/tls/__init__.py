@@ -27,7 +27,7 @@ __all__ = [
     "start",
 ]
 
-# What listens needs pyOpenSSL and uvicorn; `certbound[resource]`, which only asks a scope for its certificate, has neither.
+# What listens needs pyOpenSSL and uvicorn; `certbound[resource]`, which only asks for the certificate, has neither.
 _LISTENING = {
     "Running": "certbound.tls.listener",
     "start": "certbound.tls.listener",
