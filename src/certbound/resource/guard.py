@@ -11,7 +11,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -28,12 +28,8 @@ from certbound.core.errors import (
 from certbound.core.tokens import Issuer
 from certbound.resource.issuer import IssuerKeys, KeySource
 from certbound.resource.verify import ALGORITHMS, Policy, Principal, read_header, read_issuer, verify
-from certbound.tls import peer_certificate
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+from certbound.tls import ASGIApplication, peer_certificate
+from certbound.tls.ports import Receive, Scope, Send
 
 PRINCIPAL = "certbound.principal"
 """Where the guarded application finds the `Principal`: `scope["state"][PRINCIPAL]`."""
@@ -46,7 +42,7 @@ class Guard:
 
     def __init__(
         self,
-        app: Application,
+        app: ASGIApplication,
         *,
         issuer: str,
         audience: str,

@@ -11,10 +11,9 @@ import contextlib
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
 
 from certbound.core.errors import (
     CertboundError,
@@ -30,10 +29,8 @@ from certbound.server.call import NO_STORE, Call, Form, Reply, json_reply, read_
 from certbound.server.service import Service
 from certbound.server.token import token
 from certbound.tls import ConnectionFacts, connection_facts
+from certbound.tls.ports import Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Endpoint = Callable[[Call, Service], Awaitable[Reply]]
 
 MAX_BODY = 64 * 1024
