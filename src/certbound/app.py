@@ -21,7 +21,7 @@ from certbound.server.clients import ClientRegistry
 from certbound.server.service import Service, directory, every, keep_fresh
 from certbound.settings import Settings
 from certbound.stores import open_store
-from certbound.tls import Port, VirtualHost
+from certbound.tls import Limits, Port, VirtualHost
 from certbound.tls.contexts import load_sites
 from certbound.trust.files import AnchorFiles
 
@@ -59,6 +59,7 @@ async def check(settings: Settings) -> None:
 def make_ports(settings: Settings) -> Sequence[Port]:
     """What is served where (RFC 8705 section 5): the issuer's host; mutual TLS on its own port, by SNI, or there."""
     server = settings.server
+    limits = Limits(handshake_bytes=server.handshake_bytes)
     app = Application(partial(open_service, settings))
     conventional = VirtualHost(
         certificate=server.certificate,
@@ -70,7 +71,9 @@ def make_ports(settings: Settings) -> Sequence[Port]:
     # The protocol versions of a port are decided before SNI is read: where hosts share one, the stricter policy holds.
     shared: TLSVersion = "1.3" if "1.3" in {server.minimum_tls, server.mtls_minimum_tls} else "1.2"
     if server.mtls_url is None:
-        return [Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared)]
+        return [
+            Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared, limits=limits)
+        ]
     mtls = VirtualHost(
         certificate=server.mtls_certificate or server.certificate,
         key=server.mtls_key or server.key,
@@ -79,10 +82,30 @@ def make_ports(settings: Settings) -> Sequence[Port]:
         names=frozenset({_host(server.mtls_url)}),
     )
     if server.mtls_port is None:
-        return [Port(host=server.host, port=server.port, virtual_hosts=(conventional, mtls), minimum_tls=shared)]
+        return [
+            Port(
+                host=server.host,
+                port=server.port,
+                virtual_hosts=(conventional, mtls),
+                minimum_tls=shared,
+                limits=limits,
+            )
+        ]
     return [
-        Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=server.minimum_tls),
-        Port(host=server.host, port=server.mtls_port, virtual_hosts=(mtls,), minimum_tls=server.mtls_minimum_tls),
+        Port(
+            host=server.host,
+            port=server.port,
+            virtual_hosts=(conventional,),
+            minimum_tls=server.minimum_tls,
+            limits=limits,
+        ),
+        Port(
+            host=server.host,
+            port=server.mtls_port,
+            virtual_hosts=(mtls,),
+            minimum_tls=server.mtls_minimum_tls,
+            limits=limits,
+        ),
     ]
 
 

@@ -195,3 +195,14 @@ def test_the_stricter_version_holds_where_hosts_share_a_port(tmp_path: Path) -> 
         pytest.raises(ssl.SSLError),
     ):
         running.ask(f"{running.issuer}/healthz", method="GET", maximum=ssl.TLSVersion.TLSv1_2)
+
+
+def test_the_bytes_of_a_handshake_are_a_setting(tmp_path: Path) -> None:
+    """`server.handshake_bytes` bounds what a chain may cost; a client whose chain is longer has no connection."""
+    identity = self_signed("CN=own")
+    long_chain = identity.certificate_pem + b"".join(self_signed(f"CN={n}").certificate_pem for n in range(12))
+    with world(tmp_path, server__handshake_bytes=4096) as running:
+        running.register_self_signed("own", identity)
+        assert 200 == running.token_request("own", identity).status
+        with pytest.raises(OSError):
+            running.ask(f"{running.mtls}/healthz", identity, method="GET", chain=long_chain)
