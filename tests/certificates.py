@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certbound.core import _der
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
+from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued
-from certbound.trust.chains import Anchors
 
 TODAY = datetime(2030, 6, 1, 12, tzinfo=UTC)
 """When the certificates of unit tests are made; the real time is nobody's business there."""

@@ -12,7 +12,8 @@ from certbound.cli import ca
 from certbound.core.certificate import PeerCertificate, read_pem_certificates
 from certbound.core.keys import require_strong_key
 from certbound.trust import authority
-from certbound.trust.chains import Anchors, verify_chain
+from certbound.trust.anchors import Anchors
+from certbound.trust.chains import verify_chain
 
 from .conftest import Certbound
 

@@ -1,7 +1,6 @@
 """certbound.trust.chains: a path to a trust anchor, or `Untrusted` (R5, R8, R32, R33)."""
 
 import time
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +10,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certbound.core.authentication import authenticate
 from certbound.core.certificate import PeerCertificate
-from certbound.core.clients import Client, read_client
-from certbound.core.errors import InvalidClient, Untrusted
+from certbound.core.errors import Untrusted
 from certbound.trust import chains
+from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued, self_signed
-from certbound.trust.chains import MAX_INTERMEDIATES, Anchors, Trust, verify_chain
+from certbound.trust.chains import MAX_INTERMEDIATES, verify_chain
 from certificates import DAY, NOW, TODAY, VERSION, anchors, der, peer, read, tlv, with_field
 
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -331,118 +329,6 @@ def test_kinds_of_authority_keys(kind: Any) -> None:
 def test_kinds_of_leaf_keys(authority: Authority, kind: Any) -> None:
     """A leaf may have any key that is strong."""
     assert verify_chain(peer(leaf(authority, key=kind)), anchors(authority), NOW)
-
-
-# Verdicts that are remembered.
-
-
-def client(version: int = 1, client_id: str = "a") -> Client:
-    """A registered client, at one state of it."""
-    metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
-    return read_client(client_id, metadata, version=version)
-
-
-def test_a_remembered_verdict_is_the_same(authority: Authority) -> None:
-    """The same question again is answered from memory."""
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    assert trust.verify_chain(presented, client(), NOW) is trust.verify_chain(presented, client(), NOW + 1)
-
-
-def test_a_verdict_ends_with_the_certificate(authority: Authority) -> None:
-    """A remembered verdict is not used a second beyond the leaf's `notAfter`."""
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    trust.verify_chain(presented, client(), NOW)
-    assert trust.verify_chain(presented, client(), presented.leaf.not_after)
-    with pytest.raises(Untrusted):
-        trust.verify_chain(presented, client(), presented.leaf.not_after + 1)
-
-
-@pytest.mark.parametrize("short", ["intermediate", "root"])
-def test_a_verdict_ends_with_any_certificate_on_the_path(short: str) -> None:
-    """A remembered verdict ends when an intermediate or the root does, long before the leaf."""
-    root = Authority.create("R", now=TODAY, days=10 if short == "root" else 3650)
-    middle = root.subordinate("M", now=TODAY, days=10 if short == "intermediate" else 1000)
-    trust = Trust(anchors(root))
-    presented = peer(leaf(middle), middle)
-    assert trust.verify_chain(presented, client(), NOW).valid_until == NOW + 10 * DAY
-    with pytest.raises(Untrusted):
-        trust.verify_chain(presented, client(), NOW + 10 * DAY + 1)
-
-
-def test_a_verdict_is_not_used_before_it_was_given(authority: Authority) -> None:
-    """A clock that goes back finds no verdict of the future."""
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    trust.verify_chain(presented, client(), NOW)
-    with pytest.raises(Untrusted):
-        trust.verify_chain(presented, client(), NOW - 10 * DAY)
-
-
-def test_replaced_anchors_forget_everything(authority: Authority) -> None:
-    """When an anchor is taken away, the next question is answered without it (R32)."""
-    trust = Trust(anchors(authority, STRANGER))
-    presented = peer(leaf(authority))
-    trust.verify_chain(presented, client(), NOW)
-    trust.replace(anchors(STRANGER))
-    assert trust.anchors == anchors(STRANGER)
-    with pytest.raises(Untrusted):
-        trust.verify_chain(presented, client(), NOW)
-    trust.replace(Anchors())
-    with pytest.raises(Untrusted):
-        trust.verify_chain(presented, client(), NOW)
-
-
-def test_a_changed_client_is_asked_anew(authority: Authority) -> None:
-    """A verdict belongs to one state of one client: another version or another client has none."""
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    first = trust.verify_chain(presented, client(), NOW)
-    assert trust.verify_chain(presented, client(version=2), NOW) is not first
-    assert trust.verify_chain(presented, client(client_id="b"), NOW) is not first
-
-
-def test_a_failure_is_not_remembered(authority: Authority) -> None:
-    """A certificate that is not yet valid or came without its issuer, is asked anew."""
-    trust = Trust(anchors(authority))
-    middle = authority.subordinate("M", now=TODAY)
-    end = leaf(middle)
-    with pytest.raises(Untrusted):
-        trust.verify_chain(peer(end), client(), NOW)
-    assert trust.verify_chain(peer(end, middle), client(), NOW)
-
-
-def test_memory_is_bounded(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More questions than are remembered push out the oldest, and the memory does not grow."""
-    monkeypatch.setattr(chains, "REMEMBERED_VERDICTS", 3)
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    first = trust.verify_chain(presented, client(0), NOW)
-    for version in range(1, 6):
-        trust.verify_chain(presented, client(version), NOW)
-        assert len(trust._verdicts) <= 3
-    assert trust.verify_chain(presented, client(0), NOW) is not first
-
-
-def test_a_remembered_chain_does_not_spare_the_other_checks(authority: Authority) -> None:
-    """With the verdict remembered, a client that is disabled or known by another name is refused all the same."""
-    trust = Trust(anchors(authority))
-    presented = peer(leaf(authority))
-    assert authenticate(client(), presented, chains=trust, now=NOW)
-    other = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "b.example"}
-    for changed in (replace(client(), enabled=False), read_client("a", other, version=1)):
-        with pytest.raises(InvalidClient):
-            authenticate(changed, presented, chains=trust, now=NOW)
-    with pytest.raises(InvalidClient):
-        authenticate(client(), presented, chains=trust, now=presented.leaf.not_after + 1)
-
-
-def test_a_renewed_certificate(authority: Authority) -> None:
-    """A new certificate of the same client, trusted, needs no change here (R8)."""
-    trust = Trust(anchors(authority))
-    for key in ("P-256", "RSA-2048"):
-        assert authenticate(client(), peer(leaf(authority, key=key)), chains=trust, now=NOW)
 
 
 def test_a_certified_client_cannot_buy_time(authority: Authority) -> None:

@@ -4,13 +4,9 @@ Rule 1: the path is `cryptography`'s verdict, none of our own; no system roots, 
 Rule 2: the leaf is index 0 of what was sent; the rest is material for a path, in any order, of any use or none.
 Rule 3: what was sent is offered to the path builder only if it is a CA that an anchor stands behind: certificates with
 like names and costly keys, made to keep it busy, cost a signature check each at most.
-Rule 4: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
-longer than any certificate on the path.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
@@ -22,38 +18,19 @@ from cryptography.x509.verification import (
     ExtensionPolicy,
     Policy,
     PolicyBuilder,
-    Store,
     VerificationError,
 )
 
 from certbound.core.authentication import TrustedChain
-from certbound.core.certificate import Certificate, PeerCertificate, Thumbprint, read_certificate
-from certbound.core.clients import Client
+from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.keys import require_strong_key
+from certbound.trust.anchors import Anchors
 
 MAX_INTERMEDIATES = 8
 """How many of the certificates sent behind the leaf are looked at."""
 MAX_DEPTH = 6
 """How many intermediates a path may have."""
-REMEMBERED_VERDICTS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Anchors:
-    """A set of trust anchors, and intermediates that are no anchors but help to find a path (R5)."""
-
-    anchors: tuple[Certificate, ...] = ()
-    intermediates: tuple[Certificate, ...] = ()
-    store: Store | None = field(init=False, repr=False, compare=False)
-    """What `cryptography` makes of the anchors; None if there is no anchor."""
-
-    def __post_init__(self) -> None:
-        store = Store([each.parsed for each in self.anchors]) if self.anchors else None
-        object.__setattr__(self, "store", store)
-
-    def __bool__(self) -> bool:
-        return bool(self.anchors)
 
 
 def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> TrustedChain:
@@ -81,45 +58,7 @@ def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> Trusted
         raise Untrusted(f"no path from {peer.leaf.thumbprint} to a trust anchor: {error}") from error
     except BadCertificate as error:
         raise Untrusted(f"a certificate on the path from {peer.leaf.thumbprint} is not fit: {error}") from error
-    return TrustedChain(peer.leaf, certificates[-1], min(each.not_after for each in certificates))
-
-
-class Trust:
-    """The anchors in force, and verdicts remembered under them.  It is the server's `ChainVerifier`."""
-
-    def __init__(self, anchors: Anchors) -> None:
-        self._anchors = anchors
-        self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
-
-    @property
-    def anchors(self) -> Anchors:
-        return self._anchors
-
-    def replace(self, anchors: Anchors) -> None:
-        """From now on `anchors` decide; nothing is remembered of the old ones."""
-        self._anchors = anchors
-        self._verdicts.clear()
-
-    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
-        """As `verify_chain`, from memory where the same question was answered and the answer still holds."""
-        question = (peer.leaf.thumbprint, client.client_id, client.version)
-        verdict = self._verdicts.get(question)
-        if verdict is not None and verdict.given_at <= now <= verdict.chain.valid_until:
-            return verdict.chain
-        chain = verify_chain(peer, self._anchors, now)
-        self._verdicts[question] = _Verdict(chain, now)
-        while len(self._verdicts) > REMEMBERED_VERDICTS:
-            self._verdicts.popitem(last=False)
-        return chain
-
-
-_Question = tuple[Thumbprint, str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    chain: TrustedChain
-    given_at: float
+    return TrustedChain((peer.leaf, *certificates[1:]), min(each.not_after for each in certificates))
 
 
 def _intermediates(chain: Iterable[bytes]) -> list[x509.Certificate]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from certbound.core.certificate import Certificate, read_pem_certificates
 from certbound.core.errors import BadCertificate, ConfigurationError
-from certbound.trust.chains import Anchors, Trust
+from certbound.trust.anchors import Anchors
+from certbound.trust.verifier import Trust
 
 _log = logging.getLogger("certbound.trust")
 
