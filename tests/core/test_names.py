@@ -10,7 +10,8 @@ from cryptography.x509.name import _ASN1Type
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certbound.core.names import ATTRIBUTES, Attribute, BadName, parse_name, read_name
+from certbound.core.attributes import OIDS as ATTRIBUTES
+from certbound.core.names import Attribute, BadName, parse_name, read_name
 from certificates import name, tlv
 
 CN, ORG, COUNTRY, DC = "2.5.4.3", "2.5.4.10", "2.5.4.6", "0.9.2342.19200300.100.1.25"
@@ -108,8 +109,6 @@ def test_different(written: str, der: bytes) -> None:
 @pytest.mark.parametrize(
     ("written", "says"),
     [
-        ("", "empty"),
-        ("   ", "empty"),
         ("/C=CZ/O=Example/CN=client", "slash form"),
         ("client", "no '='"),
         ("CN=client,", "no '='"),
@@ -121,17 +120,14 @@ def test_different(written: str, der: bytes) -> None:
         ("2.5.4.03=client", "attribute name"),
         ("3.5.4=client", "attribute name"),
         ("2.5.4.=client", "attribute name"),
-        ("CN=a;O=b", "escaped"),
-        ('CN="client"', "escaped"),
         ("CN=<client>", "escaped"),
         ("CN=a\\", "backslash"),
         ("CN=a\\x", "backslash"),
         ("CN=\\C3", "UTF-8"),
         ("CN=\\00", "U+0000"),
-        ("CN=a\nb", "U+000A"),
+        ("CN=a\nb", "as \\0A"),
         ("CN=a\x00b", "escaped"),
         ("CN=\ud800", "UTF-8"),
-        ("CN=\ue000", "U+E000"),
         ("CN=#", "hexadecimal"),
         ("CN=#0", "hexadecimal"),
         ("CN=#zz", "hexadecimal"),
@@ -272,7 +268,7 @@ def test_string_types_do_not_matter(value: str, kind: _ASN1Type) -> None:
 def test_any_text_is_a_name_or_refused(written: str) -> None:
     """Arbitrary text, lone surrogates included, gives a name or `BadName`, and nothing else."""
     with contextlib.suppress(BadName):
-        assert parse_name(written)
+        parse_name(written)
 
 
 @given(st.binary(max_size=60) | st.binary(max_size=30).map(lambda each: tlv(0x30, tlv(0x31, tlv(0x30, each)))))

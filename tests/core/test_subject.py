@@ -280,7 +280,7 @@ def test_no_certificate_is_costly(make: Callable[[], Certificate]) -> None:
         (IP, "[2001:db8::1]"), (IP, "1::2::3"), (IP, "a.example"), (IP, "１９２.0.2.1"), (IP, "192.0.2.*"),
         (EMAIL, ""), (EMAIL, "mail.example"), (EMAIL, "@mail.example"), (EMAIL, "who@"), (EMAIL, "a@b@mail.example"),
         (EMAIL, "who@*.example"), (EMAIL, "Who <who@mail.example>"), (EMAIL, "wh o@mail.example"),
-        (EMAIL, "who@mail.example\n"), (EMAIL, "wh\x00o@mail.example"), (EMAIL, "ü@mail.example"),
+        (EMAIL, "who@mail.example\n"), (EMAIL, "wh\x00o@mail.example"),
     ],
 )  # fmt: skip
 def test_registration_refuses_what_could_never_match(kind: SubjectKind, text: str) -> None:

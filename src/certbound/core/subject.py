@@ -6,19 +6,40 @@ Rule 3: a value that could never match is refused when it is registered.
 Rule 4: a certificate's names are read once, all kinds together, so no time tells which kind a client registered.
 """
 
-import ipaddress
-import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-import idna
-
+from certbound.core.alternative_names import (
+    dns_is_within,
+    presented_dns,
+    presented_email,
+    presented_ip,
+    presented_uri,
+    read_dns,
+    read_email,
+    read_ip,
+    read_uri,
+    spiffe_id,
+    trust_domain,
+)
 from certbound.core.certificate import CarriedNames, Certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
-from certbound.core.names import parse_name
+from certbound.core.names import (
+    BadName,
+    DistinguishedName,
+    RdnOrder,
+    format_name,
+    in_any_order,
+    in_reverse,
+    parse_name,
+)
+
+__all__ = [
+    "MAX_TEXT", "RdnOrder", "Subject", "SubjectKind", "SubjectMatch",
+    "dns_is_within", "match_subject", "spiffe_id", "trust_domain",
+]  # fmt: skip
 
 MAX_TEXT = 4096
 """Characters of a registered name."""
@@ -41,13 +62,19 @@ class Subject:
     kind: SubjectKind
     value: Hashable
     text: str
+    order: RdnOrder = RdnOrder.EXACT
+    """Of a distinguished name; the other kinds have none."""
+    unordered: Hashable = field(default=None, repr=False, compare=False)
+    """What a certificate carries whose subject differs in the order of its RDNs alone."""
 
     @classmethod
-    def registered(cls, kind: SubjectKind, text: str) -> "Subject":
+    def registered(cls, kind: SubjectKind, text: str, *, order: RdnOrder = RdnOrder.EXACT) -> "Subject":
         """`InvalidClientMetadata`, naming the field, if `text` is no name of this kind."""
         if len(text) > MAX_TEXT:
             raise InvalidClientMetadata(kind, f"longer than {MAX_TEXT} characters")
         try:
+            if kind == SubjectKind.DN:
+                return _registered_name(text, order)
             return cls(kind, _KINDS[kind].registered(text), text)
         except (ValueError, UnicodeError) as error:
             raise InvalidClientMetadata(kind, str(error)) from error
@@ -68,8 +95,33 @@ def match_subject(certificate: Certificate, subject: Subject) -> SubjectMatch:
     carried = certificate.carried[subject.kind]
     if subject.value in carried.names:
         return SubjectMatch(certificate, subject)
+    if subject.unordered in carried.names:
+        raise InvalidClient(_refused_for_order(certificate, subject))
     raise InvalidClient(
         carried.refusal or f"the certificate does not carry the registered {subject.kind} {subject.text!r}"
+    )
+
+
+def _registered_name(text: str, order: RdnOrder) -> Subject:
+    name = parse_name(text)
+    if not name:
+        raise BadName("the name is empty; it would be that of every certificate without a subject")
+    unordered = in_any_order(name)
+    values: Mapping[RdnOrder, Hashable] = {
+        RdnOrder.EXACT: name, RdnOrder.REVERSED: in_reverse(name), RdnOrder.ANY: unordered,
+    }  # fmt: skip
+    return Subject(SubjectKind.DN, values[order], text, order, unordered)
+
+
+def _refused_for_order(certificate: Certificate, subject: Subject) -> str:
+    """Only the order of the RDNs differs: what to register so that it does not."""
+    name = certificate.subject
+    order = RdnOrder.REVERSED if in_reverse(name) == parse_name(subject.text) else RdnOrder.ANY
+    if subject.order is RdnOrder.REVERSED and name == parse_name(subject.text):
+        order = RdnOrder.EXACT
+    return (
+        f"the certificate carries the RDNs of the registered {subject.kind} {subject.text!r} in another order; "
+        f'register tls_client_auth_subject_dn_order "{order}", or the name as {format_name(certificate.subject_der)!r}'
     )
 
 
@@ -80,72 +132,8 @@ def _carried(certificate: Certificate, kind: "_Kind") -> CarriedNames:
         return CarriedNames(refusal=str(error))
 
 
-def _alternative(tag: int, read: Callable[[bytes], Hashable]) -> Callable[[Certificate], Iterator[Hashable]]:
-    def presented(certificate: Certificate) -> Iterator[Hashable]:
-        for name in certificate.alternative_names:
-            if name.tag == tag:
-                try:
-                    yield read(name.value)
-                except ValueError:
-                    continue  # a name that nobody could register matches nothing
-
-    return presented
-
-
-def _dns(text: str) -> str:
-    name = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
-    if "*" in name:
-        raise ValueError("a wildcard matches nothing; register the name itself")
-    if len(name) > 253 or not all(map(_LABEL.fullmatch, name.split("."))):
-        raise ValueError(f"{text!r} is no DNS name")
-    return name
-
-
-def _dns_presented(value: bytes) -> str:
-    return _dns(value.decode("ascii"))
-
-
-def _uri(text: str) -> tuple[str, str | None, str]:
-    """Scheme and authority fold case (RFC 3986 section 6.2.2.1); the rest is exact."""
-    if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError(f"{text!r} is no URI: it has characters that must be percent-encoded")
-    parts = urlsplit(text)
-    if not parts.scheme or not text[len(parts.scheme) + 1 :]:
-        raise ValueError(f"{text!r} is no absolute URI")
-    rest = text[len(parts.scheme) + 1 :]
-    if not rest.startswith("//"):
-        return parts.scheme.lower(), None, rest  # no authority is not an empty one: `a:/b` is not `a:///b`
-    userinfo, at, host = parts.netloc.rpartition("@")
-    return parts.scheme.lower(), userinfo + at + host.lower(), rest[2 + len(parts.netloc) :]
-
-
-def _uri_presented(value: bytes) -> tuple[str, str | None, str]:
-    return _uri(value.decode("ascii"))
-
-
-def _ip(text: str) -> bytes:
-    """The octets (RFC 5952 section 8); IPv4 and IPv4-mapped IPv6 are different octets."""
-    if "%" in text:
-        raise ValueError("a zone id has no place in a certificate")
-    return ipaddress.ip_address(text).packed
-
-
-def _ip_presented(value: bytes) -> bytes:
-    if len(value) not in (4, 16):
-        raise ValueError("an address has 4 or 16 octets")
-    return value
-
-
-def _email(text: str) -> tuple[str, str]:
-    """The local part is exact, the domain folds case (RFC 5280 section 7.5)."""
-    local, _, domain = text.rpartition("@")
-    if not local or not text.isascii() or not local.isprintable() or " " in local or "@" in local:
-        raise ValueError(f"{text!r} is no mailbox")
-    return local, _dns(domain)
-
-
-def _email_presented(value: bytes) -> tuple[str, str]:
-    return _email(value.decode("ascii"))
+def _presented_name(certificate: Certificate) -> tuple[DistinguishedName, Hashable]:
+    return certificate.subject, in_any_order(certificate.subject)
 
 
 class _Kind(NamedTuple):
@@ -153,13 +141,10 @@ class _Kind(NamedTuple):
     presented: Callable[[Certificate], Iterable[Hashable]]
 
 
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
-
-# Context tags of a GeneralName: RFC 5280 section 4.2.1.6.
 _KINDS: Mapping[SubjectKind, _Kind] = {
-    SubjectKind.DN: _Kind(parse_name, lambda certificate: (certificate.subject,)),
-    SubjectKind.DNS: _Kind(_dns, _alternative(0x82, _dns_presented)),
-    SubjectKind.URI: _Kind(_uri, _alternative(0x86, _uri_presented)),
-    SubjectKind.IP: _Kind(_ip, _alternative(0x87, _ip_presented)),
-    SubjectKind.EMAIL: _Kind(_email, _alternative(0x81, _email_presented)),
+    SubjectKind.DN: _Kind(parse_name, _presented_name),
+    SubjectKind.DNS: _Kind(read_dns, presented_dns),
+    SubjectKind.URI: _Kind(read_uri, presented_uri),
+    SubjectKind.IP: _Kind(read_ip, presented_ip),
+    SubjectKind.EMAIL: _Kind(read_email, presented_email),
 }
