@@ -1,0 +1,342 @@
+"""The one way in which trust reads a URL: what others publish, at addresses that others chose.
+
+Rule 1: the name is resolved here, once; what is connected to is an address that was looked at.  TLS and HTTP still
+speak of the name.
+Rule 2: addresses that are not public are refused unless the deployment says otherwise; of several, those that are
+public are used.  So are ports that belong to other protocols: below 1024 only 80 and 443 are HTTP's.
+Rule 3: no redirect, no proxy, no cookie, no credential, no compression; one connection for one answer.
+Rule 4: everything is bounded: bytes of the body, bytes on the wire, seconds from the name to the last byte, fetches at
+a time at one place and in all.
+Rule 5: whatever goes wrong is a `FetchFailed`, whose text names the host and never repeats what it said.
+"""
+
+import asyncio
+import contextlib
+import re
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+
+from certbound.core.errors import CertboundError, ConfigurationError
+from certbound.trust.addresses import Address, Resolve, SystemResolver, is_public, site_of
+from certbound.trust.turns import Turns
+
+HTTPS = frozenset({"https"})
+HTTP_OR_HTTPS = frozenset({"http", "https"})
+
+MOST_ADDRESSES = 4
+"""How many addresses of a name are tried."""
+MOST_AROUND = 64 * 1024
+"""Bytes that may come beside the body: status, headers, chunk sizes, trailers."""
+_TLS_OVERHEAD = 64 * 1024
+"""And those of TLS: handshake, certificates."""
+
+
+class Failure(StrEnum):
+    """Why a fetch failed."""
+
+    URL = "url"
+    """Nothing that may be fetched."""
+    NAME = "name"
+    """The name has no address."""
+    ADDRESS = "address"
+    """None of its addresses may be connected to."""
+    CONNECT = "connect"
+    """Nobody answers there."""
+    TLS = "tls"
+    """The server cannot be verified."""
+    TIMEOUT = "timeout"
+    """It took too long."""
+    REDIRECT = "redirect"
+    """It points elsewhere."""
+    STATUS = "status"
+    """It does not say 200."""
+    ENCODING = "encoding"
+    """It compresses though it was asked not to."""
+    SIZE = "size"
+    """It says too much."""
+    PROTOCOL = "protocol"
+    """It does not speak HTTP, or breaks off."""
+
+
+class FetchFailed(CertboundError):
+    """Nothing was fetched; the text is for the log."""
+
+    def __init__(self, failure: Failure, reason: str) -> None:
+        super().__init__(reason)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came with status 200.  Names of headers are in small letters; equal ones are joined by a comma."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class FetchStatistics:
+    """Numbers since the start."""
+
+    attempts: int = 0
+    running: int = 0
+    failures: Counter[Failure] = field(default_factory=Counter)
+    last_seconds: float = 0.0
+    """How long the last one took, failed or not."""
+
+
+class Fetcher:
+    """Fetches for one deployment."""
+
+    def __init__(
+        self,
+        *,
+        private_addresses: bool = False,
+        timeout: float = 5.0,
+        ca: Path | None = None,
+        resolve: Resolve | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ca` is a PEM file of those who vouch for https servers; the system's if None.  `timeout` is in seconds.
+
+        `ConfigurationError` if `ca` cannot be read.
+        """
+        self.timeout = timeout
+        self.statistics = FetchStatistics()
+        self._private_addresses = private_addresses
+        self._tls = _tls_context(ca)
+        self._system = SystemResolver()
+        self._resolve = resolve or self._system
+        self._clock = clock
+        self._turns = Turns(clock)
+
+    async def fetch(
+        self,
+        url: str,
+        *,
+        most: int,
+        schemes: Iterable[str] = HTTPS,
+        body: bytes | None = None,
+        content_type: str = "application/octet-stream",
+        accept: str = "*/*",
+    ) -> Fetched:
+        """What `url` answers, at most `most` bytes; by POST if there is a `body`.  `FetchFailed` otherwise."""
+        begun_at = self._clock()
+        self.statistics.attempts += 1
+        self.statistics.running += 1
+        try:
+            target = _read_url(url, frozenset(schemes), any_port=self._private_addresses)
+            headers = {"accept": accept} if body is None else {"accept": accept, "content-type": content_type}
+            with _failures_of(target.host):
+                async with asyncio.timeout(self.timeout), contextlib.AsyncExitStack() as stack:
+                    stream = await self._connect(target, most + MOST_AROUND, stack)
+                    return await self._exchange(target, stream, headers, body, most)
+        except FetchFailed as error:
+            self.statistics.failures[error.failure] += 1
+            raise
+        finally:
+            self.statistics.running -= 1
+            self.statistics.last_seconds = self._clock() - begun_at
+
+    def close(self) -> None:
+        """Nothing is fetched any more."""
+        self._system.close()
+
+    async def _connect(self, target: "_Target", most: int, stack: contextlib.AsyncExitStack) -> "_Bounded":
+        """A stream to one of the addresses of the name; its turn lasts as long as `stack`."""
+        try:
+            addresses = await self._resolve(target.host, target.port)
+        except (OSError, UnicodeError) as error:
+            raise FetchFailed(Failure.NAME, f"{target.host} has no address: {error}") from error
+        permitted = [each for each in addresses if self._private_addresses or is_public(each)]
+        if not permitted:
+            failure = Failure.ADDRESS if addresses else Failure.NAME
+            raise FetchFailed(failure, f"{target.host} has no public address; see fetch.private_addresses")
+        tried = _both_families(permitted)[:MOST_ADDRESSES]
+        patience = self.timeout / len(tried)
+        for address in tried[:-1]:
+            with contextlib.suppress(httpcore.NetworkError, httpcore.TimeoutException):
+                return await self._connect_to(address, target, most, patience, stack)
+        return await self._connect_to(tried[-1], target, most, self.timeout, stack)
+
+    async def _connect_to(
+        self, address: Address, target: "_Target", most: int, patience: float, stack: contextlib.AsyncExitStack
+    ) -> "_Bounded":
+        async with contextlib.AsyncExitStack() as own:
+            await own.enter_async_context(self._turns.turn(site_of(address)))
+            stream = await httpcore.AnyIOBackend().connect_tcp(str(address), target.port, timeout=patience)
+            own.push_async_callback(stream.aclose)
+            await stack.enter_async_context(own.pop_all())
+        return _Bounded(stream, most + (_TLS_OVERHEAD if target.scheme == "https" else 0))
+
+    async def _exchange(
+        self, target: "_Target", stream: "_Bounded", headers: Mapping[str, str], body: bytes | None, most: int
+    ) -> Fetched:
+        url = target.url
+        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=self._tls, network_backend=_Connected(stream))
+        everything = {"user-agent": "certbound", "accept-encoding": "identity", "connection": "close", **headers}
+        method = "GET" if body is None else "POST"
+        async with connection, connection.stream(method, url, headers=list(everything.items()), content=body) as answer:
+            found = _read_headers(answer.headers)
+            _require_plain(target.host, answer.status, found, most)
+            content = bytearray()
+            async for chunk in answer.aiter_stream():
+                content += chunk
+                if len(content) > most:
+                    raise FetchFailed(Failure.SIZE, f"{target.host} answers more than {most} bytes")
+        return Fetched(bytes(content), found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A URL that may be fetched."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def url(self) -> httpcore.URL:
+        default = _DEFAULT_PORTS[self.scheme] == self.port
+        return httpcore.URL(
+            scheme=self.scheme, host=self.host, port=None if default else self.port, target=self.path.encode("ascii")
+        )
+
+
+class _Bounded(httpcore.AsyncNetworkStream):
+    """A stream that ends in an error after so many bytes were read, whatever they were for."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, most: int) -> None:
+        self._stream = stream
+        self._left = most
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        data = await self._stream.read(max_bytes, timeout)
+        self._left -= len(data)
+        if self._left < 0:
+            raise _TooMuchError
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> httpcore.AsyncNetworkStream:
+        return _Bounded(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._left)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Connected(httpcore.AsyncNetworkBackend):
+    """Gives the stream that is there already, whatever name it is asked for."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def connect_tcp(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
+        return self._stream
+
+
+class _TooMuchError(Exception):
+    """More bytes on the wire than an answer of the stated size needs."""
+
+
+def _read_url(url: str, schemes: frozenset[str], *, any_port: bool) -> _Target:
+    """`url`, if it can be fetched: nothing in it may mean one thing here and another elsewhere."""
+    try:
+        if not _URL.fullmatch(url):
+            raise ValueError("it has characters that no URL has, or a fragment")
+        parts = urlsplit(url)
+        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+    except ValueError as error:
+        raise FetchFailed(Failure.URL, f"{url!r:.200} is no URL: {error}") from error
+    if scheme not in schemes:
+        raise FetchFailed(Failure.URL, f"{url!r:.200} is no URL of {' or '.join(sorted(schemes))}")
+    if "@" in parts.netloc:
+        raise FetchFailed(Failure.URL, f"a URL of {host:.200} carries credentials")
+    if not _HOST.fullmatch(host):
+        raise FetchFailed(Failure.URL, f"{host!r:.200} is no host")
+    port = _DEFAULT_PORTS[scheme] if port is None else port
+    if not (any_port or port in _DEFAULT_PORTS.values() or port >= 1024):
+        raise FetchFailed(Failure.URL, f"port {port} of {host:.200} is not HTTP's; see fetch.private_addresses")
+    return _Target(scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
+
+
+def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _require_plain(host: str, status: int, headers: Mapping[str, str], most: int) -> None:
+    """Status 200, a body as it is, not announced longer than `most`."""
+    if 300 <= status < 400 and status != 304:
+        raise FetchFailed(Failure.REDIRECT, f"{host} redirects ({status}); redirects are not followed")
+    if status != 200:
+        raise FetchFailed(Failure.STATUS, f"{host} answers with status {status}")
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise FetchFailed(Failure.ENCODING, f"{host} answers with a content-encoding that was not asked for")
+    length = headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
+        raise FetchFailed(Failure.SIZE, f"{host} announces more than {most} bytes")
+
+
+@contextlib.contextmanager
+def _failures_of(host: str) -> Iterator[None]:
+    """What libraries raise becomes a `FetchFailed`."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise FetchFailed(Failure.TIMEOUT, f"{host} took too long") from error
+    except _TooMuchError as error:
+        raise FetchFailed(Failure.SIZE, f"{host} answers more than was asked for") from error
+    except httpcore.ConnectError as error:
+        failure = Failure.TLS if isinstance(error.__cause__, ssl.SSLError) else Failure.CONNECT
+        raise FetchFailed(failure, f"{host} cannot be connected to: {error}") from error
+    except httpcore.TimeoutException as error:
+        raise FetchFailed(Failure.TIMEOUT, f"{host} does not answer") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
+        raise FetchFailed(
+            Failure.PROTOCOL, f"{host} breaks off or does not speak HTTP ({type(error).__name__})"
+        ) from error
+
+
+def _both_families(addresses: Sequence[Address]) -> list[Address]:
+    """In their order, but the first of the other family second: one of them may lead nowhere."""
+    other = next((each for each in addresses if each.version != addresses[0].version), None)
+    if other is None:
+        return list(addresses)
+    return [addresses[0], other, *(each for each in addresses[1:] if each != other)]
+
+
+def _tls_context(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"fetch.ca: {ca} cannot be read as PEM: {error}") from error
+
+
+_DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]{1,2040}")
+"""ASCII without space, and without `"`, `#` and `\\`."""
+_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")
