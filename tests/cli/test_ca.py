@@ -1,12 +1,24 @@
 """`certbound ca`: a small private certificate authority in a directory."""
 
+import base64
+import os
+import shutil
+import signal
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
+import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509 import ocsp
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from certbound.cli import ca
 from certbound.core.certificate import PeerCertificate, read_pem_certificates
@@ -143,3 +155,170 @@ def test_files_that_are_no_authority(certbound: Certbound) -> None:
     Path("file").touch()
     refused = certbound("ca", "init", "--dir", "file/x")
     assert (refused.status, refused.err) == (1, "certbound: file/x: Not a directory\n")
+
+
+def serials(file: str = "ca/ca.crl") -> list[int]:
+    return [each.serial_number for each in x509.load_der_x509_crl(Path(file).read_bytes())]
+
+
+def test_what_was_revoked_is_in_the_crl(certbound: Certbound) -> None:
+    """`revoke` takes a file or a serial number, `crl` lists all of them under a new number, with the reason."""
+    certbound("ca", "init")
+    for name in "abc":
+        certbound("ca", "issue", name)
+    a, b = leaf("ca/a.pem").serial_number, leaf("ca/b.pem").serial_number
+    assert certbound("ca", "revoke", "ca/a.pem", "--reason", "keyCompromise").err == ""
+    by_number = certbound("ca", "revoke", f"{b:X}")
+    assert (by_number.status, "nobody here can tell whether" in by_number.err) == (0, True)
+    wrote = certbound("ca", "crl", "--days", "2")
+    assert "wrote ca/ca.crl: number 1, 2 certificates" in wrote.out
+    assert sorted(serials()) == sorted([a, b])
+    assert "number 2, 2 certificates" in certbound("ca", "crl", "--pem").out
+    assert Path("ca/ca.crl").read_bytes().startswith(b"-----BEGIN X509 CRL")
+
+
+def test_a_revocation_is_for_ever(certbound: Certbound) -> None:
+    """To revoke again says when it was, and changes nothing."""
+    certbound("ca", "init")
+    certbound("ca", "issue", "a")
+    certbound("ca", "revoke", "ca/a.pem", "--reason", "superseded")
+    before = Path("ca/revoked.json").read_bytes()
+    again = certbound("ca", "revoke", "ca/a.pem", "--reason", "keyCompromise")
+    assert (again.status, "was revoked already" in again.out, "superseded" in again.out) == (0, True, True)
+    assert Path("ca/revoked.json").read_bytes() == before
+
+
+def test_revocations_at_once_are_all_kept(certbound: Certbound) -> None:
+    """Processes that revoke at the same time lose nothing of each other's."""
+    certbound("ca", "init")
+    command = [sys.executable, "-m", "certbound.cli", "ca", "revoke"]
+    with ThreadPoolExecutor() as pool:
+        done = pool.map(lambda n: subprocess.run([*command, f"{n:02X}"], check=False, capture_output=True), range(1, 5))
+        assert [each.returncode for each in done] == [0] * 4
+    certbound("ca", "crl")
+    assert sorted(serials()) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        ("ca/other.pem", 1, "ca/other.pem was not issued by ca/ca.pem; nothing was revoked"),
+        ("nothing.pem", 2, "there is no file 'nothing.pem', and 'nothing.pem' is no serial number"),
+        ("ca/ca.key", 1, "ca/ca.key holds no usable certificate"),
+    ],
+)
+def test_what_cannot_be_revoked(certbound: Certbound, given: str, status: int, said: str) -> None:
+    """Another authority's certificate, and what is none, are refused in a sentence."""
+    certbound("ca", "init", "--dir", "others")
+    certbound("ca", "issue", "other", "--dir", "others", "--out", "ca")
+    certbound("ca", "init")
+    refused = certbound("ca", "revoke", given)
+    assert refused.status == status
+    assert said in " ".join(refused.err.split())
+    assert not Path("ca/revoked.json").exists()
+
+
+def test_a_broken_record_is_not_an_empty_one(certbound: Certbound) -> None:
+    """A record that cannot be read stops every command, so that no CRL takes a revocation back."""
+    certbound("ca", "init")
+    Path("ca/revoked.json").write_text("{")
+    for command in (["revoke", "01"], ["crl"], ["ocsp"]):
+        refused = certbound("ca", *command)
+        assert refused.status == 1
+        assert "ca/revoked.json is no record of revocations" in refused.err
+    assert not Path("ca/ca.crl").exists()
+
+
+def test_a_certificate_can_say_where_to_ask(certbound: Certbound) -> None:
+    """--crl-url and --ocsp-url are in the certificate."""
+    certbound("ca", "init")
+    certbound("ca", "issue", "a", "--crl-url", "http://127.0.0.1:1/ca.crl", "--ocsp-url", "http://127.0.0.1:1")
+    extensions = leaf("ca/a.pem").extensions
+    [point] = extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    [access] = extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    assert [each.value for each in point.full_name or ()] == ["http://127.0.0.1:1/ca.crl"]
+    assert access.access_method == AuthorityInformationAccessOID.OCSP
+    assert access.access_location.value == "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def responder(certbound: Certbound) -> Iterator[str]:
+    """`certbound ca ocsp` in a process of its own, over an authority that issued a.pem and b.pem; its URL."""
+    certbound("ca", "init")
+    for name in "ab":
+        certbound("ca", "issue", name)
+    running = subprocess.Popen(
+        [sys.executable, "-W", "error", "-u", "-m", "certbound.cli", "ca", "ocsp", "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert running.stdout
+    told = running.stdout.readline()
+    yield told.partition("OCSP at ")[2].split()[0]
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, err) == (130, "")
+
+
+def test_the_responder(certbound: Certbound, responder: str) -> None:
+    """It answers POST and GET, sees a revocation at once, gives the CRL, and refuses the rest."""
+    issuer = leaf("ca/ca.pem")
+    question = (
+        ocsp.OCSPRequestBuilder()
+        .add_certificate(leaf("ca/a.pem"), issuer, hashes.SHA1())
+        .build()
+        .public_bytes(Encoding.DER)
+    )
+    path = "/" + base64.b64encode(question).decode().replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+
+    def status() -> set[str]:
+        answers = [httpx.post(responder, content=question), httpx.get(responder + path)]
+        assert {each.headers["content-type"] for each in answers} == {"application/ocsp-response"}
+        return {ocsp.load_der_ocsp_response(each.content).certificate_status.name for each in answers}
+
+    assert status() == {"GOOD"}
+    certbound("ca", "revoke", "ca/a.pem")
+    assert status() == {"REVOKED"}
+    assert httpx.get(f"{responder}/ca.crl").status_code == 404
+    certbound("ca", "crl", "--pem")
+    assert len(list(x509.load_der_x509_crl(httpx.get(f"{responder}/ca.crl").content))) == 1
+    assert httpx.post(responder, content=b"x" * 5000).status_code == 413
+    assert httpx.get(f"{responder}/no.such").status_code == 404
+    os.truncate("ca/revoked.json", 0)
+    assert httpx.post(responder, content=question).status_code == 500
+
+
+def test_a_port_that_is_taken(certbound: Certbound, responder: str) -> None:
+    """A second responder on the same port is one sentence."""
+    port = responder.rpartition(":")[2]
+    refused = certbound("ca", "ocsp", "--port", port)
+    assert (refused.status, refused.err.startswith(f"certbound: --port: 127.0.0.1:{port} cannot be")) == (1, True)
+
+
+@pytest.mark.peers
+def test_openssl_reads_the_crl_and_asks_the_responder(certbound: Certbound, responder: str) -> None:
+    """`openssl crl` verifies the list, `openssl verify` refuses by it, `openssl ocsp` believes the answers."""
+    if shutil.which("openssl") is None:
+        pytest.fail("openssl is needed; apt-get install openssl")
+
+    def openssl(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(["openssl", *arguments], check=False, capture_output=True, text=True, timeout=30)
+        return done.returncode, done.stdout + done.stderr
+
+    certbound("ca", "revoke", "ca/a.pem", "--reason", "keyCompromise")
+    for form in ([], ["--pem"]):
+        certbound("ca", "crl", *form)
+        status, told = openssl("crl", "-in", "ca/ca.crl", "-CAfile", "ca/ca.pem", "-noout", "-text")
+        assert status == 0, told
+        assert "verify OK" in told
+        assert "Key Compromise" in told
+        for name, refused in (("a", True), ("b", False)):
+            status, told = openssl(
+                "verify", "-crl_check", "-CAfile", "ca/ca.pem", "-CRLfile", "ca/ca.crl", f"ca/{name}.pem"
+            )
+            assert ("certificate revoked" in told, status != 0) == (refused, refused), told
+    for name, said in (("a", "revoked"), ("b", "good")):
+        status, told = openssl(
+            "ocsp", "-issuer", "ca/ca.pem", "-cert", f"ca/{name}.pem", "-url", responder, "-CAfile", "ca/ca.pem"
+        )
+        assert (status, "Response verify OK" in told, f"{name}.pem: {said}" in told) == (0, True, True), told
+        assert "WARNING" not in told  # no nonce in response

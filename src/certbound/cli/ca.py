@@ -1,10 +1,12 @@
-"""`certbound ca`: a small private certificate authority, two files in a directory.
+"""`certbound ca`: a small private certificate authority, two files in a directory, and a third for what it revoked.
 
-Rule: a private key is its owner's (0600), and no file that is there is replaced unasked.
+Rule 1: a private key is its owner's (0600), and no file that is there is replaced unasked.
+Rule 2: the record of revocations is changed by one command at a time, and is whole at every moment.
 """
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,11 +16,13 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from certbound.cli._certificates import read_file
 from certbound.cli._commands import WrongUse, group
-from certbound.cli._output import date, say
+from certbound.cli._output import date, note, say
 from certbound.core.certificate import thumbprint
 from certbound.core.errors import ConfigurationError
-from certbound.trust.authority import Authority
+from certbound.trust.authority import Authority, published_at
+from certbound.trust.ledger import Ledger, Reason, read_serial, sign_crl, write_serial
 
 KeyKind = Literal[
     "P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519", "Ed448",
@@ -27,7 +31,7 @@ KeyKind = Literal[
 
 app = group(
     "Keep a small private certificate authority.\n\n"
-    "For development and small deployments: its key is a file, it cannot revoke, and it forgets what it issued."
+    "For development and small deployments: its key is a file, and it forgets what it issued."
 )
 
 Directory = Annotated[Path, typer.Option("--dir", help="Where the authority is kept.")]
@@ -77,6 +81,13 @@ def issue(
     usage: Annotated[Literal["client", "server", "both"], typer.Option("--usage", help="What it is for.")] = "client",
     key: Key = "P-256",
     days: Annotated[int, typer.Option("--days", min=1, max=36500, help="Days it is valid.")] = 90,
+    crl_url: Annotated[
+        list[str] | None,
+        typer.Option("--crl-url", metavar="URL", help="Where its CRL is had; the certificate says so."),
+    ] = None,
+    ocsp_url: Annotated[
+        list[str] | None, typer.Option("--ocsp-url", metavar="URL", help="Who answers OCSP for it; likewise.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where the files go; --dir if absent.")
     ] = None,
@@ -103,6 +114,7 @@ def issue(
             usage=usage,
             days=days,
             key=key,
+            extensions=published_at(crls=crl_url or (), ocsp=ocsp_url or ()),
         )
     except ValueError as error:
         raise ConfigurationError(f"no certificate can say that: {error}") from error
@@ -116,6 +128,130 @@ def issue(
         f"its x5t#S256 is {thumbprint(issued.der)}",
         _NEXT[usage].format(certificate=certificate, key=private),
     )
+
+
+@app.command()
+def revoke(
+    certificate: Annotated[
+        str, typer.Argument(metavar="CERT|SERIAL", help="The certificate's file, or its serial number in hexadecimal.")
+    ],
+    directory: Directory = Path("ca"),
+    reason: Annotated[Reason, typer.Option("--reason", help="Why.")] = "unspecified",
+) -> None:
+    """Take a certificate back, for ever: CRLs and OCSP answers made from now on say so.
+
+    Example: certbound ca revoke ca/billing.pem --reason keyCompromise
+    """
+    authority = _load(directory)
+    serial, is_known = _serial(certificate, authority, directory)
+    with _ledger(directory) as ledgers:
+        before = ledgers[0]
+        ledgers.append(before.revoke(serial, reason, datetime.now(UTC)))
+    if serial in before.revoked:
+        entry = before.revoked[serial]
+        say(f"{write_serial(serial)} was revoked already, {date(entry.at)}, {entry.reason}; that stays")
+        return
+    say(f"revoked {write_serial(serial)} ({reason})")
+    if not is_known:
+        note("nobody here can tell whether this authority issued that serial number")
+    say(f"next: write the list that servers read, with: certbound ca crl --dir {directory}")
+
+
+@app.command()
+def crl(
+    directory: Directory = Path("ca"),
+    days: Annotated[int, typer.Option("--days", min=1, max=3650, help="Days until the next one is due.")] = 7,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="The file; --dir/ca.crl if absent.")] = None,
+    pem: Annotated[bool, typer.Option("--pem/--der", help="PEM, or DER as RFC 5280 wants it published.")] = False,
+) -> None:
+    """Write a new CRL over the last one: all that was revoked, signed, with a number of its own.
+
+    Example: certbound ca crl --days 1
+
+    Example, where a web server publishes it: certbound ca crl --out /srv/www/ca.crl
+    """
+    authority = _load(directory)
+    file = out or directory / "ca.crl"
+    with _ledger(directory) as ledgers:
+        list_, ledger = sign_crl(authority, ledgers[0], datetime.now(UTC), days)
+        ledgers.append(ledger)
+        _write_file(file, list_.public_bytes(_PEM if pem else serialization.Encoding.DER), mode=0o644)
+    count = len(ledger.revoked)
+    say(
+        f"wrote {file}: number {ledger.crl_number}, {count} certificate{'' if count == 1 else 's'}, "
+        f"the next one is due {date(list_.next_update_utc.timestamp() if list_.next_update_utc else 0)}",
+        f'next: name it in certbound.toml, [revocation] mode = "hard" and crls = ["{file}"]',
+    )
+
+
+@app.command()
+def ocsp(
+    directory: Directory = Path("ca"),
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8889,
+) -> None:
+    """Answer OCSP questions on 127.0.0.1 until Ctrl-C, signed by the authority itself; a revocation counts at once.
+
+    It also gives the CRL that `certbound ca crl` wrote, at /ca.crl.  For development: nothing is encrypted here, and
+    the authority's key is in the memory of a server.
+
+    Example: certbound ca ocsp --port 8889
+    """
+    from certbound.cli._responder import respond
+
+    authority = _load(directory)
+    _read_ledger(directory)
+
+    def ready(url: str) -> None:
+        say(
+            f"answering OCSP at {url} and the CRL at {url}/ca.crl; Ctrl-C ends it",
+            f'next: name it in certbound.toml, [revocation] mode = "hard" and ocsp = ["{url}"], and '
+            "[fetch] private_addresses = true",
+        )
+
+    respond(authority, lambda: _read_ledger(directory), directory / "ca.crl", port=port, on_ready=ready)
+
+
+def _serial(given: str, authority: Authority, directory: Path) -> tuple[int, bool]:
+    """The serial number, and whether it is known to be this authority's."""
+    if not Path(given).exists():
+        try:
+            return read_serial(given), False
+        except ValueError as error:
+            raise WrongUse(f"there is no file {given!r}, and {error}") from error
+    certificate = read_file(Path(given)).parsed
+    try:
+        certificate.verify_directly_issued_by(authority.certificate)
+    except Exception as error:
+        raise ConfigurationError(f"{given} was not issued by {directory}/ca.pem; nothing was revoked") from error
+    return certificate.serial_number, True
+
+
+def _read_ledger(directory: Path) -> Ledger:
+    file = directory / _LEDGER
+    try:
+        return Ledger.read(file.read_bytes())
+    except FileNotFoundError:
+        return Ledger()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{file} is {error}; restore it, for what was revoked stands nowhere else") from error
+
+
+@contextlib.contextmanager
+def _ledger(directory: Path) -> Iterator[list[Ledger]]:
+    """The record in a list; what is appended replaces it, if nothing fails.  One process at a time."""
+    import fcntl
+
+    lock = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ledgers = [_read_ledger(directory)]
+        yield ledgers
+        if ledgers[-1] != ledgers[0]:
+            _write_file(directory / _LEDGER, ledgers[-1].write(), mode=0o644)
+    finally:
+        os.close(lock)
 
 
 def _load(directory: Path) -> Authority:
@@ -179,6 +315,7 @@ def _end(certificate: x509.Certificate) -> str:
     return date(certificate.not_valid_after_utc.timestamp())
 
 
+_LEDGER = "revoked.json"
 _PEM = serialization.Encoding.PEM
 _CLIENT = "next: register the client; what it can be known by says: certbound client add --from-cert {certificate}"
 _SERVER = 'next: name them in certbound.toml, [server] certificate = "{certificate}" and key = "{key}"'

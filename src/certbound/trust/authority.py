@@ -1,7 +1,7 @@
 """A small certificate authority for development, tests and private deployments (RFC 5280 section 4).
 
-It keeps one key, has no revocation, and remembers nothing of what it issued.  Every fact is an argument, the time
-included; a caller who needs an odd certificate passes odd facts.
+It keeps one key and remembers nothing of what it issued; what it took back stands in `trust.ledger`.  Every fact is an
+argument, the time included; a caller who needs an odd certificate passes odd facts.
 """
 
 import ipaddress
@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 KeyKind = Literal[
     "P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519", "Ed448",
@@ -167,6 +167,11 @@ def private_key_pem(private_key: Any, password: bytes | None = None) -> bytes:
     )
 
 
+def digest_for(key: Any) -> hashes.SHA256 | None:
+    """What `key` signs with: EdDSA and ML-DSA bring a digest of their own."""
+    return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else None
+
+
 def _authority(
     name: x509.Name, issuer: x509.Name, key: Any, issuer_key: Any, now: datetime | None, days: float, *,
     path_length: int | None,
@@ -176,7 +181,19 @@ def _authority(
         _builder(name, issuer, key, issuer_key, now, days)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(usage, critical=True)
-        .sign(issuer_key, _digest(issuer_key))
+        .sign(issuer_key, digest_for(issuer_key))
+    )
+
+
+def published_at(*, crls: Iterable[str] = (), ocsp: Iterable[str] = ()) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """Extensions that name where CRLs and OCSP answers are had (RFC 5280 sections 4.2.1.13 and 4.2.2.1)."""
+    points = [x509.DistributionPoint([x509.UniformResourceIdentifier(url)], None, None, None) for url in crls]
+    responders = [
+        x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(url)) for url in ocsp
+    ]
+    return (
+        *([(x509.CRLDistributionPoints(points), False)] if points else []),
+        *([(x509.AuthorityInformationAccess(responders), False)] if responders else []),
     )
 
 
@@ -195,7 +212,7 @@ def _leaf(
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
-    return builder.sign(issuer_key, _digest(issuer_key))
+    return builder.sign(issuer_key, digest_for(issuer_key))
 
 
 def _builder(
@@ -234,11 +251,6 @@ def _alternative_names(
 
 def _key(kind: KeyKind | Any) -> Any:
     return _KEYS[kind]() if isinstance(kind, str) else kind
-
-
-def _digest(key: Any) -> hashes.SHA256 | None:
-    """EdDSA and ML-DSA bring their own digest."""
-    return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) else None
 
 
 def _key_usage(
