@@ -3,6 +3,8 @@
 Rule 1: the certificate is `x5c[0]`, whole; a key that equals another certificate's is not that certificate.
 Rule 2: `x5c[0]` fits the other members of its JWK, or the registration is refused (RFC 7517 section 4.7).
 Rule 3: a JWK without `x5c` may stand beside the others and means nothing here.
+Rule 4: of a set that is published, a JWK that is not sound is left out (RFC 7517 section 5): whoever takes a
+certificate away must not fail because of the one that he puts in its place.
 """
 
 from base64 import b64decode, b64encode
@@ -26,17 +28,30 @@ def read_jwks(jwks: Any, field: str = "jwks", *, need_certificate: bool = True) 
     """Every certificate in a JWK Set.  `InvalidClientMetadata` if one is needed and none is there, or a JWK is
     not sound.
     """
-    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
-    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
-        raise InvalidClientMetadata(field, f'must be an object with "keys", an array of up to {MAX_KEYS} JWKs')
     certificates = tuple(
         certificate
-        for position, jwk in enumerate(keys)
+        for position, jwk in enumerate(_keys(jwks, field))
         if (certificate := _read_jwk(jwk, f"{field}.keys[{position}]")) is not None
     )
     if need_certificate and not certificates:
         raise InvalidClientMetadata(field, 'no JWK carries its certificate in "x5c" (RFC 8705 section 2.2.2)')
     return certificates
+
+
+def read_published_jwks(jwks: Any, field: str = "jwks_uri") -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
+    """Every certificate in a JWK Set, and what is wrong with JWKs that were left out.
+
+    `InvalidClientMetadata` if it is no JWK Set.  One without any certificate is: its client has none.
+    """
+    certificates, complaints = [], []
+    for position, jwk in enumerate(_keys(jwks, field)):
+        try:
+            certificate = _read_jwk(jwk, f"{field}.keys[{position}]")
+        except InvalidClientMetadata as error:
+            complaints.append(error.reason)
+        else:
+            certificates.extend([certificate] if certificate is not None else [])
+    return tuple(certificates), tuple(complaints)
 
 
 def make_jwks(certificates: Iterable[Certificate]) -> dict[str, Any]:
@@ -50,6 +65,13 @@ def match_registered(certificate: Certificate, registered: Iterable[Certificate]
         if each.der == certificate.der:
             return RegisteredCertificate(each)
     raise InvalidClient(f"certificate {certificate.thumbprint} is none of those the client registered")
+
+
+def _keys(jwks: Any, field: str) -> list[Any]:
+    keys = jwks.get("keys") if isinstance(jwks, Mapping) else None
+    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        raise InvalidClientMetadata(field, f'must be an object with "keys", an array of up to {MAX_KEYS} JWKs')
+    return keys
 
 
 def _read_jwk(jwk: Any, where: str) -> Certificate | None:

@@ -1,0 +1,295 @@
+"""The certificates that clients publish behind their `jwks_uri` (RFC 8705 section 2.2, R13).
+
+Rule 1: a set lives as long as its Cache-Control says, within `LEAST_LIFETIME` and `MOST_LIFETIME`: what the client
+takes away is refused from then on.  Before that it is fetched again without anybody waiting.
+Rule 2: a certificate that is not in the set waits for one fetch that begins after it came.  Fetches of one URI begin
+`INTERVAL` apart and never two at a time, and whoever waits for one waits with all others: strangers who bring fresh
+certificates can make us fetch once per interval, and can keep nobody from the next fetch.
+Rule 3: where too many wait, the next one does not, but the fetch begins all the same and the certificate is known after
+it.  So one that was published counts at the latest `INTERVAL` and twice the time of a fetch after it is first shown,
+whoever asks meanwhile.
+Rule 4: a source that cannot be read keeps its last good set, for `KEPT` after it was fetched, and is asked less and
+less often, down to once in `INTERVAL * 2 ** MOST_DOUBLINGS`.  A readable set without certificates means nobody.
+Rule 5: clients that name the same URI share what is known of it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from certbound.core.authentication import PublishedCertificates
+from certbound.core.certificate import Certificate, Thumbprint
+from certbound.core.clients import Client
+from certbound.core.errors import InvalidClientMetadata, Untrusted
+from certbound.core.jwks import read_published_jwks
+from certbound.trust.fetch import Fetched, Fetcher, FetchFailed
+
+LEAST_LIFETIME = 10.0
+"""Seconds; also for a set that is not to be stored."""
+USUAL_LIFETIME = 300.0
+"""Where nothing is said."""
+MOST_LIFETIME = 86_400.0
+KEPT = 86_400.0
+INTERVAL = 1.0
+"""Seconds between the beginnings of two fetches of one URI."""
+MOST_DOUBLINGS = 4
+MOST_AHEAD = 300.0
+"""A set is fetched again in the last quarter of its life, but not sooner than this before its end."""
+MOST_WAITING = 256
+"""Requests that wait for one URI."""
+MOST_SOURCES = 10_000
+MOST_BYTES = 64 * 1024 * 1024
+"""Certificates in memory; the source that was used longest ago is forgotten first."""
+MAX_JWKS = 128 * 1024
+"""Bytes of a JWK Set."""
+
+_log = logging.getLogger("certbound.trust")
+
+
+class PublishedNowhere(PublishedCertificates):
+    """Nothing is fetched."""
+
+    async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
+        raise Untrusted("a jwks_uri is fetched by nobody here")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedStatistics:
+    """Numbers of the moment."""
+
+    sources: int
+    failing: int
+    """Sources whose last fetch brought nothing that can be used."""
+    waiting: int
+    """Requests that wait for a fetch."""
+    oldest: float
+    """Seconds since the set was fetched that was fetched longest ago."""
+
+
+class PublishedByUri(PublishedCertificates):
+    """What is known of each `jwks_uri`, and the looking again."""
+
+    def __init__(self, fetcher: Fetcher, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock` counts seconds and never goes back."""
+        self._fetcher = fetcher
+        self._clock = clock
+        self._sources: OrderedDict[str, _Source] = OrderedDict()
+
+    async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
+        """As `PublishedCertificates.published`; the times are those of our own clock."""
+        if client.jwks_uri is None:
+            raise Untrusted("the client has no jwks_uri")
+        source = self._source(client.jwks_uri)
+        if source.must_be_looked_at(presented.thumbprint):
+            await source.look_again(presented.thumbprint)
+            self._trim()
+        return source.certificates()
+
+    def statistics(self) -> PublishedStatistics:
+        now = self._clock()
+        sources = self._sources.values()
+        return PublishedStatistics(
+            sources=len(sources),
+            failing=sum(each.failures > 0 for each in sources),
+            waiting=sum(each.waiting for each in sources),
+            oldest=max((now - each.known.fetched_at for each in sources if each.known is not None), default=0.0),
+        )
+
+    async def close(self) -> None:
+        """Nothing is looked at any more."""
+        await asyncio.gather(*(each.close() for each in self._sources.values()))
+
+    def _source(self, uri: str) -> "_Source":
+        source = self._sources.get(uri)
+        if source is None:
+            source = self._sources[uri] = _Source(uri, self._fetcher, self._clock)
+            self._trim()
+        self._sources.move_to_end(uri)
+        return source
+
+    def _trim(self) -> None:
+        size = sum(each.size for each in self._sources.values())
+        for uri in list(self._sources)[:-1]:
+            if len(self._sources) <= MOST_SOURCES and size <= MOST_BYTES:
+                break
+            if not self._sources[uri].is_busy:
+                size -= self._sources.pop(uri).size
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A set that was read; times are those of the clock."""
+
+    certificates: tuple[Certificate, ...]
+    thumbprints: frozenset[Thumbprint]
+    fetched_at: float
+    refreshed_from: float
+    fresh_until: float
+
+    @property
+    def kept_until(self) -> float:
+        return max(self.fresh_until, self.fetched_at + KEPT)
+
+
+class _Source:
+    """One URI."""
+
+    def __init__(self, uri: str, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+        self.known: _Known | None = None
+        self.failures = 0
+        """How many fetches failed since the last good one."""
+        self.waiting = 0
+        self._uri = uri
+        self._fetcher = fetcher
+        self._clock = clock
+        self._begun_at = float("-inf")
+        self._ended = float("-inf")
+        """When the last fetch began that has ended."""
+        self._missed: set[Thumbprint] = set()
+        """Certificates that waited for that fetch in vain."""
+        self._complaints: tuple[str, ...] = ()
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(len(each.der) for each in self.known.certificates) if self.known else 0
+
+    @property
+    def is_busy(self) -> bool:
+        return self.waiting > 0 or (self._looking is not None and not self._looking.done())
+
+    def certificates(self) -> tuple[Certificate, ...]:
+        """The set, if there is one.  `Untrusted` otherwise."""
+        if self.known is None or self._clock() > self.known.kept_until:
+            raise Untrusted(f"{self._uri} cannot be had")
+        return self.known.certificates
+
+    def must_be_looked_at(self, presented: Thumbprint) -> bool:
+        """Whether a request with this certificate has to wait for a fetch."""
+        now = self._clock()
+        if self.known is None or presented not in self.known.thumbprints:
+            return not (presented in self._missed and now < self._due_at())
+        if now >= self.known.refreshed_from and now >= self._due_at():
+            self._look_soon()
+        return now >= self.known.fresh_until and self.failures == 0
+
+    async def look_again(self, presented: Thumbprint) -> None:
+        """A fetch that began after this call has ended, or one brought the certificate, or it took too long."""
+        came_at = self._clock()
+        looking = self._look_soon()
+        if self.waiting >= MOST_WAITING:
+            return
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(INTERVAL + 2 * self._fetcher.timeout):
+                while True:
+                    await asyncio.shield(looking)
+                    if self._is_fresh(presented) or self._ended >= came_at:
+                        break
+                    looking = self._look_soon()
+        except TimeoutError:
+            return
+        finally:
+            self.waiting -= 1
+        if self.known is None or presented not in self.known.thumbprints:
+            self._missed.add(presented)
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    def _is_fresh(self, presented: Thumbprint) -> bool:
+        known = self.known
+        return known is not None and presented in known.thumbprints and self._clock() < known.fresh_until
+
+    def _due_at(self) -> float:
+        """When the next fetch may begin."""
+        return self._begun_at + INTERVAL * (1 << min(self.failures, MOST_DOUBLINGS))
+
+    def _look_soon(self) -> asyncio.Task[None]:
+        """The fetch that is under way, or will be."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return self._looking
+
+    async def _look(self) -> None:
+        await asyncio.sleep(max(0.0, self._due_at() - self._clock()))
+        self._begun_at = self._clock()
+        try:
+            fetched = await self._fetcher.fetch(
+                self._uri, most=MAX_JWKS, accept="application/jwk-set+json, application/json"
+            )
+            certificates, complaints = _read(fetched)
+        except (FetchFailed, InvalidClientMetadata) as error:
+            self._note_failure(error)
+        else:
+            self._note_success(certificates, complaints, lifetime(fetched.headers))
+        self._ended = self._begun_at
+        self._missed.clear()
+
+    def _note_success(self, certificates: tuple[Certificate, ...], complaints: tuple[str, ...], life: float) -> None:
+        if self.failures:
+            _log.warning("%.200s can be fetched again", self._uri)
+        if complaints and complaints != self._complaints:
+            _log.warning("%.200s has JWKs that count for nothing: %.500s", self._uri, "; ".join(complaints))
+        self.failures, self._complaints = 0, complaints
+        self.known = _Known(
+            certificates,
+            frozenset(each.thumbprint for each in certificates),
+            self._begun_at,
+            self._begun_at + life - min(life / 4, MOST_AHEAD),
+            self._begun_at + life,
+        )
+
+    def _note_failure(self, error: Exception) -> None:
+        self.failures += 1
+        if self.failures > 1:
+            return
+        if self.known is None:
+            _log.error("%.200s cannot be fetched, so its clients are refused: %s", self._uri, error)
+            return
+        age = self._clock() - self.known.fetched_at
+        _log.error(
+            "%.200s cannot be fetched; the set of %.0f seconds ago counts for up to %.0f more: %s",
+            self._uri,
+            age,
+            max(0.0, self.known.kept_until - self._clock()),
+            error,
+        )
+
+
+def lifetime(headers: Mapping[str, str]) -> float:
+    """Seconds that an answer may be used (RFC 9111 section 4.2), within our bounds."""
+    directives = dict(_directive(each) for each in headers.get("cache-control", "").split(","))
+    if directives.keys() & {"no-store", "no-cache"}:
+        return LEAST_LIFETIME
+    if "max-age" not in directives:
+        return USUAL_LIFETIME
+    life = _seconds(directives["max-age"]) - _seconds(headers.get("age", ""))
+    return min(max(life, LEAST_LIFETIME), MOST_LIFETIME)
+
+
+def _directive(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.strip().lower(), value.strip().strip('"')
+
+
+def _seconds(text: str) -> float:
+    """A number of seconds; what is none counts as 0."""
+    digits = text.strip()
+    return float(digits[:12]) if digits.isascii() and digits.isdigit() else 0.0
+
+
+def _read(fetched: Fetched) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
+    try:
+        document: Any = msgspec.json.decode(fetched.body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidClientMetadata("jwks_uri", f"is not JSON: {error}") from error
+    return read_published_jwks(document)
