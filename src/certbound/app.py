@@ -4,26 +4,33 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from certbound import tls
+from certbound.core.authentication import Sources
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import ConfigurationError
 from certbound.core.grants import GRANTS, Policy
-from certbound.core.metadata import Offer, describe_server
+from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import KeyRecord, Store
 from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
+from certbound.server.directory import ClientDirectory
+from certbound.server.revocation import Revoker
 from certbound.server.service import Service, directory, every, keep_fresh
+from certbound.server.statuses import StatusBook
 from certbound.settings import Settings
 from certbound.stores import open_store
 from certbound.tls import Limits, Port, VirtualHost
 from certbound.tls.contexts import load_sites
+from certbound.trust.fetch import Fetcher
 from certbound.trust.files import AnchorFiles
+from certbound.trust.published import PublishedByUri
 
 TLSVersion = Literal["1.2", "1.3"]
 
@@ -50,6 +57,7 @@ async def check(settings: Settings) -> None:
     The store is made or brought up to date, and has a signing key.
     """
     describe_server(offer_of(settings, has_anchors=bool(_anchor_files(settings).trust.anchors)))
+    fetcher_of(settings).close()
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
     for port in make_ports(settings):
@@ -109,31 +117,58 @@ def make_ports(settings: Settings) -> Sequence[Port]:
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """What `core.authentication.authenticate` needs beside the request."""
+
+    store: Store
+    clients: ClientDirectory
+    sources: Sources
+    has_anchors: bool
+    """Whether the server itself trusts anybody to certify clients."""
+
+
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """The authorization server, its store open, its anchors watched."""
+async def open_authentication(settings: Settings) -> AsyncIterator[Authentication]:
+    """The registered clients and the sources of proof, kept fresh; the server has them, and `certbound explain`."""
     anchors = _anchor_files(settings)
+    fetcher = fetcher_of(settings)
+    published = PublishedByUri(fetcher)
     async with opened_store(settings) as store:
         clients = directory(store)
-        service = Service(
-            offer=offer_of(settings, has_anchors=bool(anchors.trust.anchors)),
-            policy=Policy(scope=settings.scope, resources=settings.tokens.resources),
-            bind=settings.tokens.bind,
-            lifetime=settings.tokens.lifetime,
-            keys=await signing_keys(settings, store),
-            clients=clients,
-            chains=anchors.trust,
-        )
         tasks = [
             asyncio.create_task(keep_fresh(clients)),
             asyncio.create_task(every(ANCHOR_INTERVAL, anchors.reload_if_changed)),
         ]
         try:
-            yield service
+            yield Authentication(
+                store=store,
+                clients=clients,
+            statuses=StatusBook(store, clients, settings.server.issuer + STATUS_LIST),
+                sources=Sources(chains=anchors.trust, published=published),
+                has_anchors=bool(anchors.trust.anchors),
+            )
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await published.close()
+            fetcher.close()
+
+
+@contextlib.asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """The authorization server, without its endpoints."""
+    async with open_authentication(settings) as authentication:
+        yield Service(
+            offer=offer_of(settings, has_anchors=authentication.has_anchors),
+            policy=Policy(scope=settings.scope, resources=settings.tokens.resources),
+            bind=settings.tokens.bind,
+            lifetime=settings.tokens.lifetime,
+            keys=await signing_keys(settings, authentication.store),
+            clients=authentication.clients,
+            sources=authentication.sources,
+        )
 
 
 @contextlib.asynccontextmanager
@@ -146,6 +181,13 @@ async def open_registry(settings: Settings) -> AsyncIterator[ClientRegistry]:
         )
 
 
+@contextlib.asynccontextmanager
+async def open_revoker(settings: Settings, actor: str) -> AsyncIterator[Revoker]:
+    """The use cases around revocation; `actor` is who asks, for the audit line."""
+    async with opened_store(settings) as store:
+        yield Revoker(store, actor, time.time)
+
+
 def allowed(settings: Settings, *, has_anchors: bool) -> Allowed:
     """What clients may be registered with."""
     return Allowed(
@@ -153,6 +195,7 @@ def allowed(settings: Settings, *, has_anchors: bool) -> Allowed:
         grant_types=frozenset(GRANTS),
         methods=frozenset(Method),
         has_anchors=has_anchors,
+        own_anchors=settings.trust.client_anchors,
     )
 
 
@@ -167,6 +210,12 @@ def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
         methods=methods,
         can_bind=True,
     )
+
+
+def fetcher_of(settings: Settings) -> Fetcher:
+    """How this deployment reads what others publish.  `ConfigurationError` if it cannot."""
+    fetch = settings.fetch
+    return Fetcher(private_addresses=fetch.private_addresses, timeout=fetch.timeout, ca=fetch.ca)
 
 
 @contextlib.asynccontextmanager
