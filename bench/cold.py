@@ -12,22 +12,26 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import pki
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certbound.core.authentication import authenticate
+from certbound.core.authentication import Sources, authenticate
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
 from certbound.core.clients import Client, read_client
 from certbound.core.confirmation import confirm
+from certbound.core.revoked import NOTHING_REVOKED
 from certbound.core.subject import match_subject
 from certbound.core.tokens import AccessToken, SigningKey, sign
-from certbound.trust.chains import Anchors, Trust, verify_chain
+from certbound.trust.anchors import Anchors
+from certbound.trust.chains import verify_chain
+from certbound.trust.published import PublishedNowhere
+from certbound.trust.verifier import Trust
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,8 +77,20 @@ def measure(count: int) -> dict[str, float]:
 
 def issue(der: bytes, client: Client, trust: Trust, key: SigningKey, now: float) -> AccessToken:
     """What happens between a new certificate and its first token."""
-    proven = authenticate(client, PeerCertificate(read_certificate(der)), chains=trust, now=now)
+    peer = PeerCertificate(read_certificate(der))
+    sources = Sources(chains=trust, published=PublishedNowhere())
+    proven = completed(authenticate(client, peer, sources=sources, revoked=NOTHING_REVOKED, now=now))
     return sign(claims(proven.certificate, now), key)
+
+
+def completed(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine that waits for nothing returns."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    raise RuntimeError("it waits for something")
 
 
 def timed(costs: list[float], step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:

@@ -36,7 +36,7 @@ MUTATIONS = [
     Mutation(
         TOKEN,
         "2",
-        "authenticate(client, call.peer, chains=service.chains, now=call.now)",
+        "await authenticate(\n        client, call.peer, sources=service.sources, revoked=service.clients.revoked, now=call.now\n    )",
         '__import__("certbound.core.authentication").core.authentication.AuthenticatedClient('
         "client, call.peer.leaf if call.peer else None, None, None)",
     ),
@@ -49,23 +49,32 @@ MUTATIONS = [
     Mutation(AUTHENTICATION, "1", "if client is None:", "if False:"),
     Mutation(AUTHENTICATION, "1", "if not client.enabled:", "if False:"),
     Mutation(AUTHENTICATION, "2", "if peer is None:", "if False:"),
-    Mutation(AUTHENTICATION, "3", "if not certificate.is_valid_at(now):", "if False:"),
+    Mutation(AUTHENTICATION, "3", "if not certificate.is_valid_at(now) and not client.ignores_validity:", "if False:"),
+    Mutation(AUTHENTICATION, "3", " and not client.ignores_validity:", ":"),
     Mutation(AUTHENTICATION, "4", "require_strong_key(certificate)", 'StrongKey(certificate, "any")'),
-    Mutation(
-        AUTHENTICATION, "5", "_METHODS[client.method](client, peer, chains, now)", "RegisteredCertificate(certificate)"
-    ),
-    Mutation(AUTHENTICATION, "5a", "match_subject(peer.leaf, client.subject)", "pass"),
+    Mutation(AUTHENTICATION, "5", "if certificate.thumbprint in revoked.certificates:", "if False:"),
     Mutation(
         AUTHENTICATION,
-        "5b",
-        "return chains.verify_chain(peer, client, now)",
-        "return TrustedChain(peer.leaf, peer.leaf, now)",
+        "6",
+        "await _METHODS[client.method].prove(_Case(client, peer, sources, revoked, now), asking)",
+        "RegisteredCertificate(certificate)",
+    ),
+    Mutation(AUTHENTICATION, "6a", "match_subject(case.peer.leaf, case.client.subject)", "pass"),
+    Mutation(
+        AUTHENTICATION,
+        "6b",
+        "await case.sources.chains.verify_chain(case.peer, case.client, case.now)",
+        "TrustedChain((case.peer.leaf,), case.now)",
+    ),
+    Mutation(AUTHENTICATION, "6c", "if authority.key_thumbprint in case.revoked.authorities:", "if False:"),
+    Mutation(
+        AUTHENTICATION, "6d", "return await case.sources.chains.require_unrevoked(chain, case.now)", "return chain"
     ),
     Mutation(
         AUTHENTICATION,
-        "5",
-        "return match_registered(peer.leaf, client.certificates)",
-        "return RegisteredCertificate(peer.leaf)",
+        "6",
+        "return match_registered(case.peer.leaf, registered)",
+        "return RegisteredCertificate(case.peer.leaf)",
     ),
     Mutation(GUARD, "1", "if len(values) > 1:", "if False:"),
     Mutation(GUARD, "2", "if issuer not in self._policies:", "if False:"),

@@ -144,7 +144,6 @@ async def open_authentication(settings: Settings) -> AsyncIterator[Authenticatio
             yield Authentication(
                 store=store,
                 clients=clients,
-            statuses=StatusBook(store, clients, settings.server.issuer + STATUS_LIST),
                 sources=Sources(chains=anchors.trust, published=published),
                 has_anchors=bool(anchors.trust.anchors),
             )
@@ -167,6 +166,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             lifetime=settings.tokens.lifetime,
             keys=await signing_keys(settings, authentication.store),
             clients=authentication.clients,
+            statuses=StatusBook(authentication.store, authentication.clients, settings.server.issuer + STATUS_LIST),
             sources=authentication.sources,
         )
 

@@ -1,8 +1,9 @@
 """certbound.core.authentication: the only way to become an `AuthenticatedClient` (R2 to R5, R8, R11)."""
 
 import ast
+import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 import certbound
-from certbound.core.authentication import AuthenticatedClient, TrustedChain, authenticate
-from certbound.core.certificate import PeerCertificate
+from certbound.core.authentication import AuthenticatedClient, Sources, Step, TrustedChain, steps_of
+from certbound.core.authentication import authenticate as authenticate_async
+from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClient, Untrusted
 from certbound.core.jwks import RegisteredCertificate, make_jwks
+from certbound.core.revoked import NOTHING_REVOKED, Revoked
 from certbound.trust.authority import Authority, self_signed
 from certificates import DAY, NOW, TODAY, general_names, peer, read
 
@@ -27,13 +30,38 @@ class Verifier:
     """A `ChainVerifier` that trusts everybody, or nobody, and counts who asked."""
 
     trusts: bool = True
+    revokes: bool = False
+    publishes: Sequence[Certificate] = ()
     asked: list[PeerCertificate] = field(default_factory=list)
+    asked_about_revocation: list[TrustedChain] = field(default_factory=list)
 
-    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
         self.asked.append(peer)
         if not self.trusts:
             raise Untrusted("nobody is trusted here")
-        return TrustedChain(peer.leaf, peer.leaf, peer.leaf.not_after)
+        return TrustedChain((peer.leaf, read(CA)), peer.leaf.not_after)
+
+    async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
+        self.asked_about_revocation.append(chain)
+        if self.revokes:
+            raise Untrusted("revoked by its issuer")
+        return chain
+
+    async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
+        return self.publishes
+
+
+def authenticate(
+    client: Client | None,
+    presented: PeerCertificate | None,
+    *,
+    chains: Verifier,
+    now: float,
+    revoked: Revoked = NOTHING_REVOKED,
+) -> AuthenticatedClient:
+    """As endpoints ask it, with one source for everything."""
+    sources = Sources(chains=chains, published=chains)
+    return asyncio.run(authenticate_async(client, presented, sources=sources, revoked=revoked, now=now))
 
 
 def pki_client(**metadata: Any) -> Client:
@@ -42,9 +70,13 @@ def pki_client(**metadata: Any) -> Client:
     return read_client("a", given)
 
 
+CA = Authority.create("CA", now=TODAY)
 OWN = self_signed("CN=own", dns=["a.example"], now=TODAY)
 OWN_CLIENT = read_client(
     "own", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([read(OWN)])}
+)
+PUBLISHING_CLIENT = read_client(
+    "p", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": "https://p.example/jwks"}
 )
 GOOD = self_signed("CN=a", dns=["a.example"], now=TODAY)
 
@@ -108,6 +140,8 @@ REFUSALS: dict[str, Case] = {
     "registered certificate behind one's own": lambda _: (
         OWN_CLIENT, peer(self_signed("CN=thief", now=TODAY), OWN), Verifier(), NOW,
     ),
+    "revoked by its issuer": lambda _: (pki_client(), peer(GOOD), Verifier(revokes=True), NOW),
+    "not published": lambda _: (PUBLISHING_CLIENT, peer(OWN), Verifier(publishes=[read(GOOD)]), NOW),
     "unreadable name": lambda _: (
         pki_client(),
         peer(self_signed(extensions=[(general_names((0x82, b"a.example")), False)] * 1, now=TODAY)),
@@ -167,6 +201,70 @@ def test_a_pki_client_without_a_subject_is_nobody() -> None:
     with pytest.raises(InvalidClient):
         authenticate(replace(pki_client(), subject=None), peer(GOOD), chains=chains, now=NOW)
     assert chains.asked == []
+
+
+def test_by_publication() -> None:
+    """A client with a `jwks_uri` is authenticated by a certificate that it publishes (R13)."""
+    authenticated = authenticate(PUBLISHING_CLIENT, peer(OWN), chains=Verifier(publishes=[read(OWN)]), now=NOW)
+    assert authenticated.proof == RegisteredCertificate(read(OWN))
+
+
+@pytest.mark.parametrize("now", [NOW - 10 * DAY, NOW + 4000 * DAY], ids=["before", "after"])
+def test_validity_may_be_waived_by_the_registration(now: float) -> None:
+    """Outside its dates a self-signed certificate counts only where the registration says that they do not matter."""
+    lenient = replace(OWN_CLIENT, ignores_validity=True)
+    assert authenticate(lenient, peer(OWN), chains=Verifier(), now=now)
+    with pytest.raises(InvalidClient):
+        authenticate(OWN_CLIENT, peer(OWN), chains=Verifier(), now=now)
+
+
+@pytest.mark.parametrize("client", [pki_client(), OWN_CLIENT], ids=["PKI", "self-signed"])
+def test_revoked_here(client: Client) -> None:
+    """A certificate that was revoked here authenticates nobody, by whatever method; nothing else is asked then."""
+    presented = peer(GOOD if client.subject else OWN)
+    chains = Verifier()
+    revoked = Revoked(certificates=frozenset({presented.leaf.thumbprint}))
+    with pytest.raises(InvalidClient, match="revoked here"):
+        authenticate(client, presented, chains=chains, now=NOW, revoked=revoked)
+    assert chains.asked == []
+
+
+def test_an_authority_revoked_here() -> None:
+    """A path with a key that was revoked here proves nothing, and its issuer is not asked any more."""
+    chains = Verifier()
+    revoked = Revoked(authorities=frozenset({read(CA).key_thumbprint}))
+    with pytest.raises(InvalidClient, match="was revoked here"):
+        authenticate(pki_client(), peer(GOOD), chains=chains, now=NOW, revoked=revoked)
+    assert chains.asked_about_revocation == []
+    assert authenticate(OWN_CLIENT, peer(OWN), chains=chains, now=NOW, revoked=revoked)
+
+
+def test_nobody_is_asked_about_a_chain_that_is_not_trusted() -> None:
+    """Without a trusted path no question about revocation is asked, so no stranger's certificate causes a fetch."""
+    chains = Verifier(trusts=False)
+    with pytest.raises(InvalidClient):
+        authenticate(pki_client(), peer(GOOD), chains=chains, now=NOW)
+    assert chains.asked_about_revocation == []
+
+
+STEPS = {
+    "unknown client": Step.CLIENT, "disabled client": Step.CLIENT, "no certificate": Step.CERTIFICATE,
+    "expired": Step.VALIDITY, "not yet valid, self-signed": Step.VALIDITY, "weak key": Step.KEY,
+    "wrong certificate, self-signed": Step.REGISTERED, "not published": Step.REGISTERED,
+    "wrong certificate": Step.SUBJECT, "wildcard": Step.SUBJECT, "untrusted": Step.PATH,
+    "revoked by its issuer": Step.REVOCATION,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STEPS)
+def test_a_refusal_knows_its_step(case: str, authority: Authority) -> None:
+    """The question that had the wrong answer is in the refusal, for the log and for `certbound explain`."""
+    client, presented, chains, now = REFUSALS[case](authority)
+    with pytest.raises(InvalidClient) as refusal:
+        authenticate(client, presented, chains=chains, now=now)
+    assert refusal.value.step is STEPS[case]
+    if client is not None:
+        assert STEPS[case] in steps_of(client.method)
 
 
 EVIDENCE = {

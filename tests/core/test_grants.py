@@ -1,18 +1,22 @@
 """certbound.core.grants: what a grant gives, never more than client and deployment have."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from certbound.core.authentication import AuthenticatedClient, authenticate
+from certbound.core.authentication import AuthenticatedClient, Sources, authenticate
 from certbound.core.clients import read_client
 from certbound.core.errors import InvalidScope, InvalidTarget
 from certbound.core.grants import GRANTS, Policy, TokenRequest
 from certbound.core.jwks import make_jwks
+from certbound.core.revoked import NOTHING_REVOKED
 from certbound.core.scope import Scope
 from certbound.core.tokens import Grant
+from certbound.trust.anchors import Anchors
 from certbound.trust.authority import self_signed
-from certbound.trust.chains import Anchors, Trust
+from certbound.trust.published import PublishedNowhere
+from certbound.trust.verifier import Trust
 from certificates import NOW, TODAY, peer, read
 
 OWN = self_signed("CN=own", now=TODAY)
@@ -23,7 +27,8 @@ def authenticated(**metadata: Any) -> AuthenticatedClient:
     """A client that is authenticated by its self-signed certificate."""
     given = {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([read(OWN)])}
     client = read_client("own", {**given, "scope": "read admin", **metadata})
-    return authenticate(client, peer(OWN), chains=Trust(Anchors()), now=NOW)
+    sources = Sources(chains=Trust(Anchors()), published=PublishedNowhere())
+    return asyncio.run(authenticate(client, peer(OWN), sources=sources, revoked=NOTHING_REVOKED, now=NOW))
 
 
 def granted(scope: str | None = None, resources: tuple[str, ...] = ()) -> Grant:

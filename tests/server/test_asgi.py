@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from certbound.core.authentication import TrustedChain
+from certbound.core.authentication import Sources, TrustedChain
 from certbound.core.binding import Bind
 from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.clients import Client, Method
@@ -26,9 +26,11 @@ from certbound.core.tokens import Issuer, SigningKey
 from certbound.server.asgi import Application
 from certbound.server.directory import ClientDirectory
 from certbound.server.service import Service
+from certbound.server.statuses import StatusBook
 from certbound.stores import open_store
 from certbound.tls import EXTENSION, ConnectionFacts
 from certbound.trust.authority import self_signed
+from certbound.trust.published import PublishedNowhere
 
 OWN = self_signed("CN=own")
 FORM = [(b"content-type", b"application/x-www-form-urlencoded")]
@@ -36,13 +38,17 @@ BODY = b"grant_type=client_credentials&client_id=own"
 
 
 class NoChains:
-    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+        raise AssertionError("no client of these tests needs a chain")
+
+    async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
         raise AssertionError("no client of these tests needs a chain")
 
 
 @contextlib.asynccontextmanager
 async def service(store: Store, **changes: Any) -> AsyncIterator[Service]:
     scope = Scope(frozenset({"read"}))
+    clients = ClientDirectory(store, time.monotonic)
     facts: dict[str, Any] = {
         "offer": Offer(
             issuer=Issuer("https://as.example/tenant"),
@@ -56,8 +62,9 @@ async def service(store: Store, **changes: Any) -> AsyncIterator[Service]:
         "bind": Bind.ALWAYS,
         "lifetime": 60,
         "keys": [SigningKey.generate()],
-        "clients": ClientDirectory(store, time.monotonic),
-        "chains": NoChains(),
+        "clients": clients,
+        "statuses": StatusBook(store, clients, "https://as.example/tenant/status"),
+        "sources": Sources(chains=NoChains(), published=PublishedNowhere()),
     }
     yield Service(**{**facts, **changes})
 

@@ -1,12 +1,14 @@
 """Client authentication by mutual TLS (RFC 8705 section 2): the only way to become an `AuthenticatedClient`.
 
 Rule 1: `AuthenticatedClient` is made in `authenticate` and nowhere else; endpoints take it as an argument.
-Rule 2: every failure is the same `InvalidClient`; only the reason, which stays here, tells them apart.
-Rule 3: cheap and pure before costly: a certificate whose name does not match causes no path to be built.
+Rule 2: every failure is the same `InvalidClient`; only the reason and the step, which stay here, tell them apart.
+Rule 3: cheap and pure before costly: a certificate whose name does not match causes no path to be built, and one
+without a path causes nothing to be fetched.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from certbound.core.certificate import Certificate, PeerCertificate
@@ -14,29 +16,74 @@ from certbound.core.clients import Client, Method
 from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
 from certbound.core.jwks import RegisteredCertificate, match_registered
 from certbound.core.keys import StrongKey, require_strong_key
+from certbound.core.revoked import Revoked
 from certbound.core.subject import match_subject
+
+
+class Step(StrEnum):
+    """The questions of `authenticate`, in the order they are asked."""
+
+    CLIENT = "the client is known and enabled"
+    CERTIFICATE = "a certificate was presented, its key proven in the handshake"
+    VALIDITY = "the certificate is valid now"
+    KEY = "its key is strong enough"
+    REVOKED_HERE = "it was not revoked here"
+    REGISTERED = "it is one of the certificates that the client registered"
+    SUBJECT = "it carries the subject that the client registered"
+    PATH = "a path leads to a trust anchor that may speak for the client"
+    AUTHORITIES = "no authority on the path was revoked here"
+    REVOCATION = "no certificate on the path is revoked by its issuer"
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedChain:
     """Proof that a path led from the certificate to a trust anchor; `trust` makes it, nobody else.
 
-    `valid_until`, in seconds since the epoch, is the earliest end of any certificate on the path.
+    `path` begins with the leaf and ends with the anchor; `valid_until`, in seconds since the epoch, is the earliest
+    end of any certificate on it, and of what is known of their revocation.
     """
 
-    certificate: Certificate
-    anchor: Certificate
+    path: tuple[Certificate, ...]
     valid_until: float
+
+    @property
+    def certificate(self) -> Certificate:
+        return self.path[0]
+
+    @property
+    def anchor(self) -> Certificate:
+        return self.path[-1]
 
 
 class ChainVerifier(Protocol):
-    """What `trust` does for authentication."""
+    """What `trust` does for clients with a CA.  Times are seconds since the epoch."""
 
-    def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
-        """The peer's certificate leads to a trust anchor at `now`, in seconds since the epoch.
+    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+        """A path leads from the peer's certificate to a trust anchor that may speak for `client`, at `now`.
 
-        `Untrusted` if it does not.
+        `Untrusted` if none does.  Nothing is fetched.
         """
+
+    async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
+        """`chain`, as long as it is known that nothing on it is revoked.  `Untrusted` otherwise."""
+
+
+class PublishedCertificates(Protocol):
+    """What `trust` does for clients with a `jwks_uri`."""
+
+    async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
+        """What the client publishes; looked at again if `presented` is not among what is known.
+
+        `Untrusted` if nothing of it can be had.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the proofs come from that need more than the request and the registration."""
+
+    chains: ChainVerifier
+    published: PublishedCertificates
 
 
 Proof = TrustedChain | RegisteredCertificate
@@ -52,52 +99,111 @@ class AuthenticatedClient:
     proof: Proof
 
 
-def authenticate(
-    client: Client | None, peer: PeerCertificate | None, *, chains: ChainVerifier, now: float
+async def authenticate(
+    client: Client | None, peer: PeerCertificate | None, *, sources: Sources, revoked: Revoked, now: float
 ) -> AuthenticatedClient:
     """The client that was named is the one on the connection.  `InvalidClient` (401) otherwise.
 
-    `client` is what the store has under the `client_id` of the request body, `peer` what the TLS layer says, `now`
-    seconds since the epoch.
+    `client` is what the store has under the `client_id` of the request body, `peer` what the TLS layer says,
+    `revoked` what was revoked here, `now` seconds since the epoch.
     """
-    # (1) The client is known and enabled.
-    if client is None:
-        raise InvalidClient("no such client")
-    if not client.enabled:
-        raise InvalidClient("the client is disabled")
-    # (2) A certificate was presented, its key proven in the handshake.
-    if peer is None:
-        raise InvalidClient(f"{client.method} needs a certificate on the connection; none was presented")
-    certificate = peer.leaf
-    # (3) The certificate is valid now: on every request, not once per connection.
-    if not certificate.is_valid_at(now):
-        raise InvalidClient(f"certificate {certificate.thumbprint} is expired or not yet valid")
+    asking = _Asking()
     try:
+        # (1) The client is known and enabled.
+        if client is None:
+            raise InvalidClient("no such client")
+        if not client.enabled:
+            raise InvalidClient("the client is disabled")
+        # (2) A certificate was presented, its key proven in the handshake.
+        asking.step = Step.CERTIFICATE
+        if peer is None:
+            raise InvalidClient(f"{client.method} needs a certificate on the connection; none was presented")
+        certificate = peer.leaf
+        # (3) The certificate is valid now: on every request, not once per connection.
+        asking.step = Step.VALIDITY
+        if not certificate.is_valid_at(now) and not client.ignores_validity:
+            raise InvalidClient(f"certificate {certificate.thumbprint} is expired or not yet valid")
         # (4) Its key is strong enough, whoever signed it.
+        asking.step = Step.KEY
         key = require_strong_key(certificate)
-        # (5) It proves the client by the one method the client registered.
-        proof = _METHODS[client.method](client, peer, chains, now)
+        # (5) Nobody revoked it here.
+        asking.step = Step.REVOKED_HERE
+        if certificate.thumbprint in revoked.certificates:
+            raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
+        # (6) It proves the client by the one method the client registered.
+        proof = await _METHODS[client.method].prove(_Case(client, peer, sources, revoked, now), asking)
     except (BadCertificate, Untrusted) as error:
-        raise InvalidClient(str(error)) from error
+        refusal = InvalidClient(str(error))
+        refusal.step = asking.step
+        raise refusal from error
+    except InvalidClient as refusal:
+        refusal.step = asking.step
+        raise
     return AuthenticatedClient(client, certificate, key, proof)
 
 
-def _prove_by_chain(client: Client, peer: PeerCertificate, chains: ChainVerifier, now: float) -> Proof:
+def steps_of(method: Method) -> tuple[Step, ...]:
+    """The questions that are asked of a client of this method, in order."""
+    return (*_FIRST, *_METHODS[method].steps)
+
+
+class _Asking:
+    """Which question is being asked; what is raised meanwhile is its answer."""
+
+    __slots__ = ("step",)
+
+    def __init__(self) -> None:
+        self.step = Step.CLIENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    client: Client
+    peer: PeerCertificate
+    sources: Sources
+    revoked: Revoked
+    now: float
+
+
+async def _prove_by_chain(case: _Case, asking: _Asking) -> Proof:
     """RFC 8705 section 2.1: the one registered subject, and a validated chain."""
-    # (5a) The subject first: a pure comparison, before anything that costs.
-    if client.subject is None:
+    # (6a) The subject first: a pure comparison, before anything that costs.
+    asking.step = Step.SUBJECT
+    if case.client.subject is None:
         raise InvalidClient("the client has no registered subject")
-    match_subject(peer.leaf, client.subject)
-    # (5b) Then the path to a trust anchor.
-    return chains.verify_chain(peer, client, now)
+    match_subject(case.peer.leaf, case.client.subject)
+    # (6b) Then the path to a trust anchor that may speak for that subject.
+    asking.step = Step.PATH
+    chain = await case.sources.chains.verify_chain(case.peer, case.client, case.now)
+    # (6c) No key on the path was revoked here.
+    asking.step = Step.AUTHORITIES
+    if case.revoked.authorities:
+        for authority in chain.path[1:]:
+            if authority.key_thumbprint in case.revoked.authorities:
+                raise InvalidClient(f"the authority with the key {authority.key_thumbprint} was revoked here")
+    # (6d) Only now, of a chain that is trusted, may anybody be asked about revocation.
+    asking.step = Step.REVOCATION
+    return await case.sources.chains.require_unrevoked(chain, case.now)
 
 
-def _prove_by_registration(client: Client, peer: PeerCertificate, _: ChainVerifier, __: float) -> Proof:
+async def _prove_by_registration(case: _Case, asking: _Asking) -> Proof:
     """RFC 8705 section 2.2: one of the registered certificates; its chain means nothing."""
-    return match_registered(peer.leaf, client.certificates)
+    asking.step = Step.REGISTERED
+    registered = case.client.certificates
+    if case.client.jwks_uri is not None:
+        registered = tuple(await case.sources.published.published(case.client, case.peer.leaf, case.now))
+    return match_registered(case.peer.leaf, registered)
 
 
-_METHODS: Mapping[Method, Callable[[Client, PeerCertificate, ChainVerifier, float], Proof]] = {
-    Method.TLS_CLIENT_AUTH: _prove_by_chain,
-    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _prove_by_registration,
+@dataclass(frozen=True, slots=True)
+class _Method:
+    prove: Callable[[_Case, _Asking], Awaitable[Proof]]
+    steps: tuple[Step, ...]
+
+
+_FIRST = (Step.CLIENT, Step.CERTIFICATE, Step.VALIDITY, Step.KEY, Step.REVOKED_HERE)
+
+_METHODS: Mapping[Method, _Method] = {
+    Method.TLS_CLIENT_AUTH: _Method(_prove_by_chain, (Step.SUBJECT, Step.PATH, Step.AUTHORITIES, Step.REVOCATION)),
+    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _Method(_prove_by_registration, (Step.REGISTERED,)),
 }

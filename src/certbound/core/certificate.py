@@ -23,6 +23,8 @@ from certbound.core.names import BadName, DistinguishedName, read_name
 
 Thumbprint = NewType("Thumbprint", str)
 """The text of `cnf["x5t#S256"]`: base64url without padding of SHA-256 over the DER."""
+KeyThumbprint = NewType("KeyThumbprint", str)
+"""A key whoever certifies it: base64url without padding of SHA-256 over the DER of its SubjectPublicKeyInfo."""
 
 
 def thumbprint(der: bytes) -> Thumbprint:
@@ -77,6 +79,11 @@ class Certificate:
     def spki_der(self) -> bytes:
         """The SubjectPublicKeyInfo, DER: what identifies a key whoever certifies it."""
         return self.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+    @cached_property
+    def key_thumbprint(self) -> KeyThumbprint:
+        """What names its key among trust anchors.  `BadCertificate` if the key is unreadable."""
+        return KeyThumbprint(thumbprint(self.spki_der))
 
     @cached_property
     def subject(self) -> DistinguishedName:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType, TypeVar
+from urllib.parse import urlsplit
 
+from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, read_anchors
 from certbound.core.certificate import Certificate
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
 from certbound.core.jwks import make_jwks, read_jwks
 from certbound.core.keys import require_strong_key
+from certbound.core.names import RdnOrder
 from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject, SubjectKind
 
@@ -33,12 +36,18 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A registered client.  Which of `subject` and `certificates` is there follows from `method`."""
+    """A registered client.  Which of its credentials are there follows from `method`."""
 
     client_id: ClientId
     method: Method
     subject: Subject | None = None
+    anchors: ClientAnchors = EVERY_ANCHOR
+    """The trust anchors that may certify it."""
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)
+    jwks_uri: str | None = None
+    """Where it publishes its certificates instead of registering them."""
+    ignores_validity: bool = False
+    """Its self-signed certificate counts also before and after the dates that stand in it."""
     scope: Scope = NO_SCOPE
     grant_types: frozenset[str] = frozenset({"client_credentials"})
     wants_bound_tokens: bool = False
@@ -57,6 +66,8 @@ class Allowed:
     grant_types: frozenset[str]
     methods: frozenset[Method]
     has_anchors: bool
+    own_anchors: bool = False
+    """Whether a client may bring trust anchors of its own."""
 
 
 def read_client(client_id: str, metadata: Mapping[str, Any], *, enabled: bool = True, version: int = 0) -> Client:
@@ -68,8 +79,7 @@ def read_client(client_id: str, metadata: Mapping[str, Any], *, enabled: bool = 
     return Client(
         client_id=ClientId(client_id),
         method=method,
-        subject=_CREDENTIALS[method].subject(given),
-        certificates=_CREDENTIALS[method].certificates(given),
+        **_CREDENTIALS[method](given),
         scope=_scope(given),
         grant_types=_grant_types(given),
         wants_bound_tokens=_member(given, "tls_client_certificate_bound_access_tokens", bool, default=False),
@@ -86,7 +96,11 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
             "token_endpoint_auth_method",
             f"{client.method} is not enabled here; enabled: {_list(allowed.methods)}",
         )
-    if client.method is Method.TLS_CLIENT_AUTH and not allowed.has_anchors:
+    if client.anchors.certificates and not allowed.own_anchors:
+        raise InvalidClientMetadata(
+            "tls_client_auth_trust_anchors", "clients may not bring trust anchors here; see trust.client_anchors"
+        )
+    if client.method is Method.TLS_CLIENT_AUTH and not (allowed.has_anchors or client.anchors.certificates):
         raise InvalidClientMetadata(
             "token_endpoint_auth_method",
             "tls_client_auth needs a trust anchor and none is configured; set trust.anchors, or register the "
@@ -118,9 +132,15 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
     }
     if client.subject is not None:
         answer[client.subject.kind.value] = client.subject.text
+        if client.subject.order is not RdnOrder.EXACT:
+            answer[_ORDER] = client.subject.order.value
     if client.certificates:
         answer["jwks"] = make_jwks(client.certificates)
-    return answer
+    if client.jwks_uri is not None:
+        answer["jwks_uri"] = client.jwks_uri
+    if client.ignores_validity:
+        answer[_IGNORE_VALIDITY] = True
+    return {**answer, **describe_anchors(client.anchors)}
 
 
 def _method(given: Mapping[str, Any]) -> Method:
@@ -134,37 +154,64 @@ def _method(given: Mapping[str, Any]) -> Method:
         ) from None
 
 
-def _one_subject(given: Mapping[str, Any]) -> Subject:
-    """RFC 8705 section 2.1.2: exactly one of the five."""
+def _pki_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 8705 section 2.1.2: exactly one of the five subjects; narrower anchors if it asks for them."""
+    _refuse_members(given, _SELF_SIGNED_MEMBERS, Method.SELF_SIGNED_TLS_CLIENT_AUTH)
     kinds = [kind for kind in SubjectKind if kind in given]
     if len(kinds) != 1:
         named = f"{_list(kinds)} are given" if kinds else "none is"
         raise InvalidClientMetadata(
             kinds[1] if kinds else SubjectKind.DN, f"exactly one of {_list(SubjectKind)} is due; {named}"
         )
-    return Subject.registered(kinds[0], _member(given, kinds[0], str, default=""))
-
-
-def _no_subject(given: Mapping[str, Any]) -> None:
-    for kind in SubjectKind:
-        if kind in given:
-            raise InvalidClientMetadata(kind, "belongs to tls_client_auth; this client authenticates otherwise")
-
-
-def _self_signed_certificates(given: Mapping[str, Any]) -> tuple[Certificate, ...]:
-    if "jwks_uri" in given:
-        problem = "stands beside jwks; register one" if "jwks" in given else "is not supported yet; register jwks"
-        raise InvalidClientMetadata("jwks_uri", problem)
-    return read_jwks(given.get("jwks"))
-
-
-def _no_certificates(given: Mapping[str, Any]) -> tuple[Certificate, ...]:
-    """Keys for other purposes may be registered; they authenticate nobody here, but must not be secret."""
-    if "jwks" in given and "jwks_uri" in given:
-        raise InvalidClientMetadata("jwks_uri", "stands beside jwks; register one")
+    subject = Subject.registered(kinds[0], _member(given, kinds[0], str, default=""), order=_order(given, kinds[0]))
+    # Keys for other purposes may be registered; they authenticate nobody here, but must not be secret.
+    _one_source_of_keys(given)
     if "jwks" in given:
         read_jwks(given["jwks"], need_certificate=False)
-    return ()
+    return {"subject": subject, "anchors": read_anchors(given)}
+
+
+def _self_signed_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 8705 section 2.2.2: certificates, by value or published."""
+    _refuse_members(given, _PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
+    _one_source_of_keys(given)
+    source = {"jwks_uri": _jwks_uri(given)} if "jwks_uri" in given else {"certificates": read_jwks(given.get("jwks"))}
+    return {**source, "ignores_validity": _member(given, _IGNORE_VALIDITY, bool, default=False)}
+
+
+def _refuse_members(given: Mapping[str, Any], members: tuple[str, ...], owner: Method) -> None:
+    for member in members:
+        if member in given:
+            raise InvalidClientMetadata(member, f"belongs to {owner}; this client authenticates otherwise")
+
+
+def _one_source_of_keys(given: Mapping[str, Any]) -> None:
+    if "jwks" in given and "jwks_uri" in given:
+        raise InvalidClientMetadata("jwks_uri", "stands beside jwks; register one (RFC 7591 section 2)")
+
+
+def _jwks_uri(given: Mapping[str, Any]) -> str:
+    text = _member(given, "jwks_uri", str, default="")
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme == "https" and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        sound = False
+    if not sound or not _URL.fullmatch(text):
+        raise InvalidClientMetadata("jwks_uri", f"must be an https URL without fragment and user, not {text!r:.80}")
+    return text
+
+
+def _order(given: Mapping[str, Any], kind: SubjectKind) -> RdnOrder:
+    if _ORDER not in given:
+        return RdnOrder.EXACT
+    if kind is not SubjectKind.DN:
+        raise InvalidClientMetadata(_ORDER, f"belongs to {SubjectKind.DN}; this client is known by {kind}")
+    text = _member(given, _ORDER, str, default="")
+    try:
+        return RdnOrder(text)
+    except ValueError:
+        raise InvalidClientMetadata(_ORDER, f"must be one of {_list(RdnOrder)}, not {text!r:.80}") from None
 
 
 def _scope(given: Mapping[str, Any]) -> Scope:
@@ -193,16 +240,19 @@ def _list(words: Any) -> str:
     return ", ".join(sorted(map(str, words))) or "none"
 
 
-@dataclass(frozen=True, slots=True)
-class _Credentials:
-    subject: Callable[[Mapping[str, Any]], Subject | None]
-    certificates: Callable[[Mapping[str, Any]], tuple[Certificate, ...]]
+# Members of our own; RFC 7591 section 2 lets a server have them.
+_ORDER = "tls_client_auth_subject_dn_order"
+_IGNORE_VALIDITY = "self_signed_tls_client_auth_ignore_validity"
 
+_PKI_MEMBERS = (*SubjectKind, _ORDER, *ClientAnchors.MEMBERS)
+_SELF_SIGNED_MEMBERS = (_IGNORE_VALIDITY,)
 
-_CREDENTIALS: Mapping[Method, _Credentials] = {
-    Method.TLS_CLIENT_AUTH: _Credentials(_one_subject, _no_certificates),
-    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _Credentials(_no_subject, _self_signed_certificates),
+_CREDENTIALS: Mapping[Method, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    Method.TLS_CLIENT_AUTH: _pki_credentials,
+    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _self_signed_credentials,
 }
 
 _JSON_NAMES: Mapping[type, str] = {str: "string", bool: "boolean"}
 _CLIENT_ID = re.compile(r"[\x21-\x7E]([\x20-\x7E]{0,253}[\x21-\x7E])?")  # RFC 6749 appendix A.1
+_URL = re.compile(r"https://[!\x24-\x5B\x5D-\x7E]{1,2040}", re.IGNORECASE)
+"""ASCII without space, and without `"`, `#` and `\\`."""

@@ -85,6 +85,8 @@ class InvalidClient(OAuthError):
     error = "invalid_client"
     status = 401
     description = "client authentication failed"
+    step: str = ""
+    """Which question of `core.authentication` had the wrong answer; for the log and `certbound explain`."""
 
 
 class InvalidGrant(OAuthError):

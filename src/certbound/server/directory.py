@@ -1,4 +1,4 @@
-"""Registered clients, remembered, so that the hot path touches no database.
+"""Registered clients and what was revoked here, remembered, so that the hot path touches no database.
 
 Rule 1: nothing remembered is used when the store has not confirmed within `MAX_AGE` that nothing changed.
 Rule 2: that there is no such client is answered from memory as well: it costs a stranger's question no more, and takes
@@ -9,11 +9,13 @@ Rule 3: a client that cannot be read is no client; it is logged and stops nothin
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from certbound.core.certificate import KeyThumbprint, Thumbprint
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.ports import ClientRecord, Store
+from certbound.core.ports import ClientRecord, RevocationRecord, RevokedKind, Store
+from certbound.core.revoked import NOTHING_REVOKED, Revoked
 
 MAX_AGE = 0.9
 """Seconds a remembered client may be used without asking the store."""
@@ -35,8 +37,23 @@ class ClientDirectory:
         self._records: dict[str, ClientRecord] | None = None
         self._remembered: OrderedDict[str, Client] = OrderedDict()
         self._asking = asyncio.Lock()
+        self._revoked = NOTHING_REVOKED
         self._revision = -1
         self._asked_at = float("-inf")
+
+    @property
+    def revoked(self) -> Revoked:
+        """What was revoked here, as new as the last answer of `find` or `confirm`."""
+        return self._revoked
+
+    @property
+    def revision(self) -> int:
+        """Another number when anything of this may have changed; as new as `revoked`."""
+        return self._revision
+
+    async def confirm(self) -> None:
+        """What is remembered is at most `MAX_AGE` old.  `StoreUnavailable` if that cannot be said."""
+        await self._ask_if_older(MAX_AGE)
 
     async def find(self, client_id: str) -> Client | None:
         """The client, or None.  `StoreUnavailable` if the store is needed and does not answer."""
@@ -72,6 +89,7 @@ class ClientDirectory:
         asked_at = self._clock()
         revision = await self._store.revision()
         if revision != self._revision:
+            self._revoked = _revoked(await self._store.revocations.list(), before=self._revoked)
             records = await self._store.clients.list(limit=CAPACITY + 1)
             self._records = {each.client_id: each for each in records} if len(records) <= CAPACITY else None
             self._remembered.clear()
@@ -93,3 +111,15 @@ def readable(record: ClientRecord) -> Client | None:
     except InvalidClientMetadata as error:
         _log.error("stored client %r is unusable: %s", record.client_id, error.reason)
         return None
+
+
+def _revoked(records: Sequence[RevocationRecord], *, before: Revoked) -> Revoked:
+    revoked = Revoked(
+        frozenset(Thumbprint(each.value) for each in records if each.kind is RevokedKind.CERTIFICATE),
+        frozenset(KeyThumbprint(each.value) for each in records if each.kind is RevokedKind.AUTHORITY),
+    )
+    if revoked != before:
+        _log.info(
+            "revoked here are %d certificates and %d authorities", len(revoked.certificates), len(revoked.authorities)
+        )
+    return revoked

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from certbound.core.authentication import ChainVerifier
+from certbound.core.authentication import Sources
 from certbound.core.binding import Bind
 from certbound.core.errors import StoreUnavailable
 from certbound.core.grants import Policy
@@ -15,6 +15,7 @@ from certbound.core.metadata import Offer
 from certbound.core.ports import Store
 from certbound.core.tokens import SigningKey
 from certbound.server.directory import ClientDirectory
+from certbound.server.statuses import StatusBook
 
 REFRESH_INTERVAL = 0.25
 """Seconds between two questions to the store whether anything changed."""
@@ -34,7 +35,8 @@ class Service:
     keys: Sequence[SigningKey]
     """The first signs; all are published."""
     clients: ClientDirectory
-    chains: ChainVerifier
+    statuses: StatusBook
+    sources: Sources
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))
     """128 bits nobody can guess, base64url."""
     clock: Callable[[], float] = time.time

@@ -25,7 +25,9 @@ async def token(call: Call, service: Service) -> Reply:
     client_id = form.require("client_id")
     # (2) The claim is proven by the connection.
     client = await service.clients.find(client_id)
-    authenticated = authenticate(client, call.peer, chains=service.chains, now=call.now)
+    authenticated = await authenticate(
+        client, call.peer, sources=service.sources, revoked=service.clients.revoked, now=call.now
+    )
     # (3) The grant is one we speak and the client may use.
     grant_type = form.require("grant_type")
     if grant_type not in GRANTS:
@@ -37,9 +39,11 @@ async def token(call: Call, service: Service) -> Reply:
     # (5) The grant gives no more than the client and the deployment have.
     request = TokenRequest(scope=form.one("scope"), resources=form.all("resource"))
     grant = GRANTS[grant_type](authenticated, request, service.policy, certificate)
-    # (6) Only now is anything signed.
+    # (6) It is known where it will stand whether the token was revoked, and that it is not by now.
+    status = await service.statuses.reference(authenticated, now=call.now, lifetime=service.lifetime)
+    # (7) Only now is anything signed.
     claims = claims_of(
-        grant, issuer=service.offer.issuer, now=call.now, lifetime=service.lifetime, jti=service.new_id()
+        grant, issuer=service.offer.issuer, now=call.now, lifetime=service.lifetime, jti=service.new_id(), status=status
     )
     access_token = sign(claims, service.keys[0])
     _log.debug("token %s issued to %s", claims["jti"], client_id)

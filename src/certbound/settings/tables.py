@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from certbound.core.binding import Bind
+from certbound.core.revoked import RevocationMode
 from certbound.core.scope import Scope
 
 Seconds = Annotated[int, Meta(ge=1, le=86400)]
@@ -84,6 +85,32 @@ class Store(Section, frozen=True, kw_only=True):
     url: Annotated[str, Meta(description="Database: sqlite:///path/to/file.")] = "sqlite:///certbound.sqlite"
 
 
+class AnchorLimit(Section, frozen=True, kw_only=True):
+    """The names that one authority may speak for; what is not listed is not permitted."""
+
+    anchor: Annotated[
+        str,
+        Meta(
+            min_length=43,
+            max_length=43,
+            description="SHA-256 of its SubjectPublicKeyInfo, base64url, as `certbound cert inspect` shows it.",
+            examples=["n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"],
+        ),
+    ]
+    subject_dn: Annotated[
+        tuple[str, ...],
+        Meta(description="Subtrees of names, RFC 4514, most general RDNs.", examples=[["O=Example Bank,C=CZ"]]),
+    ] = ()
+    dns: Annotated[
+        tuple[str, ...],
+        Meta(description="DNS suffixes; a host, and what stands below it.", examples=[["clients.example"]]),
+    ] = ()
+    trust_domain: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts of URIs, such as SPIFFE trust domains.", examples=[["prod.example"]]),
+    ] = ()
+
+
 class Trust(Section, frozen=True, kw_only=True):
     """Who may certify clients of tls_client_auth; nobody unless stated."""
 
@@ -95,6 +122,74 @@ class Trust(Section, frozen=True, kw_only=True):
             examples=[["intermediate.pem"]],
         ),
     ] = ()
+    folder: Annotated[
+        Path | None,
+        Meta(
+            description="Folder of more anchors: each .pem, .crt or .cer in it; watched, so files may come and go.",
+            examples=["anchors"],
+        ),
+    ] = None
+    client_anchors: Annotated[
+        bool, Meta(description="Whether a client may be registered with trust anchors of its own.")
+    ] = False
+    limits: Annotated[
+        tuple[AnchorLimit, ...],
+        Meta(description="Which subjects an authority may speak for; one that is not listed may speak for any."),
+    ] = ()
+
+
+class Revocation(Section, frozen=True, kw_only=True):
+    """Whether clients' certificates were revoked by their issuers."""
+
+    mode: Annotated[
+        RevocationMode,
+        Meta(
+            description="off: nobody asks. soft: what is known to be revoked is refused. hard: what is not known to "
+            "be good is refused too."
+        ),
+    ] = RevocationMode.OFF
+    crls: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="CRLs, PEM or DER: paths of files, watched, or http(s) URLs, fetched again before nextUpdate.",
+            examples=[["ca.crl", "http://crl.example/ca.crl"]],
+        ),
+    ] = ()
+    ocsp: Annotated[
+        tuple[str, ...],
+        Meta(description="OCSP responders to ask, by URL.", examples=[["http://ocsp.example"]]),
+    ] = ()
+    from_certificates: Annotated[
+        bool,
+        Meta(
+            description="Whether the CRLs and responders that a certificate names are asked too, once its chain is "
+            "trusted."
+        ),
+    ] = False
+    max_age: Annotated[
+        Seconds, Meta(description="Seconds after which an answer without nextUpdate counts no more.")
+    ] = 3600
+    max_crl_bytes: Annotated[int, Meta(ge=1024, description="Bytes of one CRL; a larger one is not read.")] = 16777216
+
+
+class Fetch(Section, frozen=True, kw_only=True):
+    """How the server fetches what others publish: jwks_uri, CRLs, OCSP."""
+
+    private_addresses: Annotated[
+        bool,
+        Meta(
+            description="Whether addresses that are not public may be connected to: loopback, private, link-local and "
+            "the like."
+        ),
+    ] = False
+    timeout: Annotated[Seconds, Meta(description="Seconds one fetch may take, from name to last byte.")] = 5
+    ca: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the CAs that vouch for https servers; the system's if absent.",
+            examples=["internal-ca.pem"],
+        ),
+    ] = None
 
 
 class Tokens(Section, frozen=True, kw_only=True):
@@ -148,6 +243,8 @@ class Settings(Section, frozen=True, kw_only=True):
     tokens: Tokens
     store: Store = Store()
     trust: Trust = Trust()
+    revocation: Revocation = Revocation()
+    fetch: Fetch = Fetch()
     keys: Keys = Keys()
     log: Log = Log()
 
@@ -186,7 +283,8 @@ class Key:
 def sections() -> Mapping[str, type[Section]]:
     """The tables of the file by name."""
     return {
-        "server": Server, "tokens": Tokens, "store": Store, "trust": Trust, "keys": Keys, "log": Log,
+        "server": Server, "tokens": Tokens, "store": Store, "trust": Trust,
+        "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
     }  # fmt: skip
 
 
@@ -257,5 +355,7 @@ _KINDS: Mapping[type, Callable[[Any], str]] = {
     inspect.CustomType: lambda _: "a path",
     inspect.LiteralType: lambda kind: " or ".join(map(show_toml, kind.values)),
     inspect.EnumType: lambda kind: " or ".join(show_toml(each.value) for each in kind.cls),
+    inspect.BoolType: lambda _: "true or false",
+    inspect.StructType: lambda kind: f"a table of {', '.join(each.encode_name for each in kind.fields)}",
     inspect.VarTupleType: lambda kind: f"a list, each {_kind(kind.item_type)}",
 }
