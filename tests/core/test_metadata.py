@@ -30,6 +30,7 @@ def test_document() -> None:
         "issuer": "https://as.example",
         "token_endpoint": "https://as.example/token",
         "jwks_uri": "https://as.example/jwks",
+        "status_list_aggregation_endpoint": "https://as.example/status-lists",
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
         "token_endpoint_auth_methods_supported": ["self_signed_tls_client_auth", "tls_client_auth"],

@@ -18,6 +18,12 @@ from certbound.core.tokens import Issuer
 # The endpoints a client calls directly, by metadata name; browsers are sent to others, and those have no alias.
 DIRECT_ENDPOINTS: Mapping[str, str] = {"token_endpoint": "/token"}
 
+STATUS_LIST = "/status"
+"""Below the issuer: the status list of its tokens (draft-ietf-oauth-status-list-21 section 8.1)."""
+STATUS_LISTS = "/status-lists"
+"""Below the issuer: the URIs of its status lists, of which there is one (section 9)."""
+STATUS_LISTS_MEMBER = "status_list_aggregation_endpoint"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -37,6 +43,7 @@ def describe_server(offer: Offer) -> dict[str, Any]:
         "issuer": offer.issuer,
         **{name: offer.issuer + path for name, path in DIRECT_ENDPOINTS.items()},
         "jwks_uri": offer.issuer + "/jwks",
+        STATUS_LISTS_MEMBER: offer.issuer + STATUS_LISTS,
         "response_types_supported": [],
         "grant_types_supported": sorted(offer.grant_types),
         "token_endpoint_auth_methods_supported": sorted(offer.methods),

@@ -21,6 +21,8 @@ from certbound.core.clients import ClientId
 from certbound.core.confirmation import confirm
 from certbound.core.errors import ConfigurationError
 from certbound.core.scope import Scope, format_scope
+from certbound.core.status import TYPE as LIST_TYPE
+from certbound.core.status import StatusReference
 
 Issuer = NewType("Issuer", str)
 AccessToken = NewType("AccessToken", str)
@@ -51,7 +53,7 @@ class SigningKey:
     private: ec.EllipticCurvePrivateKey = field(repr=False)
     jwk: ECKey = field(repr=False)
     header: bytes = field(repr=False)
-    """The protected header of every token it signs, encoded, and the dot behind it."""
+    """The protected header of every access token it signs, encoded, and the dot behind it."""
 
     @classmethod
     def load(cls, pem: bytes, *, password: str | None = None) -> "SigningKey":
@@ -62,8 +64,7 @@ class SigningKey:
             raise ConfigurationError(f"the signing key cannot be read: {error}") from error
         if not isinstance(key.private_key, ec.EllipticCurvePrivateKey) or key.curve_name != "P-256":
             raise ConfigurationError(f"the signing key must be a P-256 private key for {ALGORITHM}")
-        header = _JSON.encode({"alg": ALGORITHM, "typ": TYPE, "kid": key.thumbprint()})
-        return cls(key.thumbprint(), key.private_key, key, _base64url(header) + b".")
+        return cls(key.thumbprint(), key.private_key, key, _header(TYPE, key.thumbprint()))
 
     @classmethod
     def generate(cls) -> "SigningKey":
@@ -84,8 +85,13 @@ class SigningKey:
         }
 
 
-def claims_of(grant: Grant, *, issuer: Issuer, now: float, lifetime: int, jti: str) -> dict[str, Any]:
-    """The claims of RFC 9068 section 2.2, and `cnf` if the grant is bound.  `lifetime` in seconds."""
+def claims_of(
+    grant: Grant, *, issuer: Issuer, now: float, lifetime: int, jti: str, status: StatusReference | None = None
+) -> dict[str, Any]:
+    """The claims of RFC 9068 section 2.2, `cnf` if the grant is bound, and where the status stands.
+
+    `lifetime` is in seconds.
+    """
     issued_at = int(now)
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -100,6 +106,8 @@ def claims_of(grant: Grant, *, issuer: Issuer, now: float, lifetime: int, jti: s
         claims["scope"] = format_scope(grant.scope)
     if grant.certificate is not None:
         claims["cnf"] = confirm(grant.certificate)
+    if status is not None:
+        claims["status"] = status.claim()
     return claims
 
 
@@ -108,10 +116,23 @@ def sign(claims: Mapping[str, Any], key: SigningKey) -> AccessToken:
 
     The header never changes and is encoded once: that and no more is why no JOSE library stands here.
     """
-    signing_input = key.header + _base64url(_JSON.encode(claims))
+    return AccessToken(_sign(key.header, claims, key))
+
+
+def sign_list(claims: Mapping[str, Any], key: SigningKey) -> str:
+    """The claims of a status list as a compact JWS of type `statuslist+jwt`: no access token, by its header."""
+    return _sign(_header(LIST_TYPE, key.kid), claims, key)
+
+
+def _sign(header: bytes, claims: Mapping[str, Any], key: SigningKey) -> str:
+    signing_input = header + _base64url(_JSON.encode(claims))
     r, s = decode_dss_signature(key.private.sign(signing_input, _ECDSA))
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
-    return AccessToken((signing_input + b"." + _base64url(signature)).decode("ascii"))
+    return (signing_input + b"." + _base64url(signature)).decode("ascii")
+
+
+def _header(type_: str, kid: str) -> bytes:
+    return _base64url(_JSON.encode({"alg": ALGORITHM, "typ": type_, "kid": kid})) + b"."
 
 
 def _base64url(data: bytes) -> bytes:

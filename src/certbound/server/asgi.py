@@ -23,8 +23,8 @@ from certbound.core.errors import (
     TemporarilyUnavailable,
     describable,
 )
-from certbound.core.metadata import DIRECT_ENDPOINTS, well_known
-from certbound.server import documents
+from certbound.core.metadata import DIRECT_ENDPOINTS, STATUS_LIST, STATUS_LISTS, well_known
+from certbound.server import documents, status
 from certbound.server.call import NO_STORE, Call, Form, Reply, json_reply, read_form
 from certbound.server.service import Service
 from certbound.server.token import token
@@ -177,6 +177,8 @@ def _routes(service: Service) -> tuple[Mapping[bytes, Route], Mapping[bytes, Rou
     everything = {
         well_known(offer.issuer): ("GET", documents.metadata),
         _path(offer.issuer) + "/jwks": ("GET", documents.jwks),
+        _path(offer.issuer) + STATUS_LIST: ("GET", status.status_list),
+        _path(offer.issuer) + STATUS_LISTS: ("GET", status.status_lists),
         "/healthz": ("GET", documents.health),
         **{_path(offer.issuer) + path: ("POST", endpoint) for path, endpoint in _direct()},
     }

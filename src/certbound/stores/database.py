@@ -61,6 +61,10 @@ class Database:
         """What `steps` returned, after its commit; it is told the new revision.  Nothing changed if it raised."""
         return await self._finish(self._change(steps))
 
+    async def change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """As `change`, after all changes before it and before all after it; but the revision stays."""
+        return await self._finish(self._change_quietly(steps))
+
     async def migrate(self, step: Callable[[Connection], T]) -> T:
         """What `step` returned, after its commit; no other process changes anything meanwhile."""
         return await self._finish(self._migrate(step))
@@ -96,6 +100,13 @@ class Database:
         with answering():
             async with self._writing() as connection:
                 return await steps(connection, await _next_revision(connection))
+
+    async def _change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        with answering():
+            async with self._writing() as connection:
+                # The lock of every change, whatever the number.
+                await connection.execute(update(schema.revision).values(number=schema.revision.c.number))
+                return await steps(connection)
 
     async def _migrate(self, step: Callable[[Connection], T]) -> T:
         with answering():
@@ -149,3 +160,11 @@ async def revision_of(connection: AsyncConnection) -> int:
     if not isinstance(number, int):
         raise StoreUnavailable("the store has lost its revision: the table `revision` must have one row")
     return number
+
+
+def can_be_kept(identifier: object) -> bool:
+    """Whether every database can hold it: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
+    try:
+        return isinstance(identifier, str) and b"\0" not in identifier.encode()
+    except UnicodeEncodeError:
+        return False

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Double,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -38,6 +39,28 @@ signing_keys = Table(
     Column("alg", Text, nullable=False),
     Column("private_key", LargeBinary, nullable=False),
     Column("created_at", Double, nullable=False),
+)
+
+revocations = Table(
+    "revocations",
+    tables,
+    Column("kind", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("revoked_at", Double, nullable=False),
+)
+
+# `authorities` are thumbprints with a space before, between and after them.
+statuses = Table(
+    "statuses",
+    tables,
+    Column("idx", BigInteger, primary_key=True, autoincrement=False),
+    Column("client_id", Text, nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("authorities", Text, nullable=False),
+    Column("valid", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Index("statuses_by_client", "client_id", "thumbprint"),
 )
 
 # One row.  Each change moves it first, in the same transaction, and so waits for every other change to end.

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound
-from certbound.stores.database import Database, revision_of
+from certbound.stores.database import Database, can_be_kept, revision_of
+from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients, signing_keys
 
 
@@ -29,6 +30,7 @@ class SqlStore:
         self._database = database
         self._clients = SqlClients(database)
         self._keys = SqlKeys(database)
+        self._revocations = SqlRevocations(database)
 
     @property
     def clients(self) -> "SqlClients":
@@ -39,6 +41,11 @@ class SqlStore:
     def keys(self) -> "SqlKeys":
         """Signing keys."""
         return self._keys
+
+    @property
+    def revocations(self) -> SqlRevocations:
+        """What was revoked here, and the statuses of tokens."""
+        return self._revocations
 
     async def revision(self) -> int:
         """The number of the last committed change, whichever process made it."""
@@ -57,7 +64,7 @@ class SqlClients:
 
     async def find(self, client_id: str) -> ClientRecord | None:
         """The client, or None."""
-        if not _can_be_kept(client_id):
+        if not can_be_kept(client_id):
             return None
 
         async def question(connection: AsyncConnection) -> ClientRecord | None:
@@ -113,7 +120,7 @@ class SqlClients:
 
     async def remove(self, client_id: str) -> None:
         """The client is gone.  `NotFound` if it was not there."""
-        if not _can_be_kept(client_id):
+        if not can_be_kept(client_id):
             raise NotFound(client_id)
 
         async def steps(connection: AsyncConnection, _: int) -> None:
@@ -181,7 +188,7 @@ async def _keys(connection: AsyncConnection) -> Sequence[KeyRecord]:
 
 
 async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
-    if not _can_be_kept(record.kid):
+    if not can_be_kept(record.kid):
         raise StoreUnavailable("a kid must be text without NUL")
     values = {"kid": record.kid, "alg": record.alg, "private_key": record.private_key}
     await connection.execute(insert(signing_keys).values({**values, "created_at": record.created_at}))
@@ -190,7 +197,7 @@ async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
 def _client(row: Sequence[Any]) -> ClientRecord | None:
     """The record of a row; disabled and without metadata if that cannot be read, None if nobody can name it."""
     client_id, metadata, enabled, version, created_at = row
-    if not _can_be_kept(client_id):
+    if not can_be_kept(client_id):
         _log.warning("a client with the id %r cannot be read; it is left out", client_id)
         return None
     content = _read(metadata)
@@ -209,7 +216,7 @@ def _client(row: Sequence[Any]) -> ClientRecord | None:
 def _key(row: Sequence[Any]) -> KeyRecord | None:
     """The record of a row; None if it cannot be read."""
     kid, alg, private_key, created_at = row
-    if not (_can_be_kept(kid) and isinstance(alg, str) and isinstance(created_at, float)):
+    if not (can_be_kept(kid) and isinstance(alg, str) and isinstance(created_at, float)):
         _log.warning("the signing key with the kid %r cannot be read; it is left out", kid)
         return None
     return KeyRecord(kid=kid, alg=alg, private_key=private_key, created_at=created_at)
@@ -224,7 +231,7 @@ def _read(stored: Any) -> Mapping[str, Any] | None:
 
 def _write(record: ClientRecord) -> tuple[str, Mapping[str, Any]]:
     """The metadata as text, and as that text will be read."""
-    if not _can_be_kept(record.client_id):
+    if not can_be_kept(record.client_id):
         raise StoreUnavailable("a client_id must be text without NUL")
     try:
         text = msgspec.json.encode(record.metadata, enc_hook=_plain).decode()
@@ -240,14 +247,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} has no place in JSON")
-
-
-def _can_be_kept(identifier: object) -> bool:
-    """Whether every database can hold it: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
-    try:
-        return isinstance(identifier, str) and b"\0" not in identifier.encode()
-    except UnicodeEncodeError:
-        return False
 
 
 def _is(client_id: str) -> ColumnElement[bool]:

@@ -1,0 +1,270 @@
+"""What was revoked, and the statuses of tokens, over any database that SQLAlchemy speaks to.
+
+Rules kept here:
+- a revocation and the statuses it ends are one transaction, and so is a new status with the question whether anything
+  of it is revoked.  Both take the one lock of every change: whichever comes second sees the first;
+- a status that is there is found without that lock, so that a client's next token waits for nobody;
+- an index is chosen at random among more than twice as many as there are statuses, so that the list tells nobody how
+  many clients there are, and a free one is found soon.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, delete, func, insert, select, type_coerce, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import (
+    NotFound,
+    RevocationRecord,
+    RevokedKind,
+    RevokedMeanwhile,
+    StatusRecord,
+    Statuses,
+)
+from certbound.stores.database import Database, can_be_kept
+from certbound.stores.schema import clients, revocations, statuses
+
+FEWEST = 1 << 16
+"""Indices there are at least: 8 KiB of bits, of which compression leaves next to nothing."""
+
+
+class SqlRevocations:
+    """What was revoked, a row each, and the statuses of tokens, a row for each client, certificate and path."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self) -> Sequence[RevocationRecord]:
+        """All that is revoked, what came first before the rest."""
+
+        async def question(connection: AsyncConnection) -> Sequence[RevocationRecord]:
+            rows = (await connection.execute(select(revocations))).all()
+            records = [record for row in rows if (record := _revocation(row))]
+            return sorted(records, key=lambda record: (record.revoked_at, record.kind, record.value))
+
+        return await self._database.ask(question)
+
+    async def affected(self, kind: RevokedKind, value: str, *, now: float) -> Sequence[StatusRecord]:
+        """The statuses that would not survive the revocation."""
+        if not can_be_kept(value):
+            return ()
+
+        async def question(connection: AsyncConnection) -> Sequence[StatusRecord]:
+            return await _affected(connection, kind, value, now)
+
+        return await self._database.ask(question)
+
+    async def add(self, record: RevocationRecord) -> Sequence[StatusRecord]:
+        """It is revoked, and the affected statuses are not valid.  `NotFound` if a client is not there."""
+        if not can_be_kept(record.value):
+            raise NotFound(record.value)
+
+        async def steps(connection: AsyncConnection, revision: int) -> Sequence[StatusRecord]:
+            if record.kind is RevokedKind.CLIENT:
+                await _switch(connection, record.value, revision, enabled=False)
+            if await connection.scalar(select(revocations.c.kind).where(_is(record.kind, record.value))) is None:
+                values = {"kind": record.kind.value, "value": record.value, "revoked_at": record.revoked_at}
+                await connection.execute(insert(revocations).values(values))
+            affected = await _affected(connection, record.kind, record.value, record.revoked_at)
+            for some in _chunks([each.index for each in affected]):
+                await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(valid=False))
+            return affected
+
+        return await self._database.change(steps)
+
+    async def remove(self, kind: RevokedKind, value: str) -> None:
+        """It is not revoked any more.  `NotFound` if it was not."""
+        if not can_be_kept(value):
+            raise NotFound(value)
+
+        async def steps(connection: AsyncConnection, revision: int) -> None:
+            gone = await connection.execute(delete(revocations).where(_is(kind, value)))
+            if gone.rowcount == 0:
+                raise NotFound(value)
+            if kind is RevokedKind.CLIENT:
+                await _switch(connection, value, revision, enabled=True)
+
+        await self._database.change(steps)
+
+    async def allot(self, record: StatusRecord, *, until: float, now: float) -> StatusRecord:
+        """The valid status of this client, certificate and path, which ends at `until` or later."""
+        if not all(map(can_be_kept, (record.client_id, record.thumbprint, *record.authorities))):
+            raise StoreUnavailable("a status is of a client_id and of thumbprints, text without NUL")
+        there = await self._database.ask(lambda connection: _find(connection, record))
+        if there is not None and there.ends_at >= until:
+            return there
+
+        async def steps(connection: AsyncConnection) -> StatusRecord:
+            await _require_unrevoked(connection, record)
+            there = await _find(connection, record)
+            if there is None:
+                await connection.execute(delete(statuses).where(statuses.c.ends_at < now))
+                return await _insert(connection, record)
+            await connection.execute(
+                update(statuses).where(statuses.c.idx == there.index).values(ends_at=max(record.ends_at, there.ends_at))
+            )
+            return replace(there, ends_at=max(record.ends_at, there.ends_at))
+
+        return await self._database.change_quietly(steps)
+
+    async def statuses(self, now: float) -> Statuses:
+        """What the list says at `now`."""
+
+        async def question(connection: AsyncConnection) -> Statuses:
+            # One statement, and so one state: a row without an index says how many there are, and the largest of them.
+            numbers = select(func.count(), func.max(statuses.c.idx), type_coerce(None, Integer)).select_from(statuses)
+            invalid = select(type_coerce(0, Integer), type_coerce(0, Integer), statuses.c.idx).where(
+                _is_invalid(), statuses.c.ends_at >= now
+            )
+            rows = (await connection.execute(numbers.union_all(invalid))).all()
+            [(count, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
+            size = max(2 * _indices(count), 1 << (largest or 0).bit_length())
+            return Statuses(invalid=frozenset(row[2] for row in rows if row[2] is not None), size=size)
+
+        return await self._database.ask(question)
+
+
+async def _affected(connection: AsyncConnection, kind: RevokedKind, value: str, now: float) -> Sequence[StatusRecord]:
+    question = _ALL_STATUSES.where(_is_valid(), statuses.c.ends_at >= now, _seems_touched(kind, value))
+    rows = (await connection.execute(question.order_by(statuses.c.idx))).all()
+    return [record for record in map(_status, rows) if _is_touched(record, kind, value)]
+
+
+def _seems_touched(kind: RevokedKind, value: str) -> ColumnElement[bool]:
+    conditions = {
+        RevokedKind.CLIENT: statuses.c.client_id == value,
+        RevokedKind.CERTIFICATE: statuses.c.thumbprint == value,
+        RevokedKind.AUTHORITY: statuses.c.authorities.contains(f" {value} ", autoescape=True),
+    }
+    return conditions[kind]
+
+
+def _is_touched(record: StatusRecord, kind: RevokedKind, value: str) -> bool:
+    """Character by character: to a database's LIKE, capitals are small letters."""
+    values = {
+        RevokedKind.CLIENT: (record.client_id,),
+        RevokedKind.CERTIFICATE: (record.thumbprint,),
+        RevokedKind.AUTHORITY: record.authorities,
+    }
+    return value in values[kind]
+
+
+async def _switch(connection: AsyncConnection, client_id: str, revision: int, *, enabled: bool) -> None:
+    """The client is enabled or not.  `NotFound` if it is to be disabled and is not there."""
+    changed = await connection.execute(
+        update(clients).where(clients.c.client_id == client_id).values(enabled=enabled, version=revision)
+    )
+    if changed.rowcount == 0 and not enabled:
+        raise NotFound(client_id)
+
+
+async def _require_unrevoked(connection: AsyncConnection, record: StatusRecord) -> None:
+    enabled = type_coerce(clients.c.enabled, Integer)
+    if await connection.scalar(select(enabled).where(clients.c.client_id == record.client_id)) != 1:
+        raise RevokedMeanwhile(f"client {record.client_id!r} is not there or disabled")
+    parts = [_is(RevokedKind.CERTIFICATE, record.thumbprint)]
+    parts += [_is(RevokedKind.AUTHORITY, authority) for authority in record.authorities]
+    for part in parts:
+        if (found := (await connection.execute(select(revocations).where(part))).first()) is not None:
+            raise RevokedMeanwhile(f"the {found.kind} {found.value} was revoked")
+
+
+async def _find(connection: AsyncConnection, record: StatusRecord) -> StatusRecord | None:
+    rows = await connection.execute(
+        _ALL_STATUSES.where(
+            statuses.c.client_id == record.client_id,
+            statuses.c.thumbprint == record.thumbprint,
+            statuses.c.authorities == _join(record.authorities),
+            _is_valid(),
+        )
+    )
+    row = rows.first()
+    return None if row is None else _status(row)
+
+
+async def _insert(connection: AsyncConnection, record: StatusRecord) -> StatusRecord:
+    count = await connection.scalar(select(func.count()).select_from(statuses))
+    while True:
+        index = secrets.randbelow(_indices(count or 0))
+        if await connection.scalar(select(statuses.c.idx).where(statuses.c.idx == index)) is None:
+            break
+    values = {
+        "idx": index,
+        "client_id": record.client_id,
+        "thumbprint": record.thumbprint,
+        "authorities": _join(record.authorities),
+        "valid": True,
+        "created_at": record.created_at,
+        "ends_at": record.ends_at,
+    }
+    await connection.execute(insert(statuses).values(values))
+    return replace(record, index=index, valid=True)
+
+
+def _indices(count: int) -> int:
+    """How many indices there are to choose from, where there are so many statuses: at least twice as many."""
+    return max(FEWEST, 1 << (2 * count).bit_length())
+
+
+def _join(authorities: Sequence[str]) -> str:
+    return "".join(f" {each}" for each in authorities) + " "
+
+
+def _status(row: Sequence[Any]) -> StatusRecord:
+    index, client_id, thumbprint, authorities, valid, created_at, ends_at = row
+    return StatusRecord(
+        client_id=client_id,
+        thumbprint=thumbprint,
+        authorities=tuple(authorities.split()),
+        index=index,
+        valid=valid == 1,
+        created_at=created_at,
+        ends_at=ends_at,
+    )
+
+
+def _revocation(row: Sequence[Any]) -> RevocationRecord | None:
+    """The record of a row; None if a hand wrote what nobody here knows."""
+    kind, value, revoked_at = row
+    if kind not in list(RevokedKind) or not can_be_kept(value):
+        _log.warning("the revocation of %r %r cannot be read; it is left out", kind, value)
+        return None
+    at = revoked_at if isinstance(revoked_at, float) else 0.0
+    return RevocationRecord(kind=RevokedKind(kind), value=value, revoked_at=at)
+
+
+def _is(kind: RevokedKind, value: str) -> ColumnElement[bool]:
+    return (revocations.c.kind == kind.value) & (revocations.c.value == value)
+
+
+def _is_valid() -> ColumnElement[bool]:
+    return type_coerce(statuses.c.valid, Integer) == 1
+
+
+def _is_invalid() -> ColumnElement[bool]:
+    """Whatever a hand wrote, it is not valid unless it is 1."""
+    return type_coerce(statuses.c.valid, Integer) != 1
+
+
+def _chunks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
+    """So many as a database takes in one statement."""
+    return (indices[at : at + 500] for at in range(0, len(indices), 500))
+
+
+_log = logging.getLogger(__name__)
+
+# As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
+_ALL_STATUSES = select(
+    statuses.c.idx,
+    statuses.c.client_id,
+    statuses.c.thumbprint,
+    statuses.c.authorities,
+    type_coerce(statuses.c.valid, Integer),
+    statuses.c.created_at,
+    statuses.c.ends_at,
+)
