@@ -12,9 +12,11 @@ from urllib.parse import urlsplit
 
 from certbound import tls
 from certbound.core.authentication import Sources
+from certbound.core.certificate import KeyThumbprint
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import ConfigurationError
 from certbound.core.grants import GRANTS, Policy
+from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import KeyRecord, Store
 from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
@@ -22,7 +24,7 @@ from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
 from certbound.server.revocation import Revoker
-from certbound.server.service import Service, directory, every, keep_fresh
+from certbound.server.service import Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
 from certbound.settings import Settings
 from certbound.stores import open_store
@@ -35,7 +37,7 @@ from certbound.trust.published import PublishedByUri
 TLSVersion = Literal["1.2", "1.3"]
 
 ANCHOR_INTERVAL = 0.5
-"""Seconds between two looks at the trust anchor files."""
+"""Seconds between two looks at the files of trust anchors."""
 
 
 def serve(settings: Settings, *, on_ready: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
@@ -56,7 +58,7 @@ async def check(settings: Settings) -> None:
 
     The store is made or brought up to date, and has a signing key.
     """
-    describe_server(offer_of(settings, has_anchors=bool(_anchor_files(settings).trust.anchors)))
+    describe_server(offer_of(settings, has_anchors=_may_have_anchors(settings, _anchor_files(settings))))
     fetcher_of(settings).close()
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
@@ -138,14 +140,14 @@ async def open_authentication(settings: Settings) -> AsyncIterator[Authenticatio
         clients = directory(store)
         tasks = [
             asyncio.create_task(keep_fresh(clients)),
-            asyncio.create_task(every(ANCHOR_INTERVAL, anchors.reload_if_changed)),
+            asyncio.create_task(anchors.watch(ANCHOR_INTERVAL)),
         ]
         try:
             yield Authentication(
                 store=store,
                 clients=clients,
                 sources=Sources(chains=anchors.trust, published=published),
-                has_anchors=bool(anchors.trust.anchors),
+                has_anchors=_may_have_anchors(settings, anchors),
             )
         finally:
             for task in tasks:
@@ -176,9 +178,7 @@ async def open_registry(settings: Settings) -> AsyncIterator[ClientRegistry]:
     """The use cases around clients, as this deployment allows them."""
     anchors = _anchor_files(settings)
     async with opened_store(settings) as store:
-        yield ClientRegistry(
-            store, allowed(settings, has_anchors=bool(anchors.trust.anchors)), settings.tokens.bind, time.time
-        )
+        yield ClientRegistry(store, allowed(settings, anchors), settings.tokens.bind, time.time)
 
 
 @contextlib.asynccontextmanager
@@ -188,20 +188,22 @@ async def open_revoker(settings: Settings, actor: str) -> AsyncIterator[Revoker]
         yield Revoker(store, actor, time.time)
 
 
-def allowed(settings: Settings, *, has_anchors: bool) -> Allowed:
+def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
     """What clients may be registered with."""
     return Allowed(
         scope=settings.scope,
         grant_types=frozenset(GRANTS),
         methods=frozenset(Method),
-        has_anchors=has_anchors,
+        has_anchors=_may_have_anchors(settings, anchors),
+        anchor_keys=anchors.trust.anchors.keys,
         own_anchors=settings.trust.client_anchors,
     )
 
 
 def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
     """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
-    methods = frozenset(Method) if has_anchors else frozenset({Method.SELF_SIGNED_TLS_CLIENT_AUTH})
+    can_certify = has_anchors or settings.trust.client_anchors
+    methods = frozenset(Method) if can_certify else frozenset({Method.SELF_SIGNED_TLS_CLIENT_AUTH})
     return Offer(
         issuer=Issuer(settings.server.issuer),
         mtls_base=settings.server.mtls_url,
@@ -242,7 +244,17 @@ async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]
 
 
 def _anchor_files(settings: Settings) -> AnchorFiles:
-    return AnchorFiles(settings.trust.anchors, settings.trust.intermediates)
+    trust = settings.trust
+    limits = {
+        KeyThumbprint(each.anchor): read_limit(subject_dn=each.subject_dn, dns=each.dns, trust_domain=each.trust_domain)
+        for each in trust.limits
+    }
+    return AnchorFiles(trust.anchors, trust.intermediates, folder=trust.folder, limits=limits)
+
+
+def _may_have_anchors(settings: Settings, anchors: AnchorFiles) -> bool:
+    """There are anchors, or a watched folder that may be filled while the server runs."""
+    return bool(anchors.trust.anchors) or settings.trust.folder is not None
 
 
 def _host(url: str) -> str:

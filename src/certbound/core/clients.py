@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any, NewType, TypeVar
 from urllib.parse import urlsplit
 
-from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, read_anchors
-from certbound.core.certificate import Certificate
+from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, read_anchors, require_known
+from certbound.core.certificate import Certificate, KeyThumbprint
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
 from certbound.core.jwks import make_jwks, read_jwks
 from certbound.core.keys import require_strong_key
@@ -66,6 +66,9 @@ class Allowed:
     grant_types: frozenset[str]
     methods: frozenset[Method]
     has_anchors: bool
+    """Whether the server itself trusts anybody to certify clients."""
+    anchor_keys: frozenset[KeyThumbprint] = frozenset()
+    """The keys of the server's anchors, which a client may narrow."""
     own_anchors: bool = False
     """Whether a client may bring trust anchors of its own."""
 
@@ -100,6 +103,7 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
         raise InvalidClientMetadata(
             "tls_client_auth_trust_anchors", "clients may not bring trust anchors here; see trust.client_anchors"
         )
+    require_known(client.anchors, allowed.anchor_keys)
     if client.method is Method.TLS_CLIENT_AUTH and not (allowed.has_anchors or client.anchors.certificates):
         raise InvalidClientMetadata(
             "token_endpoint_auth_method",
