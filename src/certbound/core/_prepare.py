@@ -48,17 +48,24 @@ def prepare(text: str, rule: Rule) -> str | Exact:
         if not text.isprintable():
             return Exact(text)
         return _INSIGNIFICANT[rule](text if rule is Rule.CASE_EXACT else text.lower())
+    if len(text) > _LONGEST_NOT_ASCII:
+        raise NotText(f"more than {_LONGEST_NOT_ASCII} characters that are not all ASCII")
     if rule is Rule.CASE_IGNORE_IA5 or not is_in_repertoire(text):
         return Exact(text)
-    return _INSIGNIFICANT[rule](_normalize(text.translate(_MAPPED), folds=rule is not Rule.CASE_EXACT))
+    return _INSIGNIFICANT[rule](_normalize(_map(text), folds=rule is not Rule.CASE_EXACT))
+
+
+def _map(text: str) -> str:
+    """RFC 4518 section 2.2, but for controls: what NFKC leaves of separators is a space; what means nothing goes."""
+    return _NOTHING.sub("", _SEPARATOR.sub(" ", text))
 
 
 def _normalize(text: str, *, folds: bool) -> str:
     # Normalization sorts marks, in CPython in quadratic time, and one character can become 18.  So one character is
     # decomposed at a time, which sorts little, and what comes out is counted before the whole is normalized.
     decomposed = "".join([unicodedata.normalize("NFKD", character) for character in text])
-    if len(decomposed) > _LONGEST_DECOMPOSED:
-        raise NotText(f"more than {_LONGEST_DECOMPOSED} characters when decomposed")
+    if len(decomposed) > _LONGEST_NOT_ASCII:
+        raise NotText(f"more than {_LONGEST_NOT_ASCII} characters when decomposed")
     if _TOO_MANY_MARKS.search(bytes(map(unicodedata.combining, decomposed))):
         raise NotText("more than 30 combining marks in a row")
     normalized = unicodedata.normalize("NFKC", text)
@@ -69,12 +76,13 @@ def _normalize(text: str, *, folds: bool) -> str:
 def _squeeze(text: str) -> str:
     """RFC 4518 section 2.6.1: outer spaces mean nothing, inner ones are one; a space that carries a mark is none."""
     if not text.isascii():
-        text = _MARKED_SPACE.sub(_keep_marked, text)
+        for mark in filter(_is_mark, set(_BEHIND_SPACE.findall(text))):
+            text = text.replace(" " + mark, "\xa0" + mark)  # NFKC has left no other U+00A0
     return _SPACES.sub(" ", text).strip(" ")
 
 
-def _keep_marked(found: re.Match[str]) -> str:
-    return ("\xa0" if unicodedata.category(found[1])[0] == "M" else " ") + found[1]
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
 
 
 def _without_spaces(text: str) -> str:
@@ -88,10 +96,10 @@ def _without_hyphens(text: str) -> str:
 
 
 _LONGEST = 512  # characters; most upper bounds of X.520 are 64
-_LONGEST_DECOMPOSED = 256  # characters of text that is not ASCII: 85 of Hangul, 128 with an accent each
+_LONGEST_NOT_ASCII = 256  # characters of text that is not ASCII: 85 of Hangul, 128 with an accent each
 _TOO_MANY_MARKS = re.compile(rb"[^\0]{31}")  # in combining classes; 30 is the Stream-Safe Text Format of UAX #15
 _SPACES = re.compile(" {2,}")
-_MARKED_SPACE = re.compile(r" ([^\0-\x7f])")  # NFKC has left no U+00A0, so it can stand for a space with a mark
+_BEHIND_SPACE = re.compile(r"(?<= )[^\0-\x7f]")
 _HYPHENS = re.compile("[ \\-\u058a\u2010\u2212]")
 
 _NUMERIC_STRING = 0x12
@@ -107,10 +115,8 @@ _STRING_ENCODINGS: Mapping[int, str] = {
     0x1E: "utf-16-be",  # BMPString
 }
 
-# RFC 4518 section 2.2, but for controls: what NFKC leaves alone of separators, and what means nothing.
-_MAPPED = str.maketrans({0x1680: " ", 0x2028: " ", 0x2029: " "}) | dict.fromkeys(
-    (0xAD, 0x034F, 0x1806, 0x180B, 0x180C, 0x180D, 0x200B, *range(0xFE00, 0xFE10), 0xFFFC)
-)
+_SEPARATOR = re.compile("[\u1680\u2028\u2029]")
+_NOTHING = re.compile("[\xad\u034f\u1806\u180b-\u180d\u200b\ufe00-\ufe0f\ufffc]")
 
 _INSIGNIFICANT: Mapping[Rule, Callable[[str], str]] = {
     Rule.CASE_IGNORE: _squeeze,
