@@ -1,16 +1,21 @@
 """Settings: one file and the environment, read once; what cannot work stops the start in one sentence."""
 
+import json
 import math
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from certbound.core.errors import ConfigurationError
-from certbound.settings import Settings, keys, load, read, sections
+from certbound.settings import Settings, keys, load, read, rows, schema, sections, show_toml
+from certbound.settings.tables import AnchorLimit
 
 COMPLETE = """
 [server]
@@ -241,6 +246,96 @@ def test_contradictions_stop_the_start(tmp_path: Path, section: str, line: str, 
     assert said in refusal(tmp_path, with_line(section, line))
 
 
+KEY = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
+OTHER_KEY = "LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564"
+LIMITS = f"""
+[[trust.limits]]
+anchor = "{KEY}"
+subject_dn = ["O=Example Bank,C=CZ", "O=Other,C=CZ"]
+[[trust.limits]]
+anchor = "{OTHER_KEY}"
+dns = ["clients.example"]
+trust_domain = ["prod.example"]
+"""
+
+
+def test_limits_of_anchors(tmp_path: Path) -> None:
+    """A list of tables comes from the file, or as JSON from the environment."""
+    found = load(written(tmp_path, COMPLETE + LIMITS), {}).trust.limits
+    assert [each.anchor for each in found] == [KEY, OTHER_KEY]
+    assert found[0].subject_dn == ("O=Example Bank,C=CZ", "O=Other,C=CZ")
+    assert (found[1].dns, found[1].trust_domain, found[1].subject_dn) == (("clients.example",), ("prod.example",), ())
+    text = json.dumps([{"anchor": KEY, "dns": ["a.example"]}])
+    [limit] = load(written(tmp_path, COMPLETE + LIMITS), {"CERTBOUND_TRUST__LIMITS": text}).trust.limits
+    assert (limit.anchor, limit.dns) == (KEY, ("a.example",))
+    assert load(written(tmp_path, COMPLETE + LIMITS), {"CERTBOUND_TRUST__LIMITS": "[]"}).trust.limits == ()
+
+
+def test_limits_are_shown_as_toml(tmp_path: Path) -> None:
+    """What is shown of a list of tables is TOML that makes the same tables, whatever is in their texts."""
+    limits = load(written(tmp_path, COMPLETE + LIMITS), {}).trust.limits
+    odd = replace(limits[0], subject_dn=('CN="a\\\\b"\x7f\n',))
+    again = tomllib.loads(f"limits = {show_toml((*limits, odd))}")["limits"]
+    assert msgspec.convert(again, tuple[AnchorLimit, ...]) == (*limits, odd)
+
+
+def test_the_schema_knows_what_a_limit_is() -> None:
+    """The JSON Schema describes the keys of the tables in a list."""
+    limit = schema()["$defs"]["AnchorLimit"]
+    assert limit["required"] == ["anchor"]
+    assert limit["additionalProperties"] is False
+    assert set(limit["properties"]) == set(rows("trust")["limits"]) == {"anchor", "subject_dn", "dns", "trust_domain"}
+    assert all(each.description for each in rows("trust")["limits"].values())
+    assert {section: dict(rows(section)) for section in sections() if section != "trust"} == {
+        section: {} for section in sections() if section != "trust"
+    }
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (f'anchor = "{KEY}"', "trust.limits [0]: permits no name at all; list some under subject_dn or dns or"),
+        (
+            f'anchor = "{KEY[:-1]}"',
+            "trust.limits must be a list, each a table of anchor, subject_dn, dns, trust_domain",
+        ),
+        (f'anchor = "{KEY[:-1]}"', "- at `$[0].anchor`)"),
+        (f'anchor = "{KEY[:-1]}h"', "trust.limits [0]: anchor must be the SHA-256 of a SubjectPublicKeyInfo"),
+        (f'anchor = "{KEY.replace("-", "+")}"', "trust.limits [0]: anchor must be the SHA-256 of a SubjectPublicKey"),
+        (f'anchor = "{KEY}"\ndns = "a.example"', "- at `$[0].dns`)"),
+        (f'anchor = "{KEY}"\nemail = ["a.example"]', "unknown field `email`"),
+        ('dns = ["a.example"]', "missing required field `anchor`"),
+        (f'anchor = "{KEY}"\ndns = ["*.example"]', "[0]: dns has '*.example': a wildcard matches nothing"),
+        (f'anchor = "{KEY}"\ndns = [".example"]', "[0]: dns has '.example': leave the dot at the beginning out"),
+        (f'anchor = "{KEY}"\ndns = [""]', "[0]: dns has ''"),
+        (f'anchor = "{KEY}"\ntrust_domain = ["spiffe://a.example"]', "[0]: trust_domain has 'spiffe://a.example'"),
+        (f'anchor = "{KEY}"\nsubject_dn = ["Bank"]', "[0]: subject_dn has 'Bank'"),
+        (f'anchor = "{KEY}"\nsubject_dn = [""]', "[0]: subject_dn has ''"),
+        (
+            f'anchor = "{KEY}"\ndns = ["a.example"]\n[[trust.limits]]\nanchor = "{KEY}"\ndns = ["b.example"]',
+            "trust.limits [1]: the anchor has a table already",
+        ),
+    ],
+)
+def test_a_wrong_limit_is_named(tmp_path: Path, limit: str, said: str) -> None:
+    """What is wrong with a limit is said with its place in the list."""
+    assert said in refusal(tmp_path, f"{COMPLETE}[[trust.limits]]\n{limit}\n")
+
+
+def test_yes_or_no_from_the_environment(tmp_path: Path) -> None:
+    """`true` and `false` are what a variable may say of a switch."""
+    for text, value in (("true", True), ("false", False)):
+        assert load(written(tmp_path), {"CERTBOUND_TRUST__CLIENT_ANCHORS": text}).trust.client_anchors is value
+    said = refusal(tmp_path, CERTBOUND_TRUST__CLIENT_ANCHORS="yes")
+    assert said == "$CERTBOUND_TRUST__CLIENT_ANCHORS must be true or false, not 'yes'"
+
+
+@pytest.mark.parametrize("line", ['anchors = ["a"]', 'folder = "a"', "client_anchors = true"])
+def test_intermediates_beside_any_anchors(tmp_path: Path, line: str) -> None:
+    """Intermediates help where anchors come from: files, a folder, or clients."""
+    assert load(written(tmp_path, with_line("trust", f'intermediates = ["x"]\n{line}')), {}).trust.intermediates
+
+
 @pytest.mark.parametrize("issuer", ["https://as.example", "https://AS.example:443", "https://as.example/realm"])
 @pytest.mark.parametrize("spelled", ["{}:443", "{}:0443", "{}:", "{}.", "{}.:443", "HTTPS://AS.EXAMPLE", "{}"])
 def test_an_alias_in_another_spelling_is_no_alias(tmp_path: Path, issuer: str, spelled: str) -> None:
@@ -303,7 +398,9 @@ VALUES = st.recursive(
 )
 PLAUSIBLE = st.sampled_from([
     "https://as.example", "https://[", "sqlite://", "~", "~x/y", "\0", "", "1.2", "always", "/x", 8443, 0, 10**30,
-    math.nan, ["https://api.example"], [""], [["x"]], "https://\u202e.example", "sqlite:///x\ud800",
+    math.nan, ["https://api.example"], [""],
+    [{"anchor": "x" * 43, "dns": ["\0"]}], True, False,
+    [["x"]], "https://\u202e.example", "sqlite:///x\ud800",
 ])  # fmt: skip
 TABLES = st.fixed_dictionaries(
     {},

@@ -14,7 +14,7 @@ from typer.models import ArgumentInfo, OptionInfo
 from typer.utils import get_params_from_function
 
 from certbound.cli._commands import existing, find
-from certbound.settings import Key, keys, sections, show_toml
+from certbound.settings import Key, keys, rows, sections, show_toml
 
 _MADE = "<!-- Made by `python -m certbound.cli._reference`; do not edit. -->"
 
@@ -49,6 +49,10 @@ def _settings() -> Iterator[str]:
         yield from (f"## [{section}]", "", f"{kind.__doc__}", "", "| key | value | default | |", "|---|---|---|---|")
         yield from (_setting(key) for key in keys(section).values())
         yield ""
+        for name, table in rows(section).items():
+            yield from (f"Each `[[{section}.{name}]]`:", "", "| key | value | default | |", "|---|---|---|---|")
+            yield from (_setting(key) for key in table.values())
+            yield ""
 
 
 def _setting(key: Key) -> str:
@@ -104,9 +108,10 @@ def _cell(text: str) -> str:
 
 _INTRODUCTION = [
     "One TOML file. Each key can also come from the environment as `CERTBOUND_SECTION__KEY`, which wins over the",
-    "file; lists are written with commas. A secret can come from a file: `CERTBOUND_KEYS__PASSWORD_FILE`. Relative",
-    "paths start at the directory of the settings file, or at the working directory where the environment names",
-    "them. A key that nobody knows stops the start, and so do keys that contradict each other.",
+    "file; lists are written with commas, lists of tables as JSON. A secret can come from a file:",
+    "`CERTBOUND_KEYS__PASSWORD_FILE`. Relative paths start at the directory of the settings file, or at the working",
+    "directory where the environment names them. A key that nobody knows stops the start, and so do keys that",
+    "contradict each other.",
     "",
 ]
 

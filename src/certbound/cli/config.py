@@ -48,7 +48,7 @@ def check(config: ConfigFile = None) -> None:
         ("issuer", found.server.issuer),
         ("mutual TLS", found.server.mtls_url or "the issuer's own host"),
         ("certificate", str(found.server.certificate)),
-        ("anchors", ", ".join(map(str, found.trust.anchors)) or "none: only self-signed clients"),
+        ("anchors", anchors(found)),
         ("store", hidden_password(found.store.url)),
         ("signing key", str(found.keys.file or "in the store")),
         ("resources", ", ".join(found.tokens.resources)),
@@ -97,6 +97,15 @@ def template() -> str:
             lines.append(f"{'' if key.required else '# '}{key.name} = {show_toml('' if value is None else value)}")
         lines.append("")
     return "\n".join(lines)
+
+
+def anchors(found: Settings) -> str:
+    """Where trust anchors come from."""
+    trust = found.trust
+    places = [*map(str, trust.anchors), *([f"{trust.folder}/"] if trust.folder else [])]
+    if trust.client_anchors:
+        places.append("clients' own")
+    return ", ".join(places) or "none: only self-signed clients"
 
 
 def hidden_password(url: str) -> str:

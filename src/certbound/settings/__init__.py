@@ -32,6 +32,7 @@ from certbound.settings.tables import (
     Tokens,
     Trust,
     keys,
+    rows,
     schema,
     sections,
     show_toml,
@@ -40,7 +41,7 @@ from certbound.settings.tables import (
 
 __all__ = [
     "SECRET_KEYS", "Key", "Keys", "Log", "Server", "Settings", "Store", "Tokens", "Trust",
-    "gather", "keys", "load", "read", "schema", "sections", "show_toml",
+    "gather", "keys", "load", "read", "rows", "schema", "sections", "show_toml",
 ]  # fmt: skip
 
 
@@ -109,7 +110,9 @@ def _read_value(key: Key, value: Any, source: _Source) -> Any:
         return msgspec.convert(value, types(key.section)[key.name], dec_hook=lambda _, text: _path(text, base))
     except msgspec.ValidationError as error:
         shown = "" if key.is_secret else f", not {value!r:.80}"
-        raise source.refuse(key.section, key.name, f"must be {key.kind}{shown}") from error
+        # In a list of tables only the library knows which key of which table it is.
+        detail = f" ({error})" if key.name in rows(key.section) else ""
+        raise source.refuse(key.section, key.name, f"must be {key.kind}{shown}{detail}") from error
 
 
 def _nearest(word: str, known: Iterable[str], section: str = "") -> str:

@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from certbound.core.anchors import read_key
 from certbound.core.errors import InvalidScope
+from certbound.core.limits import read_limit
 from certbound.core.scope import parse_scope
-from certbound.settings.tables import Settings
+from certbound.settings.tables import AnchorLimit, Settings
 
 
 class Problem(NamedTuple):
@@ -71,9 +73,32 @@ def _check_store(settings: Settings) -> Problem | None:
 
 
 def _check_trust(settings: Settings) -> Problem | None:
-    if settings.trust.intermediates and not settings.trust.anchors:
+    trust = settings.trust
+    if trust.intermediates and not (trust.anchors or trust.folder or trust.client_anchors):
         return Problem("trust", "intermediates", "is set but trust.anchors is not, and alone they vouch for nobody")
     return None
+
+
+def _check_limits(settings: Settings) -> Problem | None:
+    anchors = [limit.anchor for limit in settings.trust.limits]
+    for position, limit in enumerate(settings.trust.limits):
+        if problem := _problem_of(limit):
+            return Problem("trust", "limits", f"[{position}]: {problem}")
+        if limit.anchor in anchors[:position]:
+            return Problem("trust", "limits", f"[{position}]: the anchor has a table already; write one for both")
+    return None
+
+
+def _problem_of(limit: AnchorLimit) -> str:
+    try:
+        read_key(limit.anchor)
+    except ValueError as error:
+        return f"anchor {error}, not {limit.anchor!r}"
+    try:
+        read_limit(subject_dn=limit.subject_dn, dns=limit.dns, trust_domain=limit.trust_domain)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _check_resources(settings: Settings) -> Problem | None:
@@ -142,6 +167,7 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_mtls_files,
     _check_store,
     _check_trust,
+    _check_limits,
     _check_resources,
     _check_scopes,
 )

@@ -1,5 +1,6 @@
 """Where settings come from: one TOML file, and the environment, which wins over it."""
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 from msgspec import inspect
 
 from certbound.core.errors import ConfigurationError
-from certbound.settings.tables import ENVIRONMENT_PREFIX, alternatives, keys, sections, types
+from certbound.settings.tables import ENVIRONMENT_PREFIX, alternatives, keys, row_type, sections, types
 
 
 def gather(
@@ -63,8 +64,10 @@ def _read_variable(variable: str, text: str) -> tuple[str, str, Any]:
 
 
 def _typed(kind: Any, text: str) -> Any:
-    """A variable's text as the TOML value it stands for: lists by comma, numbers as numbers."""
+    """A variable's text as the TOML value it stands for: lists by comma, of tables as JSON; numbers, true and false."""
     kinds = alternatives(kind)
+    if any(row_type(each) for each in kinds):
+        return _json(text)
     if any(isinstance(each, inspect.VarTupleType) for each in kinds):
         return [each.strip() for each in text.split(",") if each.strip()]
     if any(isinstance(each, inspect.IntType) for each in kinds):
@@ -72,4 +75,13 @@ def _typed(kind: Any, text: str) -> Any:
             return int(text)
         except ValueError:
             return text
+    if any(isinstance(each, inspect.BoolType) for each in kinds):
+        return {"true": True, "false": False}.get(text, text)
     return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text

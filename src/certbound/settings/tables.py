@@ -99,33 +99,39 @@ class AnchorLimit(Section, frozen=True, kw_only=True):
     ]
     subject_dn: Annotated[
         tuple[str, ...],
-        Meta(description="Subtrees of names, RFC 4514, most general RDNs.", examples=[["O=Example Bank,C=CZ"]]),
+        Meta(
+            description="Subtrees of distinguished names, RFC 4514: the RDNs a subject must begin with, as encoded.",
+            examples=[["O=Example Bank,C=CZ"]],
+        ),
     ] = ()
     dns: Annotated[
         tuple[str, ...],
-        Meta(description="DNS suffixes; a host, and what stands below it.", examples=[["clients.example"]]),
+        Meta(description="DNS suffixes: a host, and every host below it.", examples=[["clients.example"]]),
     ] = ()
     trust_domain: Annotated[
         tuple[str, ...],
-        Meta(description="Hosts of URIs, such as SPIFFE trust domains.", examples=[["prod.example"]]),
+        Meta(description="Hosts of URIs, whole: SPIFFE trust domains.", examples=[["prod.example"]]),
     ] = ()
 
 
 class Trust(Section, frozen=True, kw_only=True):
     """Who may certify clients of tls_client_auth; nobody unless stated."""
 
-    anchors: Annotated[tuple[Path, ...], Meta(description="PEM files of trust anchors.", examples=[["ca.pem"]])] = ()
+    anchors: Annotated[
+        tuple[Path, ...], Meta(description="Files of trust anchors, PEM or DER; watched.", examples=[["ca.pem"]])
+    ] = ()
     intermediates: Annotated[
         tuple[Path, ...],
         Meta(
-            description="PEM files of intermediates that clients forget to send; no anchors.",
+            description="Files of intermediates that clients forget to send, PEM or DER; no anchors.",
             examples=[["intermediate.pem"]],
         ),
     ] = ()
     folder: Annotated[
         Path | None,
         Meta(
-            description="Folder of more anchors: each .pem, .crt or .cer in it; watched, so files may come and go.",
+            description="Folder of more anchors: each .pem, .crt or .cer in it; watched, so files may come and go. An "
+            "empty one means nobody; one that is lost keeps the last good set.",
             examples=["anchors"],
         ),
     ] = None
@@ -134,7 +140,11 @@ class Trust(Section, frozen=True, kw_only=True):
     ] = False
     limits: Annotated[
         tuple[AnchorLimit, ...],
-        Meta(description="Which subjects an authority may speak for; one that is not listed may speak for any."),
+        Meta(
+            description="Which subjects an authority may speak for, wherever it stands on a path; one that is not "
+            "listed may speak for any. Names of other kinds, addresses and mailboxes are not permitted under a limit.",
+            examples=[[{"anchor": "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg", "dns": ["clients.example"]}]],
+        ),
     ] = ()
 
 
@@ -294,6 +304,22 @@ def keys(section: str) -> Mapping[str, Key]:
     return {each.encode_name: _key(section, each) for each in _fields(section)}
 
 
+def rows(section: str) -> Mapping[str, Mapping[str, Key]]:
+    """The keys that are lists of tables, and the keys of these tables."""
+    return {
+        each.encode_name: {inner.encode_name: _key(f"{section}.{each.encode_name}", inner) for inner in table.fields}
+        for each in _fields(section)
+        for kind in alternatives(each.type)
+        if (table := row_type(kind)) is not None
+    }
+
+
+def row_type(kind: Any) -> inspect.StructType | None:
+    """The table that a list of tables is made of; None if `kind` is no such list."""
+    found = kind.item_type if isinstance(kind, inspect.VarTupleType) else None
+    return found if isinstance(found, inspect.StructType) else None
+
+
 def types(section: str) -> Mapping[str, Any]:
     """The type of each key of a table, as msgspec converts to it."""
     found = sections().get(section)
@@ -310,7 +336,14 @@ def alternatives(kind: Any) -> tuple[Any, ...]:
 
 
 def show_toml(value: Any) -> str:
-    """A value as TOML writes it; its strings, numbers and lists are JSON's, and what is not printable is escaped."""
+    """A value as TOML writes it; its strings and numbers are JSON's, and what is not printable is escaped."""
+    if isinstance(value, Section):
+        set_here = {name: given for name, given in msgspec.structs.asdict(value).items() if given not in {None, ()}}
+        return show_toml(set_here)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name} = {show_toml(each)}" for name, each in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(show_toml, value)) + "]"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return "".join(each if each.isprintable() else f"\\U{ord(each):08X}" for each in text)
 
