@@ -1,0 +1,328 @@
+"""One certificate revocation list (RFC 5280 section 5): read once, then asked in the time of a look into an index.
+
+Rule 1: nothing is judged here but form and signature; scope, reasons and authority are `trust.judgement`'s, which is
+given the list cut down to the entries of one serial number: a long list costs it what a short one does.
+Rule 2: what is signed is the whole list, so the signature is verified over the whole list, once per key.
+Rule 3: a list whose entries carry critical extensions (indirect lists do) is never cut, and so has to be short.
+"""
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from asn1crypto import crl as asn1_crl
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+
+MOST_UNCUT = 2000
+"""Entries of a list that cannot be cut."""
+
+IssuerName = str
+"""A Name as RFC 5280 section 7.1 compares it."""
+
+
+class BadList(ValueError):
+    """The bytes are no revocation list that can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A list without the entries of other serial numbers; `signed` are the bytes its signature seems to stand for."""
+
+    whole: "RevocationList"
+    parsed: Any = field(repr=False)
+    signed: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RevocationList:
+    """A list, its index, and what is known of its signature.  Times are seconds since the epoch."""
+
+    issuer: IssuerName
+    scope: bytes
+    """The same for a list and the one that replaces it: issuer, distribution point, complete or delta."""
+    this_update: float
+    next_update: float | None
+    is_delta: bool
+    says_good: bool
+    """Whether a serial that is absent counts as good: version 2 needs its CRLNumber for that (section 5.2.3)."""
+    entries: int
+    digest: bytes = field(repr=False)
+    _parsed: x509.CertificateRevocationList = field(repr=False)
+    _frame: "_Frame" = field(repr=False)
+    _index: "array[int] | None" = field(repr=False)
+    _signed_by: dict[bytes, bool] = field(default_factory=dict, repr=False)
+    _uncut: list[Cut] = field(default_factory=list, repr=False)
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self._frame.der)
+
+    @property
+    def is_authentic(self) -> bool:
+        """Whether one of the keys it was held against has signed it."""
+        return any(self._signed_by.values())
+
+    def ends_at(self, max_age: float) -> float:
+        """When it counts no more; `max_age` seconds after it was made, if it does not say."""
+        return self.this_update + max_age if self.next_update is None else self.next_update
+
+    def knows_key(self, spki: bytes) -> bool:
+        """Whether `is_signed_by` answers from memory."""
+        return spki in self._signed_by
+
+    def is_signed_by(self, spki: bytes) -> bool:
+        """Whether the key, a SubjectPublicKeyInfo, signed the list.  The first answer reads all of it."""
+        if spki not in self._signed_by:
+            if len(self._signed_by) >= _MOST_KEYS:
+                return False
+            self._signed_by[spki] = self._verify(spki)
+        return self._signed_by[spki]
+
+    def about(self, serial: int) -> Cut:
+        """What the list says of one serial number; nothing else is left in it."""
+        entries = self._frame.entries if self._index is None else b"".join(self._find(_integer(serial)))
+        if (entries and self._index is not None) or not self._uncut:
+            cut = self._cut(entries)
+            if entries and self._index is not None:
+                return cut
+            self._uncut.append(cut)
+        return self._uncut[0]
+
+    def _verify(self, spki: bytes) -> bool:
+        try:
+            key: Any = load_der_public_key(spki)
+            return self._parsed.is_signature_valid(key)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            return False
+
+    def _cut(self, entries: bytes) -> Cut:
+        frame = self._frame
+        signed = _encode(_SEQUENCE, frame.before + (_encode(_SEQUENCE, entries) if entries else b"") + frame.after)
+        return Cut(self, asn1_crl.CertificateList.load(_encode(_SEQUENCE, signed + frame.signature)), signed)
+
+    def _find(self, serial: bytes) -> Iterator[bytes]:
+        """The entries of this serial; two serials of one hash are told apart."""
+        assert self._index is not None
+        der, key = self._frame.der, hash(serial) & _HASH
+        for position in range(bisect_left(self._index, key << _OFFSET), len(self._index)):
+            if self._index[position] >> _OFFSET != key:
+                return
+            start = self._index[position] & _MOST_BYTES
+            _, content, end = _header(der, start)
+            _, first, last = _header(der, content)
+            if der[first:last] == serial:
+                yield der[start:end]
+
+
+def read_lists(data: bytes) -> tuple[RevocationList, ...]:
+    """Every list in `data`: one in DER, or any number in PEM.  `BadList` if there is none or one is unusable."""
+    if not data.lstrip().startswith(b"-----"):
+        return (_read(data),)
+    try:
+        blocks = [x509.load_pem_x509_crl(block).public_bytes(Encoding.DER) for block in _PEM.findall(data)]
+    except ValueError as error:
+        raise BadList(f"no PEM list: {error}") from error
+    if not blocks:
+        raise BadList("no list in it")
+    return tuple(map(_read, blocks))
+
+
+def issuer_name(name: bytes) -> IssuerName:
+    """A Name, DER, in the form names are compared in.  `BadList` if it cannot be read."""
+    try:
+        return str(asn1_x509.Name.load(name).hashable)
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadList(f"unreadable issuer: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The list around its entries.  `before` and `after` are what is signed, without header and entries."""
+
+    der: bytes
+    issuer: bytes
+    is_v1: bool
+    before: bytes
+    entries_at: tuple[int, int]
+    after: bytes
+    signature: bytes
+
+    @property
+    def entries(self) -> bytes:
+        return self.der[slice(*self.entries_at)]
+
+
+def _read(der: bytes) -> RevocationList:
+    try:
+        parsed = x509.load_der_x509_crl(der)
+        frame = _read_frame(der)
+        starts = _walk(der, *frame.entries_at)
+        extensions = parsed.extensions
+        this_update = parsed.last_update_utc.timestamp()
+        next_update = None if parsed.next_update_utc is None else parsed.next_update_utc.timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError, x509.DuplicateExtension, x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType) as error:  # fmt: skip
+        raise BadList(f"not a DER revocation list: {error}") from error
+    index = None
+    if not _is_critical_somewhere(frame, starts):
+        index = _make_index(der, starts)
+    elif len(starts) > MOST_UNCUT:
+        raise BadList(f"{len(starts)} entries, some with critical extensions; {MOST_UNCUT} at most are read of such")
+    issuer = issuer_name(frame.issuer)
+    point = _value(extensions, x509.IssuingDistributionPoint)
+    is_delta = _value(extensions, x509.DeltaCRLIndicator) is not None
+    return RevocationList(
+        issuer=issuer,
+        scope=sha256(b"\0".join((issuer.encode(), point or b"", b"delta" if is_delta else b""))).digest(),
+        this_update=this_update,
+        next_update=next_update,
+        is_delta=is_delta,
+        says_good=frame.is_v1 or _is_numbered(extensions),
+        entries=len(starts),
+        digest=sha256(der).digest(),
+        _parsed=parsed,
+        _frame=frame,
+        _index=index,
+    )
+
+
+def _read_frame(der: bytes) -> _Frame:
+    tag, start, end = _header(der, 0)
+    if tag != _SEQUENCE or end != len(der) or end > _MOST_BYTES:
+        raise BadList("not one list")
+    tag, first, last = _header(der, start)
+    fields = list(_fields(der, first, last))
+    # Section 5.1: version (absent in v1), algorithm, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0]?
+    is_v1 = fields[0][0] != _INTEGER
+    issuer = fields[1 if is_v1 else 2]
+    position = 3 if is_v1 else 4
+    if position < len(fields) and fields[position][0] in _TIMES:
+        position += 1
+    where = content_at = content_end = fields[position][1] if position < len(fields) else last
+    if position < len(fields) and fields[position][0] == _SEQUENCE:
+        _, where, content_at, content_end = fields[position]
+    return _Frame(
+        der=der,
+        issuer=der[issuer[1] : issuer[3]],
+        is_v1=is_v1,
+        before=der[first:where],
+        entries_at=(content_at, content_end),
+        after=der[content_end:last],
+        signature=der[last:end],
+    )
+
+
+def _walk(der: bytes, start: int, end: int) -> "array[int]":
+    """Where each entry begins; every one is a SEQUENCE that begins with a minimal INTEGER."""
+    starts = array("I")
+    position = start
+    while position < end:
+        length = der[position + 1]
+        if length < 0x80:
+            content, following = position + 2, position + 2 + length
+        else:
+            _, content, following = _header(der, position)
+        octets = der[content + 1]
+        if (
+            der[position] != _SEQUENCE
+            or der[content] != _INTEGER
+            or not 0 < octets < 0x80
+            or content + 2 + octets > following
+            or (der[content + 2] == 0 and octets > 1 and der[content + 3] < 0x80)
+        ):
+            raise BadList("an entry is malformed")
+        starts.append(position)
+        position = following
+    if position != end:
+        raise BadList("the last entry is cut off")
+    return starts
+
+
+def _is_critical_somewhere(frame: _Frame, starts: "array[int]") -> bool:
+    """Whether an entry carries a critical extension; what looks like one in a serial number does not count."""
+    der = frame.der
+    for hit in _CRITICAL.finditer(der, *frame.entries_at):
+        _, content, _ = _header(der, starts[bisect_right(starts, hit.start()) - 1])
+        _, _, serial_end = _header(der, content)
+        _, _, date_end = _header(der, serial_end)
+        if hit.start() >= date_end:
+            return True
+    return False
+
+
+def _make_index(der: bytes, starts: "array[int]") -> "array[int]":
+    """Hash of the serial and place of the entry, sorted: 8 bytes for each.  The hash is keyed anew in every process."""
+    keys = []
+    for start in starts:
+        content = start + 2 if der[start + 1] < 0x80 else _header(der, start)[1]
+        keys.append((hash(der[content + 2 : content + 2 + der[content + 1]]) & _HASH) << _OFFSET | start)
+    keys.sort()
+    return array("Q", keys)
+
+
+def _fields(der: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, place, place of the content, and end of each value between two places."""
+    while start < end:
+        tag, content, following = _header(der, start)
+        yield tag, start, content, following
+        start = following
+    if start != end:
+        raise BadList("a value is cut off")
+
+
+def _header(der: bytes, start: int) -> tuple[int, int, int]:
+    """Tag, place of the content and end of the value that begins at `start`; without a copy, unlike `core._der`."""
+    length, content = der[start + 1], start + 2
+    if length & 0x80:
+        size = length & 0x7F
+        content += size
+        length = int.from_bytes(der[start + 2 : content], "big")
+        if not 1 <= size <= 4 or length < 0x80 or length >> 8 * (size - 1) == 0:
+            raise BadList("a length is not DER")
+    if content + length > len(der):
+        raise BadList("a value is cut off")
+    return der[start], content, content + length
+
+
+def _encode(tag: int, content: bytes) -> bytes:
+    if len(content) < 0x80:
+        return bytes((tag, len(content))) + content
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
+def _integer(number: int) -> bytes:
+    """The content of an INTEGER."""
+    return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+
+
+def _value(extensions: x509.Extensions, kind: type[x509.ExtensionType]) -> bytes | None:
+    try:
+        return extensions.get_extension_for_class(kind).value.public_bytes()
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _is_numbered(extensions: x509.Extensions) -> bool:
+    try:
+        return not extensions.get_extension_for_class(x509.CRLNumber).critical
+    except x509.ExtensionNotFound:
+        return False
+
+
+_SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
+_CRITICAL = re.compile(rb"\x01\x01\xff\x04")
+"""In an extension: BOOLEAN TRUE, and the OCTET STRING behind it."""
+_PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
+_OFFSET = 28
+_MOST_BYTES = (1 << _OFFSET) - 1
+_HASH = (1 << 64 - _OFFSET) - 1
+_MOST_KEYS = 16

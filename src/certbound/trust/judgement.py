@@ -1,0 +1,214 @@
+"""What the issuer of one certificate says of it: `pyhanko-certvalidator`'s verdict, on exactly the path that was found.
+
+Rule 1: issuer, scope, reasons, indirect and delta lists, the authority of a signer of lists or answers: the library's.
+Rule 2: what reaches the library is authentic already.  It remembers who signed a list by the bytes of the signature,
+skips the signature where a signer is asked about itself, and takes an answer's certificate for the issuer's own if
+name, serial number and signature bytes are like: so a list is held against the keys that may have signed it before,
+and of the certificates in an answer only those that the issuer signed are left.
+Rule 3: it fetches nothing, builds no path, waits for nothing, and its log is silent.
+Rule 4: "good" needs what is fresh; "revoked" is believed of what is stale, too, for few who are revoked come back.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from asn1crypto import algos, keys, ocsp
+from asn1crypto import x509 as asn1_x509
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from pyhanko_certvalidator.authority import CertTrustAnchor
+from pyhanko_certvalidator.context import ValidationContext
+from pyhanko_certvalidator.errors import RevokedError
+from pyhanko_certvalidator.ltv.types import ValidationTimingInfo, ValidationTimingParams
+from pyhanko_certvalidator.path import ValidationPath
+from pyhanko_certvalidator.policy_decl import (
+    CertRevTrustPolicy,
+    FreshnessReqType,
+    RevocationCheckingPolicy,
+    RevocationCheckingRule,
+)
+from pyhanko_certvalidator.registry import SimpleTrustManager
+from pyhanko_certvalidator.revinfo.validate_crl import verify_crl
+from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
+from pyhanko_certvalidator.sig_validate import (
+    DEFAULT_VALIDATION_CONTEXT,
+    DefaultSignatureValidator,
+    SignatureValidationContext,
+    SignatureValidator,
+)
+
+from certbound.core.certificate import Certificate
+from certbound.trust.crls import Cut, RevocationList
+from certbound.trust.ocsp import Answer
+
+# Every refusal comes with a traceback there, and bytes of strangers in it.
+logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL + 1)
+
+MOST_RESPONDER_CERTIFICATES = 4
+"""Certificates of one answer that are looked at."""
+
+
+class Standing(Enum):
+    """What is known of a certificate."""
+
+    GOOD = "good"
+    REVOKED = "revoked"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What may speak for or against one certificate."""
+
+    lists: Sequence[RevocationList] = ()
+    """Signed by somebody who has the issuer's name, or that of a signer the certificate names."""
+    answers: Sequence[Answer] = ()
+    signers: Sequence[Certificate] = ()
+    """Certificates that may stand behind a list and are not on the path."""
+
+    def __bool__(self) -> bool:
+        return bool(self.lists or self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict, and why, for the log."""
+
+    standing: Standing
+    why: str = ""
+
+
+async def judge(path: Sequence[Certificate], fresh: Evidence, known: Evidence, now: float) -> Finding:
+    """What is known of `path[0]`, whose issuers stand behind it, the anchor last.
+
+    `fresh` may say "good"; `known`, which is all there is, may say "revoked".
+    """
+    found = Finding(Standing.UNKNOWN, "nothing current is known of it")
+    if fresh:
+        found = await _ask(path, fresh, _STRICT, now)
+    if found.standing is Standing.UNKNOWN and known:
+        second = await _ask(path, known, _LENIENT, now)
+        if second.standing is Standing.REVOKED:
+            return second
+    return found
+
+
+async def _ask(path: Sequence[Certificate], evidence: Evidence, policy: CertRevTrustPolicy, now: float) -> Finding:
+    """What the library says; whatever it raises on foreign bytes is no answer."""
+    try:
+        leaf, *authorities = [_parse(each.der) for each in path]
+        cuts = [each.about(path[0].parsed.serial_number) for each in evidence.lists]
+        context = ValidationContext(
+            trust_manager=SimpleTrustManager.build(trust_roots=[authorities[-1]]),
+            other_certs=[*authorities, *(_parse(each.der) for each in evidence.signers)],
+            crls=[cut.parsed for cut in cuts],
+            ocsps=[readable for each in evidence.answers if (readable := _readable(each, path[1])) is not None],
+            revinfo_policy=policy,
+            time_tolerance=timedelta(0),
+            signature_validator=_WholeLists(cuts),
+        )
+        moment = datetime.fromtimestamp(now, UTC)
+        # Given as `moment`, it would make a revocation dated later than now count for nothing.
+        context.timing_params = ValidationTimingParams(
+            ValidationTimingInfo(moment, moment, point_in_time_validation=False), timedelta(0)
+        )
+        anchor, above = CertTrustAnchor(authorities[-1]), authorities[-2::-1]
+        # The path is trusted, and each of its certificates is asked about for itself.
+        for index, authority in enumerate(above):
+            context.record_validation(authority, ValidationPath(anchor, above[:index], authority))
+        context.record_validation(authorities[-1], ValidationPath(anchor, [], None))
+        whole = ValidationPath(anchor, above, leaf)
+        return await _ask_both(leaf, whole, context, has_delta=any(each.is_delta for each in evidence.lists))
+    except Exception as error:  # noqa: BLE001 - asn1crypto and the validator raise what they like
+        return Finding(Standing.UNKNOWN, f"{type(error).__name__}: {error}")
+
+
+async def _ask_both(leaf: Any, path: ValidationPath, context: ValidationContext, *, has_delta: bool) -> Finding:
+    """Lists and answers; if one says revoked, it is."""
+    answered = await _finding(lambda: verify_ocsp_response(leaf, path, context))
+    listed = await _finding(lambda: verify_crl(leaf, path, context, use_deltas=has_delta))
+    if has_delta and listed.standing is Standing.UNKNOWN:
+        # A complete list is whole without its delta (RFC 5280 section 5.2.6).
+        listed = await _finding(lambda: verify_crl(leaf, path, context, use_deltas=False))
+    for standing in (Standing.REVOKED, Standing.GOOD):
+        for found in (listed, answered):
+            if found.standing is standing:
+                return found
+    return Finding(Standing.UNKNOWN, f"{listed.why}; {answered.why}")
+
+
+async def _finding(question: Callable[[], Awaitable[None]]) -> Finding:
+    try:
+        await question()
+    except RevokedError as error:
+        return Finding(Standing.REVOKED, str(error))
+    except Exception as error:  # noqa: BLE001 - as above
+        details = "; ".join(str(failure[0]) for failure in getattr(error, "failures", ()))
+        return Finding(Standing.UNKNOWN, details or f"{error}" or type(error).__name__)
+    return Finding(Standing.GOOD)
+
+
+def _readable(answer: Answer, issuer: Certificate) -> Any:
+    """The answer as the library takes it, without certificates that the issuer did not sign; None if it cannot be."""
+    try:
+        response = ocsp.OCSPResponse.load(answer.der)
+        basic = response["response_bytes"]["response"].parsed
+        offered = list(basic["certs"])[:MOST_RESPONDER_CERTIFICATES]
+        basic["certs"] = [each for each in offered if _is_signed_by(each.dump(), issuer)]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return response
+
+
+def _is_signed_by(der: bytes, issuer: Certificate) -> bool:
+    if der == issuer.der:
+        return True
+    try:
+        x509.load_der_x509_certificate(der).verify_directly_issued_by(issuer.parsed)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.InvalidVersion):
+        return False
+    return True
+
+
+class _WholeLists(SignatureValidator):
+    """The signature of a list that was cut is that of the whole list; any other is the library's to verify."""
+
+    def __init__(self, cuts: Iterable[Cut]) -> None:
+        self._lists = {cut.signed: cut.whole for cut in cuts}
+        self._library = DefaultSignatureValidator()
+
+    def validate_signature(
+        self,
+        signature: bytes,
+        signed_data: bytes,
+        public_key_info: keys.PublicKeyInfo,
+        signature_algorithm: algos.SignedDigestAlgorithm,
+        context: SignatureValidationContext = DEFAULT_VALIDATION_CONTEXT,
+    ) -> None:
+        whole = self._lists.get(signed_data)
+        if whole is None:
+            self._library.validate_signature(signature, signed_data, public_key_info, signature_algorithm, context)
+        elif not whole.is_signed_by(public_key_info.dump()):
+            raise InvalidSignature
+
+
+@lru_cache(maxsize=256)
+def _parse(der: bytes) -> Any:
+    return asn1_x509.Certificate.load(der)
+
+
+_ANY_AGE: dict[str, Any] = {
+    "freshness": timedelta(days=36500),
+    "freshness_req_type": FreshnessReqType.MAX_DIFF_REVOCATION_VALIDATION,
+}
+"""What is fresh was decided before; the library is not asked again."""
+_STRICT = CertRevTrustPolicy(RevocationCheckingPolicy.from_legacy("require"), **_ANY_AGE)
+"""A signer that stands beside the path must be known to be good itself."""
+_LENIENT = CertRevTrustPolicy(
+    RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK), **_ANY_AGE
+)

@@ -1,0 +1,280 @@
+"""Whether the issuers of a trusted path have revoked something on it (RFC 5280 section 6.3, RFC 6960; R7).
+
+Rule 1: asked only of a path that is trusted, so no stranger causes a fetch.
+Rule 2: every certificate but the anchor is asked about, each for itself; an unknown one never hides a revoked one.
+Rule 3: a certificate's own words (distribution points, responders) add places to look at, where the deployment says
+so; they never decide whether it is asked about.
+Rule 4: what is at hand comes first: lists, then an answer that is remembered.  Only if these leave it unknown is
+anybody asked, responders before lists that have to be fetched.
+Rule 5: a verdict ends with what it rests on, and with every list that comes or goes.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+
+from certbound.core.authentication import TrustedChain
+from certbound.core.certificate import Certificate, Thumbprint
+from certbound.core.errors import BadCertificate, Untrusted
+from certbound.core.revoked import RevocationMode
+from certbound.trust.crl_sources import CRLSources
+from certbound.trust.crls import BadList, IssuerName, RevocationList, issuer_name
+from certbound.trust.judgement import Evidence, Finding, Standing, judge
+from certbound.trust.ocsp import CLOCK_SKEW, Answer
+from certbound.trust.responders import Responders
+from certbound.trust.sources import SourceStatus
+
+PATIENCE = 2.0
+"""Seconds that one request waits for others in `soft`; in `hard` it waits as long as fetches may take."""
+UNKNOWN_FOR = 10.0
+"""Seconds after which it is tried again to learn more of a certificate of which nothing is known."""
+LOOK_INTERVAL = 0.5
+"""Seconds between two looks at files, and at what is due."""
+REMEMBERED_VERDICTS = 8192
+MOST_PLACES = 4
+"""Distribution points and responders that one certificate may name."""
+_LARGE = 64 * 1024
+"""Bytes of a list whose signature is not verified on the event loop."""
+
+_log = logging.getLogger("certbound.trust.revocation")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """On one certificate and all above it."""
+
+    finding: Finding
+    given_at: float
+    until: float
+    version: int
+
+
+class Revocation:
+    """What is known of revocations, and the verdicts that rest on it."""
+
+    def __init__(
+        self,
+        mode: RevocationMode,
+        *,
+        crls: CRLSources,
+        responders: Responders,
+        from_certificates: bool,
+        max_age: float,
+    ) -> None:
+        self.mode = mode
+        self._crls = crls
+        self._responders = responders
+        self._from_certificates = from_certificates
+        self._max_age = max_age
+        self._verdicts: OrderedDict[tuple[Thumbprint, ...], _Verdict] = OrderedDict()
+
+    async def require_unrevoked(
+        self, chain: TrustedChain, now: float, signers: Sequence[Certificate] = ()
+    ) -> TrustedChain:
+        """`chain`, as long as it is known that nothing on it is revoked.  `Untrusted` otherwise.
+
+        `signers` are certificates that may have signed lists and are not on the path.
+        """
+        if self.mode is RevocationMode.OFF or len(chain.path) < 2:
+            return chain
+        verdict = await self._verdict(chain.path, signers, now)
+        finding = verdict.finding
+        if finding.standing is Standing.REVOKED:
+            raise Untrusted(f"revoked: {finding.why}")
+        if finding.standing is Standing.UNKNOWN and self.mode is RevocationMode.HARD:
+            raise Untrusted(f"nobody says that it is not revoked: {finding.why}")
+        return chain if chain.valid_until <= verdict.until else TrustedChain(chain.path, verdict.until)
+
+    async def run(self) -> None:
+        """Runs until cancelled: files are watched, and lists fetched again before they end."""
+        try:
+            while True:
+                try:
+                    await self._crls.look()
+                except Exception:  # noqa: BLE001 - a watch that ended because of one bad look would end unnoticed
+                    _log.exception("revocation lists cannot be looked at")
+                await asyncio.sleep(LOOK_INTERVAL)
+        finally:
+            await self._crls.close()
+            await self._responders.close()
+
+    def statuses(self) -> tuple[SourceStatus, ...]:
+        """Every source at this moment."""
+        return (*self._crls.statuses(), *self._responders.statuses())
+
+    async def _verdict(self, path: Sequence[Certificate], signers: Sequence[Certificate], now: float) -> _Verdict:
+        """On `path[0]` and all above it but the anchor, from memory where it still holds."""
+        question = tuple([each.thumbprint for each in path])
+        verdict = self._verdicts.get(question)
+        if verdict is not None and verdict.version == self._crls.version and verdict.given_at <= now < verdict.until:
+            return verdict
+        above = await self._verdict(path[1:], signers, now) if len(path) > 2 else None
+        if above is not None and above.finding.standing is Standing.REVOKED:
+            return above
+        verdict = await self._find(path, signers, now)
+        if above is not None:
+            finding = above.finding if verdict.finding.standing is Standing.GOOD else verdict.finding
+            verdict = replace(verdict, finding=finding, until=min(verdict.until, above.until))
+        self._verdicts[question] = verdict
+        while len(self._verdicts) > REMEMBERED_VERDICTS:
+            self._verdicts.popitem(last=False)
+        return verdict
+
+    async def _find(self, path: Sequence[Certificate], signers: Sequence[Certificate], now: float) -> _Verdict:
+        """On `path[0]` alone."""
+        places = _places(path[0]) if self._from_certificates else _Places(signers=_places(path[0]).signers)
+        case = _Case(path, signers, places, now)
+        verdict = await self._judge(case, answered_before=False)
+        if verdict.finding.standing is not Standing.UNKNOWN:
+            return verdict
+        try:
+            async with asyncio.timeout(PATIENCE if self.mode is RevocationMode.SOFT else None):
+                return await self._learn(case)
+        except TimeoutError:
+            self._crls.start(places.lists)
+            return await self._judge(case, answered_before=True)
+
+    async def _learn(self, case: "_Case") -> _Verdict:
+        """Asks whoever may know: lists on their way, responders, and where the certificate says that a list is."""
+        certificate, issuer = case.path[:2]
+        version = self._crls.version
+        await self._crls.arrive()
+        if version != self._crls.version:
+            verdict = await self._judge(case, answered_before=False)
+            if verdict.finding.standing is not Standing.UNKNOWN:
+                return verdict
+
+        async def believes(answer: Answer) -> bool:
+            evidence = Evidence(answers=[answer])
+            return (await judge(case.path, evidence, evidence, case.now)).standing is not Standing.UNKNOWN
+
+        await self._responders.ask(certificate, issuer, case.places.responders, believes)
+        verdict = await self._judge(case, answered_before=True)
+        if verdict.finding.standing is Standing.UNKNOWN and case.places.lists:
+            await self._crls.require(case.places.lists)
+            verdict = await self._judge(case, answered_before=True)
+        return verdict
+
+    async def _judge(self, case: "_Case", *, answered_before: bool) -> _Verdict:
+        """By what is at hand; an answer that is to be asked for again counts only if `answered_before`."""
+        version, now, max_age = self._crls.version, case.now, self._max_age
+        lists = await _authentic(self._crls.lists(case.issuers, case.places.lists), (*case.path[1:], *case.signers))
+        fresh = [each for each in lists if each.says_good and _is_current(each, now, max_age)]
+        remembered = self._responders.remembered(*case.path[:2])
+        if remembered is not None and not answered_before and remembered.due <= now:
+            remembered = None
+        answers = [] if remembered is None else [remembered.answer]
+        current = [each for each in answers if _is_current(each, now, max_age)]
+        finding = await judge(
+            case.path,
+            Evidence(fresh, current, case.signers),
+            Evidence(lists, answers, case.signers),
+            now,
+        )
+        ends = [*(each.ends_at(max_age) for each in fresh), *(each.ends_at(max_age) for each in current)]
+        if remembered is not None:
+            ends.append(max(remembered.due, now + UNKNOWN_FOR))
+        soonest = now + UNKNOWN_FOR
+        until = {
+            Standing.GOOD: min(ends, default=now),
+            Standing.REVOKED: max(min(ends, default=now), soonest),
+            Standing.UNKNOWN: soonest,
+        }[finding.standing]
+        return _Verdict(finding, now, until, version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where a certificate says that one may ask."""
+
+    lists: tuple[str, ...] = ()
+    responders: tuple[str, ...] = ()
+    signers: frozenset[IssuerName] = frozenset()
+    """Who signs the lists, where it is not the issuer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    path: Sequence[Certificate]
+    signers: Sequence[Certificate]
+    places: _Places
+    now: float
+
+    @property
+    def issuers(self) -> frozenset[IssuerName]:
+        """Whose lists may be about the certificate."""
+        return self.places.signers | {_name(self.path[1].subject_der)}
+
+
+async def _authentic(lists: Sequence[RevocationList], signers: Sequence[Certificate]) -> list[RevocationList]:
+    """Those that one of `signers` signed, who bears the name in the list."""
+    found = []
+    for each in lists:
+        for signer in signers:
+            if _name(signer.subject_der) == each.issuer and await _is_signed_by(each, signer):
+                found.append(each)
+                break
+    return found
+
+
+async def _is_signed_by(found: RevocationList, signer: Certificate) -> bool:
+    try:
+        key = signer.spki_der
+    except BadCertificate:
+        return False
+    if found.size > _LARGE and not found.knows_key(key):
+        return await asyncio.to_thread(found.is_signed_by, key)
+    return found.is_signed_by(key)
+
+
+def _is_current(known: RevocationList | Answer, now: float, max_age: float) -> bool:
+    return known.this_update <= now + CLOCK_SKEW and now < known.ends_at(max_age)
+
+
+def _places(certificate: Certificate) -> _Places:
+    """What can be read of it; the rest does no harm."""
+    lists: list[str] = []
+    responders: list[str] = []
+    signers: set[IssuerName] = set()
+    try:
+        for extension in certificate.parsed.extensions:
+            if isinstance(extension.value, x509.CRLDistributionPoints):
+                for point in extension.value:
+                    lists += _urls(point.full_name or ())
+                    signers |= {_name(each.value.public_bytes()) for each in _directory_names(point.crl_issuer or ())}
+            elif isinstance(extension.value, x509.AuthorityInformationAccess):
+                responders += _urls(
+                    each.access_location
+                    for each in extension.value
+                    if each.access_method == AuthorityInformationAccessOID.OCSP
+                )
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return _Places()
+    return _Places(tuple(lists[:MOST_PLACES]), tuple(responders[:MOST_PLACES]), frozenset(signers - {""}))
+
+
+def _urls(names: Iterable[x509.GeneralName]) -> list[str]:
+    return [
+        each.value
+        for each in names
+        if isinstance(each, x509.UniformResourceIdentifier) and each.value.lower().startswith(("http://", "https://"))
+    ]
+
+
+def _directory_names(names: Iterable[x509.GeneralName]) -> list[x509.DirectoryName]:
+    return [each for each in names if isinstance(each, x509.DirectoryName)]
+
+
+@lru_cache(maxsize=1024)
+def _name(der: bytes) -> IssuerName:
+    """Empty, which no list bears, if it cannot be read."""
+    try:
+        return issuer_name(der)
+    except BadList:
+        return ""
