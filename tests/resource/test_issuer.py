@@ -19,7 +19,8 @@ from joserfc.jwk import OctKey
 from certbound.core.errors import KeysUnavailable
 from certbound.core.tokens import Issuer, SigningKey
 from certbound.resource import issuer as issuer_module
-from certbound.resource.issuer import MAX_DOCUMENT, FixedKeys, IssuerKeys
+from certbound.resource.fetching import MAX_DOCUMENT
+from certbound.resource.issuer import FixedKeys, IssuerKeys
 from certbound.trust.authority import Authority, self_signed
 from issuing import KEY, KEYS
 

@@ -20,7 +20,8 @@
         ├── TokenRequestInvalid         400 invalid_request
         ├── InvalidToken                401 invalid_token
         ├── InsufficientScope           403 insufficient_scope
-        └── KeysUnavailable             503 (the issuer's keys cannot be had)
+        ├── KeysUnavailable             503 (the issuer's keys cannot be had)
+        └── StatusUnavailable           503 (nor can what it says of the tokens it revoked)
 
 Each refusal has two texts.  `description` is all that the peer learns; `reason` goes to the log under
 the request id.  Where credentials or tokens are judged the description is fixed by the class: one that changed with
@@ -191,6 +192,14 @@ class InsufficientScope(ProtectedResourceError):
 
 class KeysUnavailable(ProtectedResourceError):
     """The issuer's keys cannot be had, so no token of its can be judged."""
+
+    error = "temporarily_unavailable"
+    status = 503
+    description = "access tokens cannot be checked at the moment"
+
+
+class StatusUnavailable(ProtectedResourceError):
+    """The issuer's status list cannot be had, so nobody knows whether the token was revoked."""
 
     error = "temporarily_unavailable"
     status = 503

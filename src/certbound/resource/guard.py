@@ -5,6 +5,7 @@
 Rule 1: http and websocket alike; lifespan passes, and what is none of these does not.
 Rule 2: the token is in the Authorization header, once (RFC 6750 section 2.1); nowhere else is looked.
 Rule 3: the certificate is what our TLS layer says; no header of the request is believed.
+Rule 4: a token that says where its status stands is accepted only while it stands there that it was not revoked.
 """
 
 import logging
@@ -25,8 +26,10 @@ from certbound.core.errors import (
     TokenMissing,
     TokenRequestInvalid,
 )
+from certbound.core.status import BadStatus, StatusReference
 from certbound.core.tokens import Issuer
 from certbound.resource.issuer import IssuerKeys, KeySource
+from certbound.resource.status import IssuerStatuses, StatusSource
 from certbound.resource.verify import ALGORITHMS, Policy, Principal, read_header, read_issuer, verify
 from certbound.tls import ASGIApplication, peer_certificate
 from certbound.tls.ports import Receive, Scope, Send
@@ -48,8 +51,10 @@ class Guard:
         audience: str,
         scopes: frozenset[str] | set[str] = frozenset(),
         require_bound: bool = True,
+        require_status: bool = False,
         algorithms: tuple[str, ...] = ALGORITHMS,
         keys: KeySource | None = None,
+        statuses: StatusSource | None = None,
         issuer_ca: str | ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -57,15 +62,25 @@ class Guard:
 
         `issuer_ca` is a PEM file, or an SSL context, for an issuer whose server certificate the system's roots do not
         vouch for.  `require_bound=False` also lets unbound tokens pass; a bound one needs its certificate all the same.
+        `require_status=True` refuses tokens that do not say where their status stands; of those that do, a revoked one
+        is refused either way.
         `ConfigurationError` for what no guard can ask, such as an issuer that is no https URL.
         """
         self._app = app
         self._policies = {
             issuer: Policy(
-                issuer=issuer, audience=audience, scopes=scopes, require_bound=require_bound, algorithms=algorithms,
+                issuer=issuer, audience=audience, scopes=scopes, require_bound=require_bound,
+                require_status=require_status, algorithms=algorithms,
             )
         }  # fmt: skip
-        self._keys = {issuer: keys or _fetched(Issuer(issuer), issuer_ca)}
+        new_client = _new_client(issuer_ca)
+        keys = keys or IssuerKeys(Issuer(issuer), new_client, time.monotonic)
+        self._keys = {issuer: keys}
+        self._statuses = {
+            issuer: statuses or IssuerStatuses(
+                Issuer(issuer), keys, new_client, time.monotonic, clock, algorithms=algorithms
+            )
+        }  # fmt: skip
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,8 +108,12 @@ class Guard:
         # (3) Its header is that of an access token, before anything is fetched for its key.
         header = read_header(token, policy)
         keys = await self._keys[issuer].keys(header.kid)
-        # (4) Everything else, the certificate on this connection among it.
-        return verify(token, peer_certificate(scope), keys=keys, policy=policy, now=self._clock())
+        # (4) Everything else that the token says, the certificate on this connection among it.
+        principal = verify(token, peer_certificate(scope), keys=keys, policy=policy, now=self._clock())
+        # (5) It was not revoked; only a token that would pass may cause a look at where that stands.
+        if principal.status is not None:
+            await _require_valid(principal.status, self._statuses[issuer])
+        return principal
 
 
 def read_token(headers: Any, query: bytes = b"") -> str:
@@ -129,10 +148,19 @@ def challenge(refusal: ProtectedResourceError) -> str:
     return "Bearer" + ",".join(f' {name}="{value}"' for name, value in parameters.items())
 
 
-def _fetched(issuer: Issuer, ca: str | ssl.SSLContext | None) -> IssuerKeys:
+async def _require_valid(reference: StatusReference, statuses: StatusSource) -> None:
+    listed = await statuses.list_of(reference)
+    try:
+        valid = listed.is_valid(reference.index)
+    except BadStatus as error:
+        raise InvalidToken(str(error)) from error
+    if not valid:
+        raise InvalidToken(f"it was revoked: index {reference.index} of {reference.uri}")
+
+
+def _new_client(ca: str | ssl.SSLContext | None) -> Callable[[], httpx.AsyncClient]:
     context = ssl.create_default_context(cafile=ca) if isinstance(ca, str) else ca or ssl.create_default_context()
-    new_client = partial(httpx.AsyncClient, verify=context, timeout=5, trust_env=False)
-    return IssuerKeys(issuer, new_client, time.monotonic)
+    return partial(httpx.AsyncClient, verify=context, timeout=5, trust_env=False)
 
 
 async def _refuse(refusal: ProtectedResourceError, scope: Scope, receive: Receive, send: Send) -> None:

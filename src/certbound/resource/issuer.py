@@ -14,17 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import httpx
-import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from certbound.core.errors import KeysUnavailable
-from certbound.core.metadata import well_known
 from certbound.core.tokens import Issuer
+from certbound.resource.fetching import FAILURES, SingleFlight, load_metadata, load_object
 
-MAX_DOCUMENT = 256 * 1024
-"""Bytes of a metadata document or a JWK Set."""
 FETCH_TIMEOUT = 10.0
 """Seconds for the two together; those who wait for a key wait no longer, however slowly bytes drip."""
 
@@ -64,25 +61,20 @@ class IssuerKeys:
     refetch_interval: float = 5
     _key_set: KeySet | None = field(default=None, init=False)
     _fetched_at: float = field(default=float("-inf"), init=False)
-    _tried_at: float = field(default=float("-inf"), init=False)
-    _fetching: asyncio.Task[None] | None = field(default=None, init=False)
+    _flight: SingleFlight = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._flight = SingleFlight(self.clock)
 
     async def keys(self, kid: str | None) -> KeySet:
         """As `KeySource.keys`; many callers wait for one fetch."""
         if not self._is_usable() or not self._knows(kid):
-            await self._fetch_if_due()
+            # Without any key nothing works, so trying again is worth it sooner.
+            self._flight.begin(self._fetch, interval=self.refetch_interval if self._is_usable() else 1.0)
+            await self._flight.end()
         if self._key_set is None or self._is_old():
             raise KeysUnavailable(f"the keys of {self.issuer} cannot be had")
         return self._key_set
-
-    async def _fetch_if_due(self) -> None:
-        if not self._is_fetching() and self._may_fetch():
-            self._fetching = asyncio.create_task(self._fetch())
-        if self._fetching is not None and self._is_fetching():  # whoever began it
-            await asyncio.shield(self._fetching)
-
-    def _is_fetching(self) -> bool:
-        return self._fetching is not None and not self._fetching.done()
 
     def _is_usable(self) -> bool:
         return self._key_set is not None and not self._is_old()
@@ -93,52 +85,20 @@ class IssuerKeys:
     def _is_old(self) -> bool:
         return self.clock() - self._fetched_at > self.max_age
 
-    def _may_fetch(self) -> bool:
-        # Without any key nothing works, so trying again is worth it sooner.
-        interval = self.refetch_interval if self._is_usable() else 1.0
-        return self.clock() - self._tried_at >= interval
-
     async def _fetch(self) -> None:
         begun_at = self.clock()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
-                metadata = await _load(client, _origin(self.issuer) + well_known(self.issuer))
-                if metadata.get("issuer") != self.issuer:
-                    raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
+                metadata = await load_metadata(client, self.issuer)
                 jwks_uri = metadata.get("jwks_uri")
                 if not isinstance(jwks_uri, str) or not jwks_uri.startswith("https://"):
                     raise ValueError("its metadata has no https jwks_uri")
-                key_set = _read_keys(await _load(client, jwks_uri))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
+                key_set = _read_keys(await load_object(client, jwks_uri))
+        except FAILURES as error:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
         else:
             self._key_set = key_set
             self._fetched_at = begun_at
-        finally:
-            self._tried_at = self.clock()  # the end of the fetch, however long it took
-
-
-async def _load(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
-    # Nothing is decompressed: a few bytes could become more than memory holds before they are counted.
-    plain = {"accept-encoding": "identity"}
-    async with client.stream("GET", url, headers=plain, follow_redirects=False) as response:
-        response.raise_for_status()
-        if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
-            raise ValueError(f"{url} answers with content-encoding {encoding!r}, which was not asked for")
-        body = b""
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_DOCUMENT:
-                raise ValueError(f"{url} answers more than {MAX_DOCUMENT} bytes")
-    try:
-        document = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"{url} answers no JSON object: {error}") from error
-    return document
-
-
-def _origin(issuer: str) -> str:
-    return "/".join(issuer.split("/", 3)[:3])
 
 
 def _read_keys(jwks: dict[str, Any]) -> KeySet:

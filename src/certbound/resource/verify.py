@@ -3,6 +3,7 @@
 Rule 1: the issuer is picked from settings before anything of the token is believed; keys come from there only.
 Rule 2: `alg` is checked against a list, `typ` is an access token's, and no header brings a key.
 Rule 3: a token is bound to the certificate on this connection, or refused, unless unbound ones are asked for.
+Rule 4: where a token says its status stands somewhere, it says so well, or is refused; whoever calls must look there.
 """
 
 import re
@@ -22,10 +23,13 @@ from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
 from certbound.core.scope import NO_SCOPE, Scope, parse_scope
+from certbound.core.status import BadStatus, StatusReference, read_reference
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
 MAX_TOKEN = 8 * 1024
 """Bytes of a token; nothing longer is decoded."""
+MAX_LIST = 1024 * 1024
+"""Bytes of a status list, as it is signed."""
 LEEWAY = 5
 """Seconds by which `iat` and `nbf` may lie ahead of our clock."""
 
@@ -40,6 +44,8 @@ class Policy:
     scopes: Set[str] = frozenset()
     """All of them must be in the token."""
     require_bound: bool = True
+    require_status: bool = False
+    """Tokens whose revocation nobody could learn of are refused."""
     algorithms: Sequence[str] = ALGORITHMS
 
     def __post_init__(self) -> None:
@@ -75,6 +81,8 @@ class Principal:
     """Seconds since the epoch."""
     confirmed: Confirmed | None
     """Proof of the binding; None for an unbound token, where those are asked for."""
+    status: StatusReference | None = None
+    """Where it stands whether the token was revoked; None where it does not say.  `verify` does not look there."""
     claims: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -101,14 +109,22 @@ def read_issuer(token: str) -> str:
 
 def read_header(token: str, policy: Policy) -> Header:
     """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
-    header = _decode(_split(token)[0])
-    # (1) The type says access token: an ID token or a logout token is none (RFC 9068 section 4).
+    return read_signed_header(token, types=_TYPES, algorithms=policy.algorithms, most=MAX_TOKEN)
+
+
+def read_signed_header(token: str, *, types: Set[str], algorithms: Sequence[str], most: int) -> Header:
+    """The header of a JWT of `most` bytes, if it is of one of `types`, signed by a listed algorithm.
+
+    `InvalidToken` (401) otherwise.
+    """
+    header = _decode(_split(token, most)[0])
+    # (1) The type says what it is: an ID token or a logout token is no access token (RFC 9068 section 4).
     typ = header.get("typ")
-    if not isinstance(typ, str) or typ.lower() not in _TYPES:
+    if not isinstance(typ, str) or typ.lower() not in types:
         raise InvalidToken(f"typ is {typ!r}")
     # (2) The algorithm is one of ours: never none, never a shared secret.
     alg, kid = header.get("alg"), header.get("kid")
-    if alg not in policy.algorithms:
+    if alg not in algorithms:
         raise InvalidToken(f"alg is {alg!r}")
     if "crit" in header or "b64" in header or (kid is not None and not isinstance(kid, str)):
         raise InvalidToken("the header has a critical extension or a kid that is no string")
@@ -123,7 +139,7 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     """
     header = read_header(token, policy)
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
-    claims = _verified_claims(token, header, keys)
+    claims = verified_claims(token, header, keys)
     # (4) It is of this issuer and for this audience.
     if claims.get("iss") != policy.issuer:
         raise InvalidToken(f"issued by {claims.get('iss')!r}")
@@ -138,17 +154,20 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
         raise InvalidToken("sub or client_id is missing")
     # (7) It is bound to the certificate on this connection.
     confirmed = _confirm(claims, peer, policy)
-    # (8) It goes far enough; who may not use it at all learns nothing of scopes.
+    # (8) It says well where its status stands, if it says so.
+    status = _status(claims, policy)
+    # (9) It goes far enough; who may not use it at all learns nothing of scopes.
     scope = _scope(claims)
     if not policy.scopes <= scope:
         raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=frozenset(policy.scopes))
     return Principal(
         issuer=policy.issuer, subject=subject, client_id=client_id, scope=scope, expires_at=expires_at,
-        confirmed=confirmed, claims=claims,
+        confirmed=confirmed, status=status, claims=claims,
     )  # fmt: skip
 
 
-def _verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+def verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    """What a JWT says that one of `keys` signed.  `InvalidToken` (401) if none did."""
     registry = _Registry(algorithms=[header.alg], strict_check_header=False)
     candidates = [key for key in keys if header.kid is None or key.kid == header.kid]
     for key in candidates:
@@ -183,14 +202,25 @@ def _confirm(claims: Mapping[str, Any], peer: PeerCertificate | None, policy: Po
         raise InvalidToken(str(error)) from error
 
 
+def _status(claims: Mapping[str, Any], policy: Policy) -> StatusReference | None:
+    if "status" not in claims:
+        if policy.require_status:
+            raise InvalidToken("it does not say where its status stands, and such tokens are not accepted")
+        return None
+    try:
+        return read_reference(claims["status"])
+    except BadStatus as error:
+        raise InvalidToken(str(error)) from error
+
+
 def _scope(claims: Mapping[str, Any]) -> Scope:
     text = claims.get("scope")
     return Scope(frozenset(text.split())) if isinstance(text, str) else NO_SCOPE
 
 
-def _split(token: str) -> Sequence[str]:
+def _split(token: str, most: int = MAX_TOKEN) -> Sequence[str]:
     """Header, payload and signature, as they came."""
-    if len(token) > MAX_TOKEN or not token.isascii():
+    if len(token) > most or not token.isascii():
         raise InvalidToken("the token is too long or not ASCII")
     segments = token.split(".")
     if len(segments) != 3:
@@ -230,13 +260,14 @@ def _is_time(value: Any) -> TypeGuard[float]:
 
 
 class _Registry(JWSRegistry):
-    """joserfc's checks, without those that would refuse other servers' good tokens.
+    """joserfc's checks, without those that would refuse other servers' good tokens.  `_split` bounds what comes here.
 
     A header parameter that is not understood is ignored (RFC 7515 section 4), a header may be as long as a token, and
     `EdDSA` causes no warning: FAPI 2.0 lists it.
     """
 
     max_header_length = MAX_TOKEN
+    max_payload_length = MAX_LIST
 
     def get_alg(self, name: str) -> Any:
         if self.allowed is None or name not in self.allowed:

@@ -1,0 +1,89 @@
+"""How a resource server reads what an issuer publishes: bounded, and no more often than needed.
+
+Rule 1: URLs come from settings and from the metadata of exactly that issuer; never from a token alone.
+Rule 2: one fetch at a time for one thing, however many wait for it; it goes on when they are gone, so nobody can spend
+it for nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import httpx
+import msgspec
+
+from certbound.core.metadata import well_known
+from certbound.core.tokens import Issuer
+
+MAX_DOCUMENT = 256 * 1024
+"""Bytes of a metadata document or a JWK Set."""
+
+FAILURES = (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError)
+"""What a fetch fails with."""
+
+
+class SingleFlight:
+    """One fetch at a time.  The interval runs from the end of one to the begin of the next."""
+
+    __slots__ = ("_clock", "_ended_at", "_task")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._ended_at = float("-inf")
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, fetch: Callable[[], Coroutine[Any, Any, None]], *, interval: float) -> None:
+        """`fetch` is under way, unless one was so short a time ago, in seconds; it must not raise."""
+        if not self._is_under_way() and self._clock() - self._ended_at >= interval:
+            self._task = asyncio.create_task(self._run(fetch))
+
+    async def end(self) -> None:
+        """What is under way, whoever began it, has ended."""
+        if self._task is not None and self._is_under_way():
+            await asyncio.shield(self._task)
+
+    def _is_under_way(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def _run(self, fetch: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await fetch()
+        finally:
+            self._ended_at = self._clock()  # however long it took
+
+
+async def load_metadata(client: httpx.AsyncClient, issuer: Issuer) -> dict[str, Any]:
+    """The metadata of exactly this issuer (RFC 8414 section 3).  One of `FAILURES` otherwise."""
+    metadata = await load_object(client, _origin(issuer) + well_known(issuer))
+    if metadata.get("issuer") != issuer:
+        raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
+    return metadata
+
+
+async def load_object(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+    """The JSON object at `url`.  One of `FAILURES` otherwise."""
+    try:
+        document = msgspec.json.decode(await load(client, url, most=MAX_DOCUMENT), type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(f"{url} answers no JSON object: {error}") from error
+    return document
+
+
+async def load(client: httpx.AsyncClient, url: str, *, most: int, accept: str = "*/*") -> bytes:
+    """The bytes at `url`, `most` of them.  One of `FAILURES` otherwise."""
+    # Nothing is decompressed: a few bytes could become more than memory holds before they are counted.
+    headers = {"accept-encoding": "identity", "accept": accept}
+    async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
+        response.raise_for_status()
+        if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
+            raise ValueError(f"{url} answers with content-encoding {encoding!r}, which was not asked for")
+        body = b""
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > most:
+                raise ValueError(f"{url} answers more than {most} bytes")
+    return body
+
+
+def _origin(issuer: str) -> str:
+    return "/".join(issuer.split("/", 3)[:3])
