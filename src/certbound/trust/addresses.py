@@ -29,6 +29,16 @@ def is_public(address: Address) -> bool:
     return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PUBLIC_6)
 
 
+def permitted(addresses: Sequence[Address], *, private: bool) -> list[Address]:
+    """Those that may be connected to: the public ones, or all if `private`.
+
+    In their order, but the first of the other family second, for one family may lead nowhere.
+    """
+    found = [each for each in addresses if private or is_public(each)]
+    other = next((each for each in found if each.version != found[0].version), None)
+    return found if other is None else [found[0], other, *(each for each in found[1:] if each != other)]
+
+
 def site_of(address: Address) -> str:
     """What counts as one place when fetches are counted: an IPv4 address, or the network of an IPv6 address."""
     if isinstance(address, IPv4Address):

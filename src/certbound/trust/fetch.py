@@ -3,7 +3,7 @@
 Rule 1: the name is resolved here, once; what is connected to is an address that was looked at.  TLS and HTTP still
 speak of the name.
 Rule 2: addresses that are not public are refused unless the deployment says otherwise; of several, those that are
-public are used.  So are ports that belong to other protocols: below 1024 only 80 and 443 are HTTP's.
+public are used.
 Rule 3: no redirect, no proxy, no cookie, no credential, no compression; one connection for one answer.
 Rule 4: everything is bounded: bytes of the body, bytes on the wire, seconds from the name to the last byte, fetches at
 a time at one place and in all.
@@ -12,21 +12,20 @@ Rule 5: whatever goes wrong is a `FetchFailed`, whose text names the host and ne
 
 import asyncio
 import contextlib
-import re
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpcore
 
 from certbound.core.errors import CertboundError, ConfigurationError
-from certbound.trust.addresses import Address, Resolve, SystemResolver, is_public, site_of
+from certbound.trust.addresses import Address, Resolve, SystemResolver, permitted, site_of
+from certbound.trust.target import Target
 from certbound.trust.turns import Turns
 
 HTTPS = frozenset({"https"})
@@ -134,7 +133,7 @@ class Fetcher:
         self.statistics.attempts += 1
         self.statistics.running += 1
         try:
-            target = _read_url(url, frozenset(schemes), any_port=self._private_addresses)
+            target = self._read(url, frozenset(schemes))
             headers = {"accept": accept} if body is None else {"accept": accept, "content-type": content_type}
             with _failures_of(target.host):
                 async with asyncio.timeout(self.timeout), contextlib.AsyncExitStack() as stack:
@@ -151,17 +150,21 @@ class Fetcher:
         """Nothing is fetched any more."""
         self._system.close()
 
-    async def _connect(self, target: "_Target", most: int, stack: contextlib.AsyncExitStack) -> "_Bounded":
+    def _read(self, url: str, schemes: frozenset[str]) -> Target:
+        try:
+            return Target.read(url, schemes, any_port=self._private_addresses)
+        except ValueError as error:
+            raise FetchFailed(Failure.URL, str(error)) from error
+
+    async def _connect(self, target: Target, most: int, stack: contextlib.AsyncExitStack) -> "_Bounded":
         """A stream to one of the addresses of the name; its turn lasts as long as `stack`."""
         try:
             addresses = await self._resolve(target.host, target.port)
         except (OSError, UnicodeError) as error:
             raise FetchFailed(Failure.NAME, f"{target.host} has no address: {error}") from error
-        permitted = [each for each in addresses if self._private_addresses or is_public(each)]
-        if not permitted:
-            failure = Failure.ADDRESS if addresses else Failure.NAME
-            raise FetchFailed(failure, f"{target.host} has no public address; see fetch.private_addresses")
-        tried = _both_families(permitted)[:MOST_ADDRESSES]
+        tried = permitted(addresses, private=self._private_addresses)[:MOST_ADDRESSES]
+        if not tried:
+            raise FetchFailed(Failure.ADDRESS, f"{target.host} has no public address; see fetch.private_addresses")
         patience = self.timeout / len(tried)
         for address in tried[:-1]:
             with contextlib.suppress(httpcore.NetworkError, httpcore.TimeoutException):
@@ -169,7 +172,7 @@ class Fetcher:
         return await self._connect_to(tried[-1], target, most, self.timeout, stack)
 
     async def _connect_to(
-        self, address: Address, target: "_Target", most: int, patience: float, stack: contextlib.AsyncExitStack
+        self, address: Address, target: Target, most: int, patience: float, stack: contextlib.AsyncExitStack
     ) -> "_Bounded":
         async with contextlib.AsyncExitStack() as own:
             await own.enter_async_context(self._turns.turn(site_of(address)))
@@ -179,11 +182,17 @@ class Fetcher:
         return _Bounded(stream, most + (_TLS_OVERHEAD if target.scheme == "https" else 0))
 
     async def _exchange(
-        self, target: "_Target", stream: "_Bounded", headers: Mapping[str, str], body: bytes | None, most: int
+        self, target: Target, stream: "_Bounded", headers: Mapping[str, str], body: bytes | None, most: int
     ) -> Fetched:
         url = target.url
         connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=self._tls, network_backend=_Connected(stream))
-        everything = {"user-agent": "certbound", "accept-encoding": "identity", "connection": "close", **headers}
+        everything = {
+            "host": target.authority,
+            "user-agent": "certbound",
+            "accept-encoding": "identity",
+            "connection": "close",
+            **headers,
+        }
         method = "GET" if body is None else "POST"
         async with connection, connection.stream(method, url, headers=list(everything.items()), content=body) as answer:
             found = _read_headers(answer.headers)
@@ -194,23 +203,6 @@ class Fetcher:
                 if len(content) > most:
                     raise FetchFailed(Failure.SIZE, f"{target.host} answers more than {most} bytes")
         return Fetched(bytes(content), found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A URL that may be fetched."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def url(self) -> httpcore.URL:
-        default = _DEFAULT_PORTS[self.scheme] == self.port
-        return httpcore.URL(
-            scheme=self.scheme, host=self.host, port=None if default else self.port, target=self.path.encode("ascii")
-        )
 
 
 class _Bounded(httpcore.AsyncNetworkStream):
@@ -259,27 +251,6 @@ class _TooMuchError(Exception):
     """More bytes on the wire than an answer of the stated size needs."""
 
 
-def _read_url(url: str, schemes: frozenset[str], *, any_port: bool) -> _Target:
-    """`url`, if it can be fetched: nothing in it may mean one thing here and another elsewhere."""
-    try:
-        if not _URL.fullmatch(url):
-            raise ValueError("it has characters that no URL has, or a fragment")
-        parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-    except ValueError as error:
-        raise FetchFailed(Failure.URL, f"{url!r:.200} is no URL: {error}") from error
-    if scheme not in schemes:
-        raise FetchFailed(Failure.URL, f"{url!r:.200} is no URL of {' or '.join(sorted(schemes))}")
-    if "@" in parts.netloc:
-        raise FetchFailed(Failure.URL, f"a URL of {host:.200} carries credentials")
-    if not _HOST.fullmatch(host):
-        raise FetchFailed(Failure.URL, f"{host!r:.200} is no host")
-    port = _DEFAULT_PORTS[scheme] if port is None else port
-    if not (any_port or port in _DEFAULT_PORTS.values() or port >= 1024):
-        raise FetchFailed(Failure.URL, f"port {port} of {host:.200} is not HTTP's; see fetch.private_addresses")
-    return _Target(scheme, host, port, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
-
-
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in headers:
@@ -321,22 +292,8 @@ def _failures_of(host: str) -> Iterator[None]:
         ) from error
 
 
-def _both_families(addresses: Sequence[Address]) -> list[Address]:
-    """In their order, but the first of the other family second: one of them may lead nowhere."""
-    other = next((each for each in addresses if each.version != addresses[0].version), None)
-    if other is None:
-        return list(addresses)
-    return [addresses[0], other, *(each for each in addresses[1:] if each != other)]
-
-
 def _tls_context(ca: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"fetch.ca: {ca} cannot be read as PEM: {error}") from error
-
-
-_DEFAULT_PORTS: Mapping[str, int] = {"https": 443, "http": 80}
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]{1,2040}")
-"""ASCII without space, and without `"`, `#` and `\\`."""
-_HOST = re.compile(r"[a-z0-9._-]{1,253}|[0-9a-f:.]{2,45}")

@@ -26,12 +26,12 @@ class Turns:
         """`clock` counts seconds and never goes back."""
         self._clock = clock
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._sites: dict[str, _Site] = {}
+        self._sites: dict[str, Site] = {}
 
     @contextlib.asynccontextmanager
     async def turn(self, name: str) -> AsyncIterator[None]:
         """Within it one may be connected to the site of that name."""
-        site = self._sites.setdefault(name, _Site())
+        site = self._sites.setdefault(name, Site())
         site.users += 1
         try:
             async with site.places:
@@ -48,7 +48,9 @@ class Turns:
         self._sites = {name: site for name, site in self._sites.items() if site.users or site.full_at > now}
 
 
-class _Site:
+class Site:
+    """One place, and when it may be gone to."""
+
     __slots__ = ("full_at", "places", "users")
 
     def __init__(self) -> None:
