@@ -1,7 +1,7 @@
 """One certificate revocation list (RFC 5280 section 5): read once, then asked in the time of a look into an index.
 
 Rule 1: nothing is judged here but form and signature; scope, reasons and authority are `trust.judgement`'s, which is
-given the list cut down to the entries of one serial number: a long list costs it what a short one does.
+given the list cut down to the entries of few serial numbers: a long list costs it what a short one does.
 Rule 2: what is signed is the whole list, so the signature is verified over the whole list, once per key.
 Rule 3: a list whose entries carry critical extensions (indirect lists do) is never cut, and so has to be short.
 """
@@ -9,7 +9,7 @@ Rule 3: a list whose entries carry critical extensions (indirect lists do) is ne
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -58,7 +58,8 @@ class RevocationList:
     _frame: "_Frame" = field(repr=False)
     _index: "array[int] | None" = field(repr=False)
     _signed_by: dict[bytes, bool] = field(default_factory=dict, repr=False)
-    _uncut: list[Cut] = field(default_factory=list, repr=False)
+    _usual: list[Cut] = field(default_factory=list, repr=False)
+    """What `about` answers if none of the serials is in it: made once."""
 
     @property
     def size(self) -> int:
@@ -86,15 +87,17 @@ class RevocationList:
             self._signed_by[spki] = self._verify(spki)
         return self._signed_by[spki]
 
-    def about(self, serial: int) -> Cut:
-        """What the list says of one serial number; nothing else is left in it."""
-        entries = self._frame.entries if self._index is None else b"".join(self._find(_integer(serial)))
-        if (entries and self._index is not None) or not self._uncut:
-            cut = self._cut(entries)
-            if entries and self._index is not None:
-                return cut
-            self._uncut.append(cut)
-        return self._uncut[0]
+    def about(self, serials: Iterable[int]) -> Cut:
+        """What the list says of these serial numbers; no other is left in it."""
+        if self._index is None:
+            entries = self._frame.entries
+        else:
+            entries = b"".join(entry for each in sorted(set(serials)) for entry in self._find(_integer(each)))
+            if entries:
+                return self._cut(entries)
+        if not self._usual:
+            self._usual.append(self._cut(entries))
+        return self._usual[0]
 
     def _verify(self, spki: bytes) -> bool:
         try:

@@ -102,12 +102,21 @@ async def _ask(path: Sequence[Certificate], evidence: Evidence, policy: CertRevT
     """What the library says; whatever it raises on foreign bytes is no answer."""
     try:
         leaf, *authorities = [_parse(each.der) for each in path]
-        cuts = [each.about(path[0].parsed.serial_number) for each in evidence.lists]
+        signers = [_parse(each.der) for each in evidence.signers]
+        answers = [readable for each in evidence.answers if (readable := _readable(each, path[1])) is not None]
+        # Also whoever signed a list or an answer may be revoked by one of the lists.
+        concerned = [
+            leaf,
+            *authorities,
+            *signers,
+            *(responder for each in answers for responder in _certificates(each)),
+        ]
+        cuts = [each.about(certificate.serial_number for certificate in concerned) for each in evidence.lists]
         context = ValidationContext(
             trust_manager=SimpleTrustManager.build(trust_roots=[authorities[-1]]),
-            other_certs=[*authorities, *(_parse(each.der) for each in evidence.signers)],
+            other_certs=[*authorities, *signers],
             crls=[cut.parsed for cut in cuts],
-            ocsps=[readable for each in evidence.answers if (readable := _readable(each, path[1])) is not None],
+            ocsps=answers,
             revinfo_policy=policy,
             time_tolerance=timedelta(0),
             signature_validator=_WholeLists(cuts),
@@ -157,12 +166,17 @@ def _readable(answer: Answer, issuer: Certificate) -> Any:
     """The answer as the library takes it, without certificates that the issuer did not sign; None if it cannot be."""
     try:
         response = ocsp.OCSPResponse.load(answer.der)
-        basic = response["response_bytes"]["response"].parsed
-        offered = list(basic["certs"])[:MOST_RESPONDER_CERTIFICATES]
-        basic["certs"] = [each for each in offered if _is_signed_by(each.dump(), issuer)]
+        offered = list(_certificates(response))[:MOST_RESPONDER_CERTIFICATES]
+        response["response_bytes"]["response"].parsed["certs"] = [
+            each for each in offered if _is_signed_by(each.dump(), issuer)
+        ]
     except (ValueError, TypeError, KeyError):
         return None
     return response
+
+
+def _certificates(response: Any) -> Iterable[Any]:
+    return response["response_bytes"]["response"].parsed["certs"] or ()
 
 
 def _is_signed_by(der: bytes, issuer: Certificate) -> bool:

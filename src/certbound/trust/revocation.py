@@ -128,8 +128,7 @@ class Revocation:
 
     async def _find(self, path: Sequence[Certificate], signers: Sequence[Certificate], now: float) -> _Verdict:
         """On `path[0]` alone."""
-        places = _places(path[0]) if self._from_certificates else _Places(signers=_places(path[0]).signers)
-        case = _Case(path, signers, places, now)
+        case = _make_case(path, signers, now, asks_named=self._from_certificates)
         verdict = await self._judge(case, answered_before=False)
         if verdict.finding.standing is not Standing.UNKNOWN:
             return verdict
@@ -137,7 +136,7 @@ class Revocation:
             async with asyncio.timeout(PATIENCE if self.mode is RevocationMode.SOFT else None):
                 return await self._learn(case)
         except TimeoutError:
-            self._crls.start(places.lists)
+            self._crls.start(case.places.lists)
             return await self._judge(case, answered_before=True)
 
     async def _learn(self, case: "_Case") -> _Verdict:
@@ -201,15 +200,24 @@ class _Places:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
+    """What is asked about `path[0]`."""
+
     path: Sequence[Certificate]
     signers: Sequence[Certificate]
+    """Beside the path, of a name whose lists may be about the certificate."""
+    issuers: frozenset[IssuerName]
+    """Whose lists may be about the certificate, or about one of `signers`."""
     places: _Places
     now: float
 
-    @property
-    def issuers(self) -> frozenset[IssuerName]:
-        """Whose lists may be about the certificate."""
-        return self.places.signers | {_name(self.path[1].subject_der)}
+
+def _make_case(path: Sequence[Certificate], signers: Sequence[Certificate], now: float, *, asks_named: bool) -> _Case:
+    places = _places(path[0])
+    issuers = places.signers | {_name(path[1].subject_der)}
+    beside = [each for each in signers if _name(each.subject_der) in issuers and each not in path]
+    if beside:
+        issuers |= {_name(each.parsed.issuer.public_bytes()) for each in (*beside, *path)}
+    return _Case(path, beside, issuers - {""}, places if asks_named else _Places(), now)
 
 
 async def _authentic(lists: Sequence[RevocationList], signers: Sequence[Certificate]) -> list[RevocationList]:
