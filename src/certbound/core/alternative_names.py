@@ -22,13 +22,18 @@ _Name = TypeVar("_Name")
 
 def read_dns(text: str) -> str:
     """A DNS name in small letters and A-labels."""
+    if len(text) > _LONGEST_DNS_NAME:
+        raise ValueError(f"{text[:80]!r} is longer than any DNS name")
     name = text.lower() if text.isascii() else idna.encode(text, uts46=True).decode("ascii")
     if "*" in name:
         raise ValueError("a wildcard matches nothing; register the name itself")
     if name.endswith("."):
         raise ValueError("a DNS name in a certificate has no dot at its end; leave it out")
-    if len(name) > 253 or not all(map(_LABEL.fullmatch, name.split("."))):
+    labels = name.split(".")
+    if len(name) > _LONGEST_DNS_NAME or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError(f"{text!r} is no DNS name")
+    if labels[-1].isdigit():
+        raise ValueError(f"{text!r} is no DNS name but an address, which is a name of another kind")
     return name
 
 
@@ -144,6 +149,7 @@ OTHER_NAME, RFC822_NAME, DNS_NAME, URI, IP_ADDRESS = 0xA0, 0x81, 0x82, 0x86, 0x8
 _EXPLICIT_0, _UTF8_STRING = 0xA0, 0x0C
 _SMTP_UTF8_MAILBOX = bytes.fromhex("06082b06010505070809")  # 1.3.6.1.5.5.7.8.9
 _NOT_IN_MAILBOXES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
+_LONGEST_DNS_NAME = 253
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _URI = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):"

@@ -109,7 +109,7 @@ ATTRIBUTE_TYPES: tuple[AttributeType, ...] = (
     AttributeType("2.5.4.19", ("physicalDeliveryOfficeName",)),
     AttributeType("2.5.4.20", ("telephoneNumber", "phone"), _TELEPHONE),
     AttributeType("2.5.4.24", ("x121Address", "x21Address"), _NUMERIC),
-    AttributeType("2.5.4.25", ("internationalISDNNumber", "internationaliSDNNumber"), _NUMERIC),
+    AttributeType("2.5.4.25", ("internationalISDNNumber",), _NUMERIC),
     AttributeType("2.5.4.26", ("registeredAddress",)),
     AttributeType("2.5.4.27", ("destinationIndicator",)),
     AttributeType("2.5.4.45", ("x500UniqueIdentifier",)),

@@ -153,6 +153,8 @@ def _parsed(written: _rfc4514.Written) -> Attribute:
 def _to_ascii(label: str) -> str:
     """RFC 5280 section 7.3: what a certificate carries for a domain component in another script."""
     try:
+        if len(label) > _LONGEST_LABEL:
+            raise idna.IDNAError(f"more than {_LONGEST_LABEL} characters")
         return idna.encode(label, uts46=True).decode("ascii")
     except UnicodeError as error:
         raise BadName(f"{label[:40]!r} is no label of a domain name: {error}") from error
@@ -193,6 +195,7 @@ def _openssl_value(value: _der.Value) -> str:
 
 
 _MOST_ATTRIBUTES = 64
+_LONGEST_LABEL = 63
 _RFC_4514_SECTION_3 = frozenset(
     {
         "2.5.4.3", "2.5.4.7", "2.5.4.8", "2.5.4.10", "2.5.4.11", "2.5.4.6", "2.5.4.9",

@@ -70,6 +70,10 @@ class Subject:
     @classmethod
     def registered(cls, kind: SubjectKind, text: str, *, order: RdnOrder = RdnOrder.EXACT) -> "Subject":
         """`InvalidClientMetadata`, naming the field, if `text` is no name of this kind."""
+        if order != RdnOrder.EXACT and kind != SubjectKind.DN:
+            raise InvalidClientMetadata(
+                "tls_client_auth_subject_dn_order", f"belongs to {SubjectKind.DN}, not to {kind}"
+            )
         if len(text) > MAX_TEXT:
             raise InvalidClientMetadata(kind, f"longer than {MAX_TEXT} characters")
         try:
