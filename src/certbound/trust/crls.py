@@ -6,19 +6,23 @@ Rule 2: what is signed is the whole list, so the signature is verified over the 
 Rule 3: a list whose entries carry critical extensions (indirect lists do) is never cut, and so has to be short.
 """
 
+import hashlib
 import re
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
+from asn1crypto import algos
 from asn1crypto import crl as asn1_crl
 from asn1crypto import x509 as asn1_x509
+from asn1crypto.keys import PublicKeyInfo
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from pyhanko_certvalidator.errors import ValidationError
+from pyhanko_certvalidator.sig_validate import DefaultSignatureValidator, SignatureValidationContext
 
 MOST_UNCUT = 2000
 """Entries of a list that cannot be cut."""
@@ -100,11 +104,29 @@ class RevocationList:
         return self._usual[0]
 
     def _verify(self, spki: bytes) -> bool:
+        """By the library of `trust.judgement`, which takes a digest: `hashlib` lets others work while it reads."""
+        frame = self._frame
         try:
-            key: Any = load_der_public_key(spki)
-            return self._parsed.is_signature_valid(key)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
+            algorithm = algos.SignedDigestAlgorithm.load(frame.algorithm)
+            if is_weak(algorithm):
+                return False
+            if algorithm.signature_algo not in _HASH_FIRST:
+                return self._parsed.is_signature_valid(cast("Any", load_der_public_key(spki)))
+            digest = hashlib.new(algorithm.hash_algo, memoryview(frame.der)[slice(*frame.signed_at)]).digest()
+            DefaultSignatureValidator().validate_signature(
+                self._parsed.signature, digest, PublicKeyInfo.load(spki), algorithm, _DIGEST
+            )
+        except (
+            ValueError,
+            TypeError,
+            AssertionError,
+            KeyError,
+            InvalidSignature,
+            UnsupportedAlgorithm,
+            ValidationError,
+        ):
             return False
+        return True
 
     def _cut(self, entries: bytes) -> Cut:
         frame = self._frame
@@ -146,6 +168,11 @@ def issuer_name(name: bytes) -> IssuerName:
         raise BadList(f"unreadable issuer: {error}") from error
 
 
+def is_weak(algorithm: algos.SignedDigestAlgorithm) -> bool:
+    """Whether the hash under a signature can be made to collide.  `ValueError` if the algorithm is unknown."""
+    return algorithm.signature_algo in _HASH_FIRST and algorithm.hash_algo in {"md2", "md5", "sha1"}
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
     """The list around its entries.  `before` and `after` are what is signed, without header and entries."""
@@ -156,7 +183,10 @@ class _Frame:
     before: bytes
     entries_at: tuple[int, int]
     after: bytes
+    signed_at: tuple[int, int]
+    algorithm: bytes
     signature: bytes
+    """All that stands behind what is signed: the algorithm once more, and the signature."""
 
     @property
     def entries(self) -> bytes:
@@ -184,13 +214,13 @@ def _read(der: bytes) -> RevocationList:
     is_delta = _value(extensions, x509.DeltaCRLIndicator) is not None
     return RevocationList(
         issuer=issuer,
-        scope=sha256(b"\0".join((issuer.encode(), point or b"", b"delta" if is_delta else b""))).digest(),
+        scope=hashlib.sha256(b"\0".join((issuer.encode(), point or b"", b"delta" if is_delta else b""))).digest(),
         this_update=this_update,
         next_update=next_update,
         is_delta=is_delta,
         says_good=frame.is_v1 or _is_numbered(extensions),
         entries=len(starts),
-        digest=sha256(der).digest(),
+        digest=hashlib.sha256(der).digest(),
         _parsed=parsed,
         _frame=frame,
         _index=index,
@@ -205,7 +235,10 @@ def _read_frame(der: bytes) -> _Frame:
     fields = list(_fields(der, first, last))
     # Section 5.1: version (absent in v1), algorithm, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0]?
     is_v1 = fields[0][0] != _INTEGER
-    issuer = fields[1 if is_v1 else 2]
+    inner, issuer = fields[0:2] if is_v1 else fields[1:3]
+    _, _, algorithm_end = _header(der, last)
+    if der[inner[1] : inner[3]] != der[last:algorithm_end]:
+        raise BadList("its two algorithms differ")
     position = 3 if is_v1 else 4
     if position < len(fields) and fields[position][0] in _TIMES:
         position += 1
@@ -219,6 +252,8 @@ def _read_frame(der: bytes) -> _Frame:
         before=der[first:where],
         entries_at=(content_at, content_end),
         after=der[content_end:last],
+        signed_at=(start, last),
+        algorithm=der[last:algorithm_end],
         signature=der[last:end],
     )
 
@@ -263,12 +298,15 @@ def _is_critical_somewhere(frame: _Frame, starts: "array[int]") -> bool:
 
 def _make_index(der: bytes, starts: "array[int]") -> "array[int]":
     """Hash of the serial and place of the entry, sorted: 8 bytes for each.  The hash is keyed anew in every process."""
-    keys = []
+    parts: list[list[int]] = [[] for _ in range(256)]  # sorted one by one, so that others can work in between
     for start in starts:
         content = start + 2 if der[start + 1] < 0x80 else _header(der, start)[1]
-        keys.append((hash(der[content + 2 : content + 2 + der[content + 1]]) & _HASH) << _OFFSET | start)
-    keys.sort()
-    return array("Q", keys)
+        key = hash(der[content + 2 : content + 2 + der[content + 1]]) & _HASH
+        parts[key >> _HASH_BITS - 8].append(key << _OFFSET | start)
+    index = array("Q")
+    for part in parts:
+        index.extend(sorted(part))
+    return index
 
 
 def _fields(der: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
@@ -327,5 +365,8 @@ _CRITICAL = re.compile(rb"\x01\x01\xff\x04")
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _OFFSET = 28
 _MOST_BYTES = (1 << _OFFSET) - 1
-_HASH = (1 << 64 - _OFFSET) - 1
+_HASH_BITS = 64 - _OFFSET
+_HASH = (1 << _HASH_BITS) - 1
+_HASH_FIRST = frozenset({"ecdsa", "rsassa_pkcs1v15", "rsassa_pss"})
+_DIGEST = SignatureValidationContext(prehashed=True)
 _MOST_KEYS = 16

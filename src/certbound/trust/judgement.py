@@ -43,7 +43,7 @@ from pyhanko_certvalidator.sig_validate import (
 )
 
 from certbound.core.certificate import Certificate
-from certbound.trust.crls import Cut, RevocationList
+from certbound.trust.crls import Cut, RevocationList, is_weak
 from certbound.trust.ocsp import Answer
 
 # Every refusal comes with a traceback there, and bytes of strangers in it.
@@ -206,6 +206,8 @@ class _WholeLists(SignatureValidator):
     ) -> None:
         whole = self._lists.get(signed_data)
         if whole is None:
+            if is_weak(signature_algorithm):
+                raise InvalidSignature
             self._library.validate_signature(signature, signed_data, public_key_info, signature_algorithm, context)
         elif not whole.is_signed_by(public_key_info.dump()):
             raise InvalidSignature
