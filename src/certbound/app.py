@@ -23,6 +23,7 @@ from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
+from certbound.server.expiry import ExpiryWatch
 from certbound.server.revocation import Revoker
 from certbound.server.service import Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
@@ -30,8 +31,10 @@ from certbound.settings import Settings
 from certbound.stores import open_store
 from certbound.tls import Limits, Port, VirtualHost
 from certbound.tls.contexts import load_sites
+from certbound.trust.anchors import Anchors
 from certbound.trust.fetch import Fetcher
 from certbound.trust.files import AnchorFiles
+from certbound.trust.offline import Offline
 from certbound.trust.published import PublishedByUri
 
 TLSVersion = Literal["1.2", "1.3"]
@@ -127,14 +130,19 @@ class Authentication:
     clients: ClientDirectory
     sources: Sources
     has_anchors: bool
-    """Whether the server itself trusts anybody to certify clients."""
+    """Whether the server itself may trust anybody to certify clients."""
+    anchors: Callable[[], Anchors]
+    """Whom it trusts now."""
 
 
 @contextlib.asynccontextmanager
-async def open_authentication(settings: Settings) -> AsyncIterator[Authentication]:
-    """The registered clients and the sources of proof, kept fresh; the server has them, and `certbound explain`."""
+async def open_authentication(settings: Settings, *, offline: bool = False) -> AsyncIterator[Authentication]:
+    """The registered clients and the sources of proof, kept fresh; the server has them, and `certbound explain`.
+
+    Nothing is fetched if `offline`.
+    """
     anchors = _anchor_files(settings)
-    fetcher = fetcher_of(settings)
+    fetcher = Offline() if offline else fetcher_of(settings)
     published = PublishedByUri(fetcher)
     async with opened_store(settings) as store:
         clients = directory(store)
@@ -148,6 +156,7 @@ async def open_authentication(settings: Settings) -> AsyncIterator[Authenticatio
                 clients=clients,
                 sources=Sources(chains=anchors.trust, published=published),
                 has_anchors=_may_have_anchors(settings, anchors),
+                anchors=lambda: anchors.trust.anchors,
             )
         finally:
             for task in tasks:
@@ -161,7 +170,7 @@ async def open_authentication(settings: Settings) -> AsyncIterator[Authenticatio
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """The authorization server, without its endpoints."""
     async with open_authentication(settings) as authentication:
-        yield Service(
+        service = Service(
             offer=offer_of(settings, has_anchors=authentication.has_anchors),
             policy=Policy(scope=settings.scope, resources=settings.tokens.resources),
             bind=settings.tokens.bind,
@@ -171,6 +180,12 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             statuses=StatusBook(authentication.store, authentication.clients, settings.server.issuer + STATUS_LIST),
             sources=authentication.sources,
         )
+        telling = asyncio.create_task(ExpiryWatch(authentication.store, time.time).run())
+        try:
+            yield service
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

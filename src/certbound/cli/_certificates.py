@@ -1,21 +1,21 @@
-"""What a certificate can be registered as, said as options of `certbound client add`.
+"""Certificates in files, and what they can be registered as, said as options of `certbound client add`.
 
-Rule: an option is offered only after the match that the token endpoint will make has been made with it.
+Rule: whatever is wrong with a file is one sentence that names it and says what to do; a private key is never shown.
 """
 
+import re
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from ipaddress import ip_address
+from base64 import b64decode
+from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from certbound.core.certificate import Certificate, GeneralName, read_certificate, read_pem_certificates
-from certbound.core.errors import BadCertificate, ConfigurationError, InvalidClient, InvalidClientMetadata
+from certbound.core.candidates import Candidate
+from certbound.core.certificate import Certificate, read_certificate
+from certbound.core.errors import BadCertificate, ConfigurationError
 from certbound.core.keys import require_strong_key
-from certbound.core.subject import Subject, SubjectKind, match_subject
+from certbound.core.subject import SubjectKind
 
 OPTIONS: Mapping[str, str] = {
     SubjectKind.DN: "--subject-dn",
@@ -25,50 +25,62 @@ OPTIONS: Mapping[str, str] = {
     SubjectKind.EMAIL: "--san-email",
 }
 
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A name in a certificate; `problem` says why it cannot be registered, where it cannot."""
-
-    kind: SubjectKind
-    text: str
-    problem: str = ""
-
-    @property
-    def option(self) -> str:
-        """What to write on a command line."""
-        return f"{OPTIONS[self.kind]} {shlex.quote(self.text)}"
+MOST = 1 << 20
+"""Bytes of one file of certificates."""
 
 
 def read_file(file: Path) -> Certificate:
-    """The first certificate in `file`, PEM or DER.  `ConfigurationError` if there is none."""
+    """The first certificate in `file`, PEM or DER.  `ConfigurationError` if there is none that can be used."""
+    return read_chain(file)[0]
+
+
+def read_chain(file: Path) -> tuple[Certificate, ...]:
+    """Every certificate in `file`, PEM or DER, in order.  `ConfigurationError` if there is none or one is unusable."""
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
-    try:
-        return read_certificate(content) if content[:1] == b"\x30" else read_pem_certificates(content)[0]
+        return tuple(map(read_certificate, certificates_in(read_bytes(file), str(file))))
     except BadCertificate as error:
         raise ConfigurationError(f"{file} holds no usable certificate: {error}") from error
 
 
-def proposals(certificate: Certificate) -> list[Proposal]:
-    """Every name in `certificate` that has a kind in RFC 8705 section 2.1.2, the subject first."""
-    return [_proposal(certificate, kind, text) for kind, text in _names(certificate)]
-
-
-def remarks(certificate: Certificate, now: float) -> Iterator[str]:
-    """What keeps the certificate from authenticating a client at `now`."""
-    if now > certificate.not_after:
-        yield "it has expired"
-    if now < certificate.not_before:
-        yield "it is not valid yet"
+def read_bytes(file: Path) -> bytes:
+    """What `file` holds.  `ConfigurationError` if it cannot be read, or is too large to be one of certificates."""
     try:
-        require_strong_key(certificate)
-    except BadCertificate as error:
-        yield f"its key is not accepted: {error}"
-    if not _is_for_clients(certificate):
-        yield "its extended key usage lacks clientAuth, so no CA's word will be taken for it"
+        with file.open("rb") as stream:
+            content = stream.read(MOST + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    if len(content) > MOST:
+        raise ConfigurationError(f"{file} is larger than {MOST} bytes; that is no file of certificates")
+    return content
+
+
+def certificates_in(content: bytes, where: str) -> list[bytes]:
+    """The certificates in `content` as DER, unread.  `ConfigurationError` says what else is there."""
+    if content[:1] == b"\x30":
+        if hint := _other_der(content):
+            raise ConfigurationError(f"{where} holds {hint}")
+        return [content]
+    blocks = _PEM.findall(content)
+    found = [body for label, body in blocks if label in {b"CERTIFICATE", b"X509 CERTIFICATE"}]
+    if not found:
+        labels = {label.decode("ascii") for label, _ in blocks}
+        raise ConfigurationError(f"{where} holds {_other_pem(labels)}")
+    try:
+        return [b64decode(b"".join(body.split()), validate=True) for body in found]
+    except ValueError as error:
+        raise ConfigurationError(f"{where} holds a broken PEM block: {error}; get the file again") from error
+
+
+def has_private_key(content: bytes) -> bool:
+    """Whether a private key stands in `content`, encrypted or not."""
+    if content[:1] == b"\x30":
+        return _is_private_key(content)
+    return any(b"PRIVATE KEY" in label for label, _ in _PEM.findall(content))
+
+
+def option(candidate: Candidate) -> str:
+    """What to write on a command line to register it."""
+    return f"{OPTIONS[candidate.kind]} {shlex.quote(candidate.text)}"
 
 
 def key_kind(certificate: Certificate) -> str:
@@ -79,53 +91,41 @@ def key_kind(certificate: Certificate) -> str:
         return f"unaccepted key ({error})"
 
 
-def _is_for_clients(certificate: Certificate) -> bool:
+def _other_pem(labels: set[str]) -> str:
+    for word, hint in _HINTS.items():
+        if any(word in label for label in labels):
+            return hint
+    if labels:
+        return f"no certificate, but {', '.join(sorted(labels))}"
+    return "no usable certificate: it is neither PEM (-----BEGIN CERTIFICATE-----) nor DER"
+
+
+def _other_der(content: bytes) -> str:
+    if _PKCS7 in content[:32]:
+        return _HINTS["PKCS7"]
+    if content[2:7].find(b"\x02\x01\x03") >= 0 and _PKCS7_DATA in content[:64]:
+        return "PKCS #12; take the certificates out: openssl pkcs12 -in FILE -nokeys -out certificates.pem"
+    return _HINTS["PRIVATE KEY"] if _is_private_key(content) else ""
+
+
+def _is_private_key(der: bytes) -> bool:
     try:
-        purposes = certificate.parsed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError, x509.DuplicateExtension):
+        load_der_private_key(der, None)
+    except TypeError:  # it is encrypted
         return True
-    return ExtendedKeyUsageOID.CLIENT_AUTH in purposes
+    except Exception:  # noqa: BLE001 - whatever it is, a key that can be read it is not
+        return False
+    return True
 
 
-def _proposal(certificate: Certificate, kind: SubjectKind, text: str) -> Proposal:
-    try:
-        match_subject(certificate, Subject.registered(kind, text))
-    except InvalidClientMetadata as error:
-        return Proposal(kind, text, error.reason.removeprefix(f"{error.field}: "))
-    except InvalidClient as error:
-        return Proposal(kind, text, error.reason)
-    return Proposal(kind, text)
-
-
-def _names(certificate: Certificate) -> Iterator[tuple[SubjectKind, str]]:
-    if text := _subject(certificate):
-        yield SubjectKind.DN, text
-    try:
-        found = certificate.alternative_names
-    except BadCertificate:
-        return
-    for name in found:
-        if name.tag in _TAGS:
-            yield _TAGS[name.tag], _text(name)
-
-
-def _subject(certificate: Certificate) -> str:
-    """RFC 4514; characters that a terminal would run are written as escaped UTF-8 (section 2.4)."""
-    try:
-        text = certificate.parsed.subject.rfc4514_string()
-    except ValueError:
-        return ""
-    return "".join(
-        character if character.isprintable() else "".join(f"\\{octet:02X}" for octet in character.encode())
-        for character in text
-    )
-
-
-def _text(name: GeneralName) -> str:
-    if _TAGS[name.tag] is SubjectKind.IP and len(name.value) in (4, 16):
-        return str(ip_address(name.value))
-    return name.value.decode("ascii", "backslashreplace")
-
-
-# Context tags of a GeneralName: RFC 5280 section 4.2.1.6.
-_TAGS = {0x82: SubjectKind.DNS, 0x86: SubjectKind.URI, 0x87: SubjectKind.IP, 0x81: SubjectKind.EMAIL}
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*)-----END \1-----")
+_PKCS7 = bytes.fromhex("06092a864886f70d010702")  # signedData
+_PKCS7_DATA = bytes.fromhex("06092a864886f70d0107")
+_HINTS: Mapping[str, str] = {
+    "PRIVATE KEY": "a private key and no certificate; whoever sees that file can be the client: keep it to yourself",
+    "CERTIFICATE REQUEST": "a certificate request, not a certificate; an authority makes one of it",
+    "TRUSTED CERTIFICATE": "a TRUSTED CERTIFICATE of OpenSSL; convert it: openssl x509 -in FILE -out certificate.pem",
+    "PKCS7": "PKCS #7; take the certificates out: openssl pkcs7 -in FILE -print_certs -out certificates.pem",
+    "CRL": "a CRL, not a certificate; openssl crl -in FILE -text shows it",
+    "PUBLIC KEY": "a public key and no certificate; a client needs a certificate, self-signed at least",
+}

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from certbound.cli._certificates import OPTIONS, key_kind, proposals, read_file, remarks
+from certbound.cli._certificates import OPTIONS, key_kind, option, read_file
 from certbound.cli._commands import WrongUse, group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
+from certbound.core.candidates import candidates, remarks
 from certbound.core.clients import Client, Method, read_client
 from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.jwks import make_jwks
@@ -306,7 +307,7 @@ def _complete(changes: Mapping[str, Any], record: ClientRecord, *, adds: bool) -
 def _propose(file: Path, *, json: bool) -> None:
     """Says what the certificate in `file` can be registered as; registers nothing."""
     certificate = read_file(file)
-    found = proposals(certificate)
+    found = candidates(certificate)
     problems = list(remarks(certificate, time.time()))
     if json:
         say_json({
@@ -328,7 +329,7 @@ def _propose(file: Path, *, json: bool) -> None:
         note(f"this certificate will not do: {problem}")
     say("", "A client with it is known by one of these; nothing was registered:")
     for each in found:
-        say(f"  {each.option}" if not each.problem else f"  (not {each.option}: {each.problem})")
+        say(f"  {option(each)}" if not each.problem else f"  (not {option(each)}: {each.problem})")
     say(f"  --self-signed {shlex.quote(str(file))}")
 
 
