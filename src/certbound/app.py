@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from certbound import tls
@@ -19,6 +19,7 @@ from certbound.core.grants import GRANTS, Policy
 from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import KeyRecord, Store
+from certbound.core.revoked import RevocationMode
 from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
@@ -36,6 +37,10 @@ from certbound.trust.fetch import Fetcher
 from certbound.trust.files import AnchorFiles
 from certbound.trust.offline import Offline
 from certbound.trust.published import PublishedByUri
+from certbound.trust.verifier import Issuers
+
+if TYPE_CHECKING:
+    from certbound.trust.revocation import Revocation
 
 TLSVersion = Literal["1.2", "1.3"]
 
@@ -62,7 +67,9 @@ async def check(settings: Settings) -> None:
     The store is made or brought up to date, and has a signing key.
     """
     describe_server(offer_of(settings, has_anchors=_may_have_anchors(settings, _anchor_files(settings))))
-    fetcher_of(settings).close()
+    fetcher = fetcher_of(settings)
+    revocation_of(settings, fetcher)
+    fetcher.close()
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
     for port in make_ports(settings):
@@ -141,8 +148,9 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
 
     Nothing is fetched if `offline`.
     """
-    anchors = _anchor_files(settings)
     fetcher = Offline() if offline else fetcher_of(settings)
+    revocation = revocation_of(settings, fetcher)
+    anchors = _anchor_files(settings, revocation)
     published = PublishedByUri(fetcher)
     async with opened_store(settings) as store:
         clients = directory(store)
@@ -150,6 +158,8 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
             asyncio.create_task(keep_fresh(clients)),
             asyncio.create_task(anchors.watch(ANCHOR_INTERVAL)),
         ]
+        if revocation is not None:
+            tasks.append(asyncio.create_task(revocation.run()))
         try:
             yield Authentication(
                 store=store,
@@ -235,6 +245,19 @@ def fetcher_of(settings: Settings) -> Fetcher:
     return Fetcher(private_addresses=fetch.private_addresses, timeout=fetch.timeout, ca=fetch.ca)
 
 
+def revocation_of(settings: Settings, fetcher: Fetcher) -> "Revocation | None":
+    """Who is asked whether certificates were revoked; nobody if that is off.  `ConfigurationError` if a CRL is bad."""
+    asked = settings.revocation
+    if asked.mode is RevocationMode.OFF:
+        return None
+    from certbound.trust.revocation import Places, make_revocation  # noqa: PLC0415 - 40 ms and 5 MB others do not need
+
+    places = Places(asked.crl_files, asked.crl_urls, asked.ocsp, from_certificates=asked.from_certificates)
+    return make_revocation(
+        asked.mode, places, fetcher, max_age=asked.max_age, max_crl_bytes=asked.max_crl_bytes, clock=time.time
+    )
+
+
 @contextlib.asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
     """The store of `settings`, closed at the end."""
@@ -258,13 +281,13 @@ async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]
     return [SigningKey.load(record.private_key, password=password) for record in await store.keys.list()]
 
 
-def _anchor_files(settings: Settings) -> AnchorFiles:
+def _anchor_files(settings: Settings, issuers: Issuers | None = None) -> AnchorFiles:
     trust = settings.trust
     limits = {
         KeyThumbprint(each.anchor): read_limit(subject_dn=each.subject_dn, dns=each.dns, trust_domain=each.trust_domain)
         for each in trust.limits
     }
-    return AnchorFiles(trust.anchors, trust.intermediates, folder=trust.folder, limits=limits)
+    return AnchorFiles(trust.anchors, trust.intermediates, folder=trust.folder, limits=limits, issuers=issuers)
 
 
 def _may_have_anchors(settings: Settings, anchors: AnchorFiles) -> bool:

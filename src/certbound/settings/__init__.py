@@ -63,7 +63,9 @@ def read(
             raise source.unknown(section)
     settings = Settings(**{section: _read_table(section, given.get(section, {}), source) for section in sections()})
     store = Store(url=_anchored(settings.store.url, source.base_of("store", "url")))
-    settings = msgspec.structs.replace(settings, store=store)
+    crls = tuple(_placed(each, source.base_of("revocation", "crls")) for each in settings.revocation.crls)
+    revocation = msgspec.structs.replace(settings.revocation, crls=crls)
+    settings = msgspec.structs.replace(settings, store=store, revocation=revocation)
     for problem in problems(settings):
         raise source.refuse(*problem)
     return settings
@@ -136,6 +138,14 @@ def _anchored(url: str, base: Path) -> str:
     """A SQLite address, its relative path starting at `base`; any other address as it is."""
     found = _RELATIVE_SQLITE.fullmatch(url)
     return f"{found[1]}{base / found[2]}{found[3]}" if found else url
+
+
+def _placed(text: str, base: Path) -> str:
+    """A path, starting at `base`; a URL, or what is neither and will be refused, as it is."""
+    try:
+        return text if "://" in text else str(_path(text, base))
+    except ValueError:
+        return text
 
 
 def _list(words: Iterable[str]) -> str:

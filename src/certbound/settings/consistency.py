@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from certbound.core.anchors import read_key
 from certbound.core.errors import InvalidScope
 from certbound.core.limits import read_limit
+from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
 from certbound.settings.tables import AnchorLimit, Settings
 
@@ -101,6 +102,31 @@ def _problem_of(limit: AnchorLimit) -> str:
     return ""
 
 
+def _check_revocation(settings: Settings) -> Problem | None:
+    asked = settings.revocation
+    named = [key for key in ("crls", "ocsp", "from_certificates") if getattr(asked, key)]
+    if asked.mode is RevocationMode.OFF:
+        text = 'is set but revocation.mode is "off", so nobody is asked; set it to "soft" or "hard"'
+        return Problem("revocation", named[0], text) if named else None
+    if not named:
+        return Problem(
+            "revocation", "mode",
+            f'is "{asked.mode}" but there is nobody to ask; name crls or ocsp, or set from_certificates',
+        )  # fmt: skip
+    return None
+
+
+def _check_revocation_places(settings: Settings) -> Problem | None:
+    asked = settings.revocation
+    for key, urls in (("crls", asked.crl_urls), ("ocsp", asked.ocsp)):
+        for url in urls:
+            parts = _split(url)
+            if parts.scheme not in {"http", "https"} or not parts.hostname or not _FETCHED.fullmatch(url):
+                return Problem("revocation", key, f"has {url!r}, which is no http or https URL")
+    odd = [each for each in asked.crls if not each or "\0" in each]
+    return Problem("revocation", "crls", f"has {odd[0]!r}, which is neither path nor URL") if odd else None
+
+
 def _check_resources(settings: Settings) -> Problem | None:
     if not settings.tokens.resources:
         return Problem("tokens", "resources", "is empty; name at least the API that tokens are for")
@@ -156,6 +182,7 @@ def _split(url: str) -> SplitResult:
 
 _URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
 """ASCII without space, and without `"`, `#`, `?` and `\\`."""
+_FETCHED = re.compile(r"[!\x24-\x5B\x5D-\x7E]+")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x7E]+")
 _IN_MEMORY = re.compile(r"sqlite(\+aiosqlite)?:(//)?(/(:memory:)?)?(\?.*)?", re.DOTALL)
 
@@ -168,6 +195,8 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_store,
     _check_trust,
     _check_limits,
+    _check_revocation,
+    _check_revocation_places,
     _check_resources,
     _check_scopes,
 )

@@ -161,7 +161,8 @@ class Revocation(Section, frozen=True, kw_only=True):
     crls: Annotated[
         tuple[str, ...],
         Meta(
-            description="CRLs, PEM or DER: paths of files, watched, or http(s) URLs, fetched again before nextUpdate.",
+            description="CRLs, PEM or DER: paths of files, watched, or http(s) URLs, fetched again every max_age and "
+            "before nextUpdate.",
             examples=[["ca.crl", "http://crl.example/ca.crl"]],
         ),
     ] = ()
@@ -177,9 +178,25 @@ class Revocation(Section, frozen=True, kw_only=True):
         ),
     ] = False
     max_age: Annotated[
-        Seconds, Meta(description="Seconds after which an answer without nextUpdate counts no more.")
+        Seconds,
+        Meta(
+            description="Seconds after which URLs and responders are asked again, even if what they said holds "
+            "longer; what has no nextUpdate counts no more then."
+        ),
     ] = 3600
-    max_crl_bytes: Annotated[int, Meta(ge=1024, description="Bytes of one CRL; a larger one is not read.")] = 16777216
+    max_crl_bytes: Annotated[
+        int, Meta(ge=1024, le=134217728, description="Bytes of one CRL; a larger one is not read.")
+    ] = 16777216
+
+    @property
+    def crl_files(self) -> tuple[Path, ...]:
+        """The files among `crls`."""
+        return tuple(Path(each) for each in self.crls if "://" not in each)
+
+    @property
+    def crl_urls(self) -> tuple[str, ...]:
+        """The URLs among `crls`."""
+        return tuple(each for each in self.crls if "://" in each)
 
 
 class Fetch(Section, frozen=True, kw_only=True):

@@ -128,8 +128,8 @@ class CRLSources:
                 self._changed()
         for url in (*self._urls, *self._named.values()):
             url.fetch_if_due(now)
-        for each in (*self._files, *self._urls, *self._named.values()):
-            each.source.look(now)
+        for source in self._sources():
+            source.look(now)
 
     async def close(self) -> None:
         """Nothing is fetched any more."""
@@ -137,8 +137,11 @@ class CRLSources:
             await each.close()
 
     def statuses(self) -> Iterator[SourceStatus]:
-        for each in (*self._files, *self._urls, *self._named.values()):
-            yield each.source.status()
+        return (each.status() for each in self._sources())
+
+    def _sources(self) -> Iterator[Source]:
+        yield from (file.source for file in self._files)
+        yield from (url.source for url in (*self._urls, *self._named.values()))
 
     def _changed(self) -> None:
         self.version += 1

@@ -23,7 +23,7 @@ from certbound.core.errors import BadCertificate, ConfigurationError
 from certbound.core.keys import require_strong_key
 from certbound.core.limits import NameLimit
 from certbound.trust.anchors import Anchors
-from certbound.trust.verifier import NO_LIMITS, Trust
+from certbound.trust.verifier import NO_LIMITS, Issuers, Trust
 
 SUFFIXES = frozenset({".pem", ".crt", ".cer"})
 """Of the files in a folder that are read, in any case."""
@@ -41,6 +41,7 @@ class AnchorFiles:
         *,
         folder: Path | None = None,
         limits: Mapping[KeyThumbprint, NameLimit] = NO_LIMITS,
+        issuers: Issuers | None = None,
     ) -> None:
         """`folder` holds more anchors.  `ConfigurationError` if a file or the folder cannot be read."""
         self._anchor_files = tuple(anchors)
@@ -49,7 +50,7 @@ class AnchorFiles:
         self._read: dict[Path, tuple[_Stamp, tuple[Certificate, ...]]] = {}
         self._seen = self._look()
         self._complained_of: _Seen | None = None
-        self.trust = Trust(self._load(self._seen), limits)
+        self.trust = Trust(self._load(self._seen), limits, issuers)
 
     async def watch(self, seconds: float) -> None:
         """Runs until cancelled: the `trust` follows the files, looked at in a thread once in so many seconds."""

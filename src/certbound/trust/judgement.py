@@ -112,7 +112,7 @@ async def _ask(path: Sequence[Certificate], evidence: Evidence, policy: CertRevT
             *(responder for each in answers for responder in _certificates(each)),
         ]
         cuts = [each.about(certificate.serial_number for certificate in concerned) for each in evidence.lists]
-        context = ValidationContext(
+        context: Any = ValidationContext(
             trust_manager=SimpleTrustManager.build(trust_roots=[authorities[-1]]),
             other_certs=[*authorities, *signers],
             crls=[cut.parsed for cut in cuts],

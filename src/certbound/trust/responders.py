@@ -9,6 +9,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from certbound.core.certificate import Certificate, Thumbprint
 from certbound.trust.fetch import HTTP_OR_HTTPS, Fetcher, FetchFailed
@@ -64,7 +65,7 @@ class Responders:
             if running is None:
                 running = asyncio.create_task(self._ask(responder, certificate, issuer, believes))
                 self._running[url, subject] = running
-                running.add_done_callback(lambda _, key=(url, subject): self._running.pop(key, None))
+                running.add_done_callback(partial(self._forget, (url, subject)))
             if await asyncio.shield(running) is not None:
                 return
 
@@ -122,6 +123,9 @@ class Responders:
         while len(self._answers) > MOST_ANSWERS:
             self._answers.popitem(last=False)
         return answer
+
+    def _forget(self, key: tuple[str, Subject], _: object) -> None:
+        self._running.pop(key, None)
 
     def _responder(self, url: str) -> "_Responder":
         if url not in self._responders:

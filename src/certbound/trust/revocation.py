@@ -12,9 +12,10 @@ Rule 5: a verdict ends with what it rests on, and with every list that comes or 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -25,6 +26,7 @@ from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.revoked import RevocationMode
 from certbound.trust.crl_sources import CRLSources
 from certbound.trust.crls import BadList, IssuerName, RevocationList, issuer_name
+from certbound.trust.fetch import Fetcher
 from certbound.trust.judgement import Evidence, Finding, Standing, judge
 from certbound.trust.ocsp import CLOCK_SKEW, Answer
 from certbound.trust.responders import Responders
@@ -43,6 +45,42 @@ _LARGE = 64 * 1024
 """Bytes of a list whose signature is not verified on the event loop."""
 
 _log = logging.getLogger("certbound.trust.revocation")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Who is asked."""
+
+    files: tuple[Path, ...] = ()
+    urls: tuple[str, ...] = ()
+    """Of lists."""
+    responders: tuple[str, ...] = ()
+    from_certificates: bool = False
+    """Whether also whom the certificates of a trusted path name."""
+
+
+def make_revocation(
+    mode: RevocationMode,
+    places: Places,
+    fetcher: Fetcher,
+    *,
+    max_age: float,
+    max_crl_bytes: int,
+    clock: Callable[[], float],
+) -> "Revocation":
+    """Nothing is fetched before `Revocation.run` runs.  `ConfigurationError` if a file cannot be read."""
+    crls = CRLSources(
+        files=places.files,
+        urls=places.urls,
+        fetcher=fetcher,
+        max_bytes=max_crl_bytes,
+        max_age=max_age,
+        clock=clock,
+    )
+    responders = Responders(urls=places.responders, fetcher=fetcher, max_age=max_age, clock=clock)
+    return Revocation(
+        mode, crls=crls, responders=responders, from_certificates=places.from_certificates, max_age=max_age
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +227,7 @@ class Revocation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Places:
+class _Named:
     """Where a certificate says that one may ask."""
 
     lists: tuple[str, ...] = ()
@@ -207,7 +245,7 @@ class _Case:
     """Beside the path, of a name whose lists may be about the certificate."""
     issuers: frozenset[IssuerName]
     """Whose lists may be about the certificate, or about one of `signers`."""
-    places: _Places
+    places: _Named
     now: float
 
 
@@ -217,7 +255,7 @@ def _make_case(path: Sequence[Certificate], signers: Sequence[Certificate], now:
     beside = [each for each in signers if _name(each.subject_der) in issuers and each not in path]
     if beside:
         issuers |= {_name(each.parsed.issuer.public_bytes()) for each in (*beside, *path)}
-    return _Case(path, beside, issuers - {""}, places if asks_named else _Places(), now)
+    return _Case(path, beside, issuers - {""}, places if asks_named else _Named(), now)
 
 
 async def _authentic(lists: Sequence[RevocationList], signers: Sequence[Certificate]) -> list[RevocationList]:
@@ -245,7 +283,7 @@ def _is_current(known: RevocationList | Answer, now: float, max_age: float) -> b
     return known.this_update <= now + CLOCK_SKEW and now < known.ends_at(max_age)
 
 
-def _places(certificate: Certificate) -> _Places:
+def _places(certificate: Certificate) -> _Named:
     """What can be read of it; the rest does no harm."""
     lists: list[str] = []
     responders: list[str] = []
@@ -263,8 +301,8 @@ def _places(certificate: Certificate) -> _Places:
                     if each.access_method == AuthorityInformationAccessOID.OCSP
                 )
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        return _Places()
-    return _Places(tuple(lists[:MOST_PLACES]), tuple(responders[:MOST_PLACES]), frozenset(signers - {""}))
+        return _Named()
+    return _Named(tuple(lists[:MOST_PLACES]), tuple(responders[:MOST_PLACES]), frozenset(signers - {""}))
 
 
 def _urls(names: Iterable[x509.GeneralName]) -> list[str]:

@@ -8,13 +8,14 @@ round it, that one counts, so the order of anchors decides nothing.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Protocol
 
 from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors
 from certbound.core.authentication import TrustedChain
-from certbound.core.certificate import KeyThumbprint, PeerCertificate, Thumbprint, read_certificate
+from certbound.core.certificate import Certificate, KeyThumbprint, PeerCertificate, Thumbprint, read_certificate
 from certbound.core.clients import Client
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.limits import NameLimit
@@ -30,13 +31,30 @@ REMEMBERED_ANCHORS = 1024
 NO_LIMITS: Mapping[KeyThumbprint, NameLimit] = MappingProxyType({})
 
 
+class Issuers(Protocol):
+    """Who is asked whether something on a path was revoked; `trust.revocation` is."""
+
+    async def require_unrevoked(
+        self, chain: TrustedChain, now: float, signers: Sequence[Certificate] = ()
+    ) -> TrustedChain: ...
+
+
 class Trust:
     """The anchors in force, and verdicts remembered under them.  It is the server's `ChainVerifier`."""
 
-    def __init__(self, anchors: Anchors, limits: Mapping[KeyThumbprint, NameLimit] = NO_LIMITS) -> None:
-        """`limits`: what authorities may speak for, by key; one that is not listed may speak for any name."""
+    def __init__(
+        self,
+        anchors: Anchors,
+        limits: Mapping[KeyThumbprint, NameLimit] = NO_LIMITS,
+        issuers: Issuers | None = None,
+    ) -> None:
+        """`limits`: what authorities may speak for, by key; one that is not listed may speak for any name.
+
+        `issuers`: who is asked about revocation; nobody if None.
+        """
         self._anchors = anchors
         self._limits = limits
+        self._issuers = issuers
         self._narrowed: OrderedDict[ClientAnchors, Anchors] = OrderedDict()
         self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
 
@@ -70,8 +88,10 @@ class Trust:
         return chain
 
     async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
-        """`chain`: nobody is asked about revocation yet."""
-        return chain
+        """`chain`, as long as its issuers revoked nothing on it.  `Untrusted` otherwise."""
+        if self._issuers is None:
+            return chain
+        return await self._issuers.require_unrevoked(chain, now, self._anchors.intermediates)
 
     def _judge(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
         subject = client.subject
