@@ -1,6 +1,6 @@
 """Certificates for tests, made on the spot; and DER, so that a test can make what no library would."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -82,3 +82,20 @@ def _attribute(attribute: tuple[str, int, bytes]) -> bytes:
     # Name -> RDN -> attribute -> type
     kind = next(_der.read_all(_der.read(_der.read(_der.read(encoded).content).content).content))
     return tlv(0x30, kind.encoded + tlv(tag, content))
+
+
+def oid(dotted: str) -> bytes:
+    """An OBJECT IDENTIFIER."""
+    return _der.read(x509.ExtendedKeyUsage([x509.ObjectIdentifier(dotted)]).public_bytes()).content
+
+
+def psd2_statements(roles: Mapping[str, str]) -> bytes:
+    """The qcStatements extension of a QWAC with these roles, object identifier and text (ETSI TS 119 495)."""
+    listed = b"".join(tlv(0x30, oid(role) + tlv(0x0C, text.encode())) for role, text in roles.items())
+    psd2 = tlv(0x30, tlv(0x30, listed) + tlv(0x0C, "Banco de España".encode()) + tlv(0x0C, b"ES-BDE"))
+    statements = [
+        oid("0.4.0.1862.1.1"),
+        oid("0.4.0.1862.1.6") + tlv(0x30, oid("0.4.0.1862.1.6.3")),
+        oid("0.4.0.19495.2") + psd2,
+    ]
+    return tlv(0x30, b"".join(tlv(0x30, statement) for statement in statements))

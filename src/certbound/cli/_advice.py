@@ -1,0 +1,289 @@
+"""What to change where `certbound explain` says that a step failed: one function per step.
+
+Rule: advice names what is there and what was expected, in the same form, and commands that can be pasted.
+"""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from certbound.cli._certificates import option
+from certbound.cli._output import date
+from certbound.core.attributes import TYPES
+from certbound.core.authentication import Step
+from certbound.core.candidates import candidates
+from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
+from certbound.core.clients import Client, Method
+from certbound.core.errors import BadCertificate
+from certbound.core.extensions import read_extensions
+from certbound.core.names import BadName, DistinguishedName, format_name, parse_name, read_name
+from certbound.core.subject import SubjectKind
+from certbound.settings import Settings
+from certbound.trust.anchors import Anchors
+
+if TYPE_CHECKING:
+    from certbound.app import Authentication
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What was asked about."""
+
+    authentication: "Authentication"
+    settings: Settings
+    client_id: str
+    client: Client | None
+    peer: PeerCertificate
+    now: float
+
+    @property
+    def update(self) -> str:
+        """The beginning of the command that changes the client."""
+        return f"certbound client update {shlex.quote(self.client_id)}"
+
+
+async def advise(step: Step, case: Case) -> list[str]:
+    """Lines for whoever runs the server."""
+    if case.client is None:
+        records = await case.authentication.store.clients.list()
+        return list(_unknown(case.client_id, [each.client_id for each in records]))
+    return list(_ADVICE[step](case, case.client))
+
+
+def _unknown(client_id: str, there: list[str]) -> Iterator[str]:
+    if client_id in there:
+        yield f"it is stored and cannot be read; see: certbound client show {shlex.quote(client_id)}"
+        return
+    for near in get_close_matches(client_id, there, n=3):
+        yield f"did you mean {near}?"
+    yield "certbound client list shows those there are; certbound client add registers one"
+
+
+def _disabled(case: Case, client: Client) -> Iterator[str]:
+    del client
+    yield f"switch it on: {case.update} --enable"
+    yield "if it was revoked: certbound revoke --list shows what was, and when"
+
+
+def _no_certificate(case: Case, client: Client) -> Iterator[str]:
+    del case, client
+    yield "the client has to send its certificate to the mutual-TLS host; see mtls_endpoint_aliases in the metadata"
+
+
+def _not_valid(case: Case, client: Client) -> Iterator[str]:
+    leaf = case.peer.leaf
+    yield f"it is valid from {date(leaf.not_before)} to {date(leaf.not_after)}; the question is about {date(case.now)}"
+    if case.now < leaf.not_before:
+        yield "use it later, or look at the clocks of the server and of whoever issued it"
+    elif client.method is Method.TLS_CLIENT_AUTH:
+        yield "renew it; a new certificate with the same name needs no change here"
+    else:
+        yield f"make a new one and register it beside the old: {case.update} --add-self-signed NEW.pem"
+
+
+def _weak_key(case: Case, client: Client) -> Iterator[str]:
+    del case, client
+    yield "make a certificate for a new key: P-256, P-384, P-521, RSA of 2048 to 8192 bits, Ed25519, Ed448 or ML-DSA"
+
+
+def _revoked_here(case: Case, client: Client) -> Iterator[str]:
+    del client
+    yield "certbound revoke --list shows since when; the client needs a new certificate, with a new key"
+    yield f"if it was a mistake: certbound revoke --lift --thumbprint {case.peer.leaf.thumbprint}"
+
+
+def _not_registered(case: Case, client: Client) -> Iterator[str]:
+    leaf = case.peer.leaf
+    yield f"presented   {leaf.thumbprint} until {date(leaf.not_after)}"
+    if client.jwks_uri is not None:
+        yield f"published   at {client.jwks_uri}"
+        yield "let the client publish it there beside the others; certbound jwks OLD.pem NEW.pem writes the document"
+        return
+    for each in client.certificates:
+        same = ", with the same key" if each.spki_der == leaf.spki_der else ""
+        yield f"registered  {each.thumbprint} until {date(each.not_after)}{same}"
+    yield "a certificate counts as a whole: one that was renewed for the same key is another one"
+    yield f"if it is the client's: {case.update} --add-self-signed FILE"
+
+
+def _other_subject(case: Case, client: Client) -> Iterator[str]:
+    subject = client.subject
+    if subject is None:
+        return
+    found = candidates(case.peer.leaf)
+    yield f"registered  {option_of(subject.kind)} {subject.text}"
+    same_kind = [each for each in found if each.kind is subject.kind]
+    yield from (f"presented   {option_of(each.kind)} {each.text}" for each in same_kind)
+    if not same_kind:
+        yield f"presented   nothing of that kind ({option_of(subject.kind)})"
+    if subject.kind is SubjectKind.DN:
+        yield from _differences(case.peer.leaf, subject.text)
+    for each in found:
+        if each.kind is not subject.kind and each.text.casefold() == subject.text.casefold():
+            yield f"the text is in the certificate, but as {option_of(each.kind)}: a name counts in its own kind only"
+    yield "if it is the client's certificate, register one of:"
+    yield from (f"  {case.update} {option(each)}" for each in found if not each.problem)
+
+
+def _differences(certificate: Certificate, registered: str) -> Iterator[str]:
+    """What one has and the other has not, as it is compared: without case, without spaces that do not count."""
+    try:
+        here, there = parse_name(registered), certificate.subject
+    except (BadName, BadCertificate):
+        return
+    for title, these, those in (("registered only ", here, there), ("presented only  ", there, here)):
+        if only := [_rdn(each) for each in reversed(these) if each not in those]:
+            yield f"{title} {','.join(only)}"
+    if here != there and sorted(map(hash, here)) == sorted(map(hash, there)):
+        yield "only the order differs; tls_client_auth_subject_dn_order says which orders count"
+
+
+def _rdn(rdn: "frozenset[object] | DistinguishedName") -> str:
+    return "+".join(sorted(_attribute(*each) for each in rdn))  # type: ignore[misc]
+
+
+def _attribute(oid: str, value: object) -> str:
+    name = TYPES[oid].names[0] if oid in TYPES else oid
+    return f"{name}={'#' + value.hex() if isinstance(value, bytes) else value}"
+
+
+def _no_path(case: Case, client: Client) -> Iterator[str]:
+    """Who is missing between the certificate and an anchor; the verdict is another's, this looks for its reason."""
+    anchors = _anchors_of(case, client)
+    if not anchors.anchors:
+        yield "there is nobody to trust; name who certifies this client in trust.anchors"
+        return
+    reached = case.peer.leaf
+    for _ in range(_LONGEST):
+        issuer = _issuer(reached)
+        name = _written(read_extensions(reached).issuer_der)
+        of_that_name = [each for each in anchors.anchors if _is_named(each, issuer)]
+        if any(_has_signed(each, reached) for each in of_that_name):
+            yield from _otherwise(case, of_that_name)
+            return
+        if any(each.subject_der != read_extensions(reached).issuer_der for each in of_that_name):
+            yield f"the trust anchor {name} writes its name in other string types than {_written(reached.subject_der)}"
+            yield "its issuer has to renew one of the two so that both are the same bytes"
+            return
+        if of_that_name:
+            keys = ", ".join(each.key_thumbprint for each in of_that_name)
+            yield f"a trust anchor is named {name}, but its key ({keys}) did not sign {_written(reached.subject_der)}"
+            yield "it may be an older or newer one of that authority, or one that only calls itself so"
+            return
+        between = [
+            each for each in _between(case.peer, anchors) if _is_named(each, issuer) and _has_signed(each, reached)
+        ]
+        if not between:
+            yield from _missing(reached, name, is_root=issuer is not None and _is_named(reached, issuer))
+            break
+        reached = between[0]
+    yield "trusted are: " + "; ".join(_written(each.subject_der) for each in anchors.anchors[:_MOST_SHOWN])
+
+
+def _missing(reached: Certificate, name: str, *, is_root: bool) -> Iterator[str]:
+    if is_root:
+        yield f"the chain ends at {name}, which is no trust anchor here"
+        yield "if it may certify this client, put its certificate into a file of trust.anchors"
+    else:
+        yield f"missing: the certificate of {name}, which issued {_written(reached.subject_der)}"
+        yield "let the client send it behind its own (in FILE likewise), or name it in trust.intermediates"
+
+
+def _otherwise(case: Case, anchors: list[Certificate]) -> Iterator[str]:
+    """The names lead to an anchor; then it is dates, purposes or limits."""
+    purposes = read_extensions(case.peer.leaf).purposes
+    if purposes is not None and "clientAuth" not in purposes:
+        yield f"its extended key usage is {', '.join(purposes) or 'empty'}; a client needs clientAuth, or none at all"
+    for each in (*_between(case.peer, Anchors()), *anchors):
+        if not each.is_valid_at(case.now):
+            yield f"{_written(each.subject_der)} is valid from {date(each.not_before)} to {date(each.not_after)} only"
+    yield "the names lead to a trust anchor, so its issuer is known; what is wrong stands above"
+
+
+def _authority_revoked(case: Case, client: Client) -> Iterator[str]:
+    del case, client
+    yield "certbound revoke --list shows since when; the client needs a certificate of another authority"
+
+
+def _revoked(case: Case, client: Client) -> Iterator[str]:
+    del client
+    revocation = case.settings.revocation
+    yield f'revocation.mode is "{revocation.mode}"; asked: {_sources(case.settings)}'
+    yield "if it is revoked, the client needs a new certificate; if nobody knows, see that a CRL or a responder does"
+
+
+def _sources(settings: Settings) -> str:
+    revocation = settings.revocation
+    named = [*revocation.crls, *revocation.ocsp]
+    if revocation.from_certificates:
+        named.append("what certificates name")
+    return ", ".join(named) or "nobody (see revocation.crls and revocation.ocsp)"
+
+
+def option_of(kind: SubjectKind) -> str:
+    """How messages call a kind of name."""
+    return kind.value.removeprefix("tls_client_auth_")
+
+
+def _anchors_of(case: Case, client: Client) -> Anchors:
+    anchors = case.authentication.anchors()
+    if client.anchors.certificates:
+        return Anchors(client.anchors.certificates, anchors.intermediates)
+    return anchors.only(client.anchors.keys) if client.anchors.keys else anchors
+
+
+def _between(peer: PeerCertificate, anchors: Anchors) -> list[Certificate]:
+    found = list(anchors.intermediates)
+    for der in peer.chain:
+        try:
+            found.append(read_certificate(der))
+        except BadCertificate:
+            continue
+    return found
+
+
+def _issuer(certificate: Certificate) -> DistinguishedName | None:
+    try:
+        return read_name(read_extensions(certificate).issuer_der)
+    except BadName:
+        return None
+
+
+def _is_named(certificate: Certificate, name: DistinguishedName | None) -> bool:
+    try:
+        return name is not None and certificate.subject == name
+    except BadCertificate:
+        return False
+
+
+def _has_signed(issuer: Certificate, certificate: Certificate) -> bool:
+    try:
+        certificate.parsed.verify_directly_issued_by(issuer.parsed)
+    except Exception:  # noqa: BLE001 - odd names, algorithms and keys raise many things; each means that it has not
+        return False
+    return True
+
+
+def _written(der: bytes) -> str:
+    try:
+        return format_name(der) or "(no name)"
+    except BadName:
+        return "(an unreadable name)"
+
+
+_LONGEST = 8
+_MOST_SHOWN = 10
+_ADVICE: Mapping[Step, Callable[[Case, Client], Iterator[str]]] = {
+    Step.CLIENT: _disabled,
+    Step.CERTIFICATE: _no_certificate,
+    Step.VALIDITY: _not_valid,
+    Step.KEY: _weak_key,
+    Step.REVOKED_HERE: _revoked_here,
+    Step.REGISTERED: _not_registered,
+    Step.SUBJECT: _other_subject,
+    Step.PATH: _no_path,
+    Step.AUTHORITIES: _authority_revoked,
+    Step.REVOCATION: _revoked,
+}
