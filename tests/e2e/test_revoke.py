@@ -1,0 +1,230 @@
+"""The compromise drill: one command, and on connections that stay open nobody passes any more, nor does any token."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import logging
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPSConnection
+from typing import Any
+
+import pytest
+
+from certbound.app import ANCHOR_INTERVAL, open_revoker
+from certbound.core.certificate import read_certificate, read_pem_certificates
+from certbound.core.ports import RevokedKind
+from certbound.core.status import LIFETIME, TTL
+from certbound.server.directory import MAX_AGE
+from certbound.trust.authority import Authority, Issued
+from e2e.world import Answer, World, world
+
+REFUSED_WITHIN = MAX_AGE + TTL + 1.0
+"""Seconds from the commit to the refusal at any guard: the server's memory, the guard's, and a fetch."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """One deployment for all drills: a client of its own for each, and a second authority that one may lose."""
+
+    running: World
+    second: Authority
+
+    def client(self, name: str, authority: Authority | None = None) -> Issued:
+        """A registered client, and a certificate it has."""
+        self.running.register(
+            name, token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns=f"{name}.example"
+        )
+        return self.another(name, authority)
+
+    def another(self, name: str, authority: Authority | None = None) -> Issued:
+        """One more certificate of it."""
+        return (authority or self.running.authority).issue(dns=[f"{name}.example"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The deployment, with two authorities."""
+    second = Authority.create("Second CA")
+    with world(tmp_path_factory.mktemp("drill")) as running:
+        running.anchors.write_bytes(running.authority.certificate_pem + second.certificate_pem)
+        time.sleep(2 * ANCHOR_INTERVAL)
+        yield Place(running, second)
+
+
+def drill(running: World, kind: RevokedKind, value: str, *, lift: bool = False) -> Any:
+    """What the command does, in its own process or in this one: another connection to the same store."""
+
+    async def go() -> Any:
+        async with open_revoker(running.settings, "drill") as revoker:
+            return await (revoker.lift(kind, value) if lift else revoker.revoke(kind, value))
+
+    return asyncio.run(go())
+
+
+def claims(token: str) -> dict[str, Any]:
+    """Unverified."""
+    segment = token.split(".")[1]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(segment + "=="))
+    return found
+
+
+class Caller:
+    """A client on one connection to the server and one to the API, both kept alive."""
+
+    def __init__(self, running: World, name: str, identity: Issued, stack: contextlib.ExitStack) -> None:
+        self.running, self.name, self.identity = running, name, identity
+        self.server = self._connected(running.mtls, stack)
+        self.api = self._connected(running.api, stack)
+
+    def _connected(self, url: str, stack: contextlib.ExitStack) -> HTTPSConnection:
+        return stack.enter_context(contextlib.closing(self.running.connect(url, self.identity)))
+
+    def authenticate(self) -> int:
+        """The status of a token request."""
+        form = {"grant_type": "client_credentials", "client_id": self.name}
+        url = f"{self.running.mtls}/token"
+        return self.running.ask(url, self.identity, form=form, connection=self.server).status
+
+    def call(self, token: str) -> int:
+        """The status of a request to the API."""
+        return self.running.call_api(token, self.identity, connection=self.api).status
+
+
+def seconds_until_401(*asks: Callable[[], int]) -> list[float]:
+    """How long each took; until then its answer was 200, and nothing else."""
+    started = time.monotonic()
+    passed: dict[int, float] = {}
+    while len(passed) < len(asks):
+        for number, ask in enumerate(asks):
+            if number not in passed and (status := ask()) != 200:
+                assert 401 == status
+                passed[number] = time.monotonic() - started
+        assert time.monotonic() - started < REFUSED_WITHIN + 2, "still accepted"
+        time.sleep(0.02)
+    return [passed[number] for number in range(len(asks))]
+
+
+def until_another(ask: Callable[[], Answer], before: bytes) -> Answer:
+    """The first answer that says something else, which is there within a second."""
+    started = time.monotonic()
+    while (answer := ask()).body == before:
+        assert time.monotonic() - started < 1.0
+        time.sleep(0.02)
+    return answer
+
+
+def certificate(identity: Issued) -> str:
+    return read_certificate(identity.der).thumbprint
+
+
+def test_revoked_on_connections_that_stay(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Authentication ends within a second, tokens at the guard within seven, with one audit line; others go on."""
+    running = place.running
+    holders = {
+        "stolen": place.client("stolen"),
+        "closed": place.client("closed"),
+        "lost": place.client("lost", place.second),
+    }
+    spared = [("stolen", place.another("stolen")), ("spared", place.client("spared"))]
+    tokens = {name: running.token(name, identity) for name, identity in holders.items()}
+    others = [(running.token(name, identity), identity) for name, identity in spared]
+    [second] = read_pem_certificates(place.second.certificate_pem)
+    with contextlib.ExitStack() as stack:
+        callers = [Caller(running, name, identity, stack) for name, identity in holders.items()]
+        assert {(200, 200)} == {(each.authenticate(), each.call(tokens[each.name])) for each in callers}
+        caplog.clear()
+
+        started = time.monotonic()
+        drill(running, RevokedKind.CERTIFICATE, certificate(holders["stolen"]))
+        drill(running, RevokedKind.CLIENT, "closed")
+        drill(running, RevokedKind.AUTHORITY, second.key_thumbprint)
+        drilling = time.monotonic() - started
+        at_the_server = seconds_until_401(*(each.authenticate for each in callers))
+        heard = time.monotonic() - started
+        at_the_guard = seconds_until_401(*(partial(each.call, tokens[each.name]) for each in callers))
+
+    assert max(at_the_server) + drilling <= 1.0
+    assert max(at_the_guard) + heard <= REFUSED_WITHIN
+    lines = [each.getMessage() for each in caplog.records if each.name == "certbound.audit"]
+    assert [f"drill revoked the {kind}" for kind in ("certificate", "client", "authority")] == [
+        line.partition(" '")[0] for line in lines
+    ]
+    assert all(line.endswith(": 1 clients, tokens of 1 certificates") for line in lines)
+    assert {200} == {running.call_api(token, identity).status for token, identity in others}
+    assert {200} == {running.token_request(name, identity).status for name, identity in spared}
+
+
+def test_what_was_out_stays_ended(place: Place) -> None:
+    """Neither a token from the moment when not all had heard of it lives, nor does lifting revive one."""
+    running, identity = place.running, place.client("typo")
+    old = [running.token("typo", identity)]
+    with contextlib.ExitStack() as stack:
+        caller = Caller(running, "typo", identity, stack)
+        assert 200 == caller.call(old[0])
+
+        drill(running, RevokedKind.CERTIFICATE, certificate(identity))
+        revoked_at = time.monotonic()
+        while (answer := running.token_request("typo", identity)).status == 200:
+            old.append(answer.json["access_token"])
+            assert time.monotonic() - revoked_at < 2
+        drill(running, RevokedKind.CERTIFICATE, certificate(identity), lift=True)
+        while (answer := running.token_request("typo", identity)).status != 200:
+            assert time.monotonic() - revoked_at < 4
+        seconds_until_401(lambda: caller.call(old[0]))
+
+        assert {401} == {caller.call(token) for token in old}
+        assert 200 == caller.call(answer.json["access_token"])
+
+
+def test_the_list_is_one_that_others_can_read(place: Place) -> None:
+    """draft-ietf-oauth-status-list: found by the metadata, one bit for each token, and what the token names."""
+    identity = place.client("read")
+    named = claims(place.running.token("read", identity))["status"]["status_list"]
+    metadata = place.running.ask(f"{place.running.issuer}/.well-known/oauth-authorization-server", method="GET").json
+    listed = place.running.ask(metadata["status_list_aggregation_endpoint"], method="GET").json
+    assert {"status_lists": [named["uri"]]} == listed
+
+    before = place.running.ask(named["uri"], method="GET").body
+    drill(place.running, RevokedKind.CLIENT, "read")
+    answer = until_another(lambda: place.running.ask(named["uri"], method="GET"), before)
+
+    assert (200, "application/statuslist+jwt") == (answer.status, answer.headers["content-type"])
+    assert f"public, max-age={TTL}" == answer.headers["cache-control"]
+    assert "*" == answer.headers["access-control-allow-origin"]
+    header = json.loads(base64.urlsafe_b64decode(answer.body.split(b".")[0] + b"=="))
+    assert {"alg": "ES256", "typ": "statuslist+jwt", "kid": header["kid"]} == header
+    said = claims(answer.body.decode())
+    assert (named["uri"], TTL, LIFETIME) == (said["sub"], said["ttl"], said["exp"] - said["iat"])
+    assert 1 == said["status_list"]["bits"]
+    bits = zlib.decompress(base64.urlsafe_b64decode(said["status_list"]["lst"] + "=="))
+    assert named["idx"] in [n for n in range(len(bits) * 8) if bits[n // 8] >> n % 8 & 1]
+    assert len(answer.body) < 1000
+
+
+def test_the_list_is_no_access_token(place: Place) -> None:
+    """It is signed by the same key, and its type keeps it out."""
+    listed = place.running.ask(f"{place.running.issuer}/status", method="GET").body.decode()
+    identity = place.client("foul")
+
+    assert 401 == place.running.call_api(listed, identity).status
+
+
+def test_the_list_is_made_when_something_changed(place: Place) -> None:
+    """Two requests in a row get the same signature: nothing is compressed or signed for a request."""
+    uri = f"{place.running.issuer}/status"
+    assert place.running.ask(uri, method="GET").body == place.running.ask(uri, method="GET").body
+
+
+def test_the_guard_looks_once_for_many_requests(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """A hundred requests within the list's time cause no second look at it."""
+    identity = place.client("busy")
+    token = place.running.token("busy", identity)
+    with contextlib.ExitStack() as stack, caplog.at_level(logging.INFO, "httpx"):
+        caller = Caller(place.running, "busy", identity, stack)
+        assert {200} == {caller.call(token) for _ in range(100)}
+        assert 1 >= sum(f"{place.running.issuer}/status " in each.getMessage() for each in caplog.records)
