@@ -82,9 +82,9 @@ def rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from (("PROBLEM", each) for each in found["problems"])
 
 
-def matches(listed: Iterable[Mapping[str, str]]) -> Sequence[str]:
+def matches(listed: Iterable[Mapping[str, Any]]) -> Sequence[str]:
     """Clients for people."""
-    return [f"{each['client_id']} ({each['by']})" for each in listed]
+    return [f"{each['client_id']} ({each['by']}){'' if each['enabled'] else ', disabled'}" for each in listed]
 
 
 def _name(der: bytes, style: NameStyle, problems: list[str]) -> str:

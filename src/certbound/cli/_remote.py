@@ -1,10 +1,15 @@
 """The certificates a TLS server sends: asked for, shown to whoever asked, and believed by nobody."""
 
+import contextlib
 import socket
 import time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from certbound.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from OpenSSL.SSL import Connection
 
 TIMEOUT = 10.0
 """Seconds that connecting and the handshake may take."""
@@ -44,33 +49,41 @@ def _handshake(connection: socket.socket, host: str, deadline: float) -> list[by
     tls.set_connect_state()
     if name := _server_name(host):
         tls.set_tlsext_host_name(name)
+    try:
+        _shake_hands(tls, connection, deadline)
+    except OSError:
+        # Who wants a client certificate may break off for lack of one, and has sent its own before.
+        if not tls.get_peer_cert_chain():
+            raise
+    return [each.public_bytes(Encoding.DER) for each in tls.get_peer_cert_chain(as_cryptography=True) or ()]
+
+
+def _shake_hands(tls: "Connection", connection: socket.socket, deadline: float) -> None:
+    from OpenSSL import SSL
+
     received = 0
     while True:
         try:
             tls.do_handshake()
         except SSL.WantReadError:
             _send(tls, connection)
-            connection.settimeout(max(deadline - time.monotonic(), 0.001))
-            data = connection.recv(16384)
-            received += len(data)
-            if not data or received > MOST:
-                raise OSError("it breaks off the handshake" if not data else "its handshake does not end") from None
-            tls.bio_write(data)
         except SSL.Error as error:
             raise OSError(f"TLS: {error.args[0][-1][-1] if error.args and error.args[0] else error}") from error
         else:
-            chain = tls.get_peer_cert_chain(as_cryptography=True) or ()
-            return [each.public_bytes(Encoding.DER) for each in chain]
+            return
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        data = connection.recv(16384)
+        received += len(data)
+        if not data or received > MOST:
+            raise OSError("it breaks off the handshake" if not data else "its handshake does not end")
+        tls.bio_write(data)
 
 
-def _send(tls: object, connection: socket.socket) -> None:
+def _send(tls: "Connection", connection: socket.socket) -> None:
     from OpenSSL import SSL
 
-    assert isinstance(tls, SSL.Connection)
-    try:
+    with contextlib.suppress(SSL.WantReadError):
         connection.sendall(tls.bio_read(65536))
-    except SSL.WantReadError:
-        return
 
 
 def _server_name(host: str) -> bytes | None:
