@@ -104,7 +104,8 @@ def test_rules(rule: Rule, given: str, prepared: str | Exact) -> None:
 @pytest.mark.parametrize(
     ("tag", "content", "text"),
     [
-        (0x0C, "é".encode(), (0x12, b"1 2", "1 2"), (0x12, b"1a", None), (0x13, b"a@*", "a@*"), (0x13, b"\xe9", None),
+        (0x0C, b"\xc3\xa9", "é"), (0x12, b"1 2", "1 2"), (0x12, b"1a", None), (0x13, b"a@*", "a@*"),
+        (0x13, b"\xe9", None),
         (0x14, b"\xe9", "é"), (0x16, b"a", "a"), (0x16, b"\x80", None), (0x1A, b"a", "a"), (0x1C, b"\0\0\0a", "a"),
         (0x1C, b"\0\0a", None), (0x1C, b"\0\0\xd8\0", None), (0x1E, b"\0a", "a"), (0x1E, b"a", None),
         (0x1E, b"\xd8\0", None), (0x1E, b"\xd8\x35\xdd\x20", "\U0001d520"), (0x1E, b"\xfe\xff\0a", "\ufeffa"),

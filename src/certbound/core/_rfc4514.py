@@ -135,8 +135,8 @@ def _without_last_spaces(text: str) -> str:
 def _advice_on_slashes(text: str) -> str:
     """How to write `text`, OpenSSL's slash form, in RFC 4514."""
     parts = [part.partition("=") for part in _SLASHES.split(text)[1:]]
-    written = ",".join(f"{kind}={escape(_without_x(value))}" for kind, _, value in reversed(parts))
     try:
+        written = ",".join(f"{kind}={escape(_without_x(value))}" for kind, _, value in reversed(parts))
         read(written, len(parts))
     except (BadName, UnicodeError):
         written = ""
