@@ -25,7 +25,7 @@ from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord
 from certbound.resource import PRINCIPAL, Guard
 from certbound.server.directory import NEWS
-from certbound.settings import Settings, load
+from certbound.settings import Settings, load, show_toml
 from certbound.tls import Port, VirtualHost
 from certbound.trust.authority import Authority, Issued, self_signed
 
@@ -224,7 +224,7 @@ def _settings(directory: Path, authority: Authority, overrides: Mapping[str, Any
         given.setdefault(section, {})[key] = value
     file = directory / "certbound.toml"
     file.write_text("".join(
-        f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None)
+        f"[{section}]\n" + "".join(f"{key} = {show_toml(value)}\n" for key, value in keys.items() if value is not None)
         for section, keys in given.items()
     ))  # fmt: skip
     return load(file, {})
