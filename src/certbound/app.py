@@ -37,6 +37,7 @@ from certbound.trust.fetch import Fetcher
 from certbound.trust.files import AnchorFiles
 from certbound.trust.offline import Offline
 from certbound.trust.published import PublishedByUri
+from certbound.trust.sources import SourceStatus
 from certbound.trust.verifier import Issuers
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Authentication:
     """Whether the server itself may trust anybody to certify clients."""
     anchors: Callable[[], Anchors]
     """Whom it trusts now."""
+    revocation: Callable[[], Sequence[SourceStatus]]
+    """How those who are asked about revocation are doing."""
 
 
 @contextlib.asynccontextmanager
@@ -167,6 +170,7 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
                 sources=Sources(chains=anchors.trust, published=published),
                 has_anchors=_may_have_anchors(settings, anchors),
                 anchors=lambda: anchors.trust.anchors,
+                revocation=revocation.statuses if revocation is not None else tuple,
             )
         finally:
             for task in tasks:

@@ -4,7 +4,7 @@ Rule: advice names what is there and what was expected, in the same form, and co
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from certbound.core.names import BadName, DistinguishedName, format_name, parse_
 from certbound.core.subject import SubjectKind
 from certbound.settings import Settings
 from certbound.trust.anchors import Anchors
+from certbound.trust.sources import SourceKind, SourceStatus
 
 if TYPE_CHECKING:
     from certbound.app import Authentication
@@ -210,16 +211,25 @@ def _authority_revoked(case: Case, client: Client) -> Iterator[str]:
 def _revoked(case: Case, client: Client) -> Iterator[str]:
     del client
     revocation = case.settings.revocation
-    yield f'revocation.mode is "{revocation.mode}"; asked: {_sources(case.settings)}'
-    yield "if it is revoked, the client needs a new certificate; if nobody knows, see that a CRL or a responder does"
+    yield f'revocation.mode is "{revocation.mode}"; asked were:'
+    yield from (f"  {line}" for line in asked(case.authentication.revocation()))
+    if not (revocation.crls or revocation.ocsp or revocation.from_certificates):
+        yield "  nobody; name somebody in revocation.crls or revocation.ocsp"
+    yield "if its issuer revoked it, the client needs a new certificate, with a new key"
+    yield "if nobody knows, the CRL of that issuer or its OCSP responder is missing above, out of date, or does not answer"
 
 
-def _sources(settings: Settings) -> str:
-    revocation = settings.revocation
-    named = [*revocation.crls, *revocation.ocsp]
-    if revocation.from_certificates:
-        named.append("what certificates name")
-    return ", ".join(named) or "nobody (see revocation.crls and revocation.ocsp)"
+def asked(sources: Iterable[SourceStatus]) -> Iterator[str]:
+    """Who was asked about revocation, and what came of it."""
+    for each in sources:
+        if each.problem:
+            yield f"{each.kind} {each.where}: FAILED: {each.problem}"
+        elif each.last_success is None:
+            yield f"{each.kind} {each.where}: not asked"
+        else:
+            until = f", good until {date(each.ends_at)}" if each.ends_at is not None else ""
+            count = "" if each.kind is SourceKind.OCSP else f", {each.entries} revoked"
+            yield f"{each.kind} {each.where}: read{count}{until}"
 
 
 def option_of(kind: SubjectKind) -> str:

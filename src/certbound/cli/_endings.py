@@ -1,7 +1,6 @@
 """What of a deployment ends some day: what is registered, and the files that the settings name."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from certbound import app
 from certbound.cli._certificates import read_chain
@@ -41,7 +40,7 @@ def _own(settings: Settings) -> Iterator[Ending]:
 
 def _lists(settings: Settings) -> Iterator[Ending]:
     """Revocation lists in files; soon is the last quarter of their time, however long that is."""
-    for file in _files(settings):
+    for file in settings.revocation.crl_files:
         try:
             lists = read_lists(file.read_bytes())
         except (OSError, BadList) as error:
@@ -57,12 +56,8 @@ def _unread(settings: Settings, clients: list[Client], records: int) -> Iterator
         yield f"{publishing} jwks_uri of clients"
     if broken := records - len(clients):
         yield f"{broken} clients that cannot be read"
-    if urls := len(settings.revocation.crls) - len(_files(settings)):
+    if urls := len(settings.revocation.crl_urls):
         yield f"{urls} CRLs behind URLs, which the server fetches"
-
-
-def _files(settings: Settings) -> list[Path]:
-    return [Path(each) for each in settings.revocation.crls if "://" not in each]
 
 
 def _name(certificate: Certificate) -> str:

@@ -55,6 +55,8 @@ def explain(
     now = time.time() if at is None else _time(at)
     peer = _peer(cert)
     settings = load_settings(config)
+    if at is not None:
+        note("what is registered, published and revoked is asked as it is now; the dates are judged as of then")
     verdict = asyncio.run(_ask(settings, client_id, peer, now, offline=offline))
     if json:
         say_json(verdict.as_json(client_id, peer.leaf, now))
@@ -73,6 +75,8 @@ class _Verdict:
     reason: str = ""
     advice: Sequence[str] = ()
     bound_to: str | None = None
+    asked: Sequence[str] = ()
+    """Who was asked about revocation, if anybody was."""
 
     @property
     def is_accepted(self) -> bool:
@@ -95,11 +99,13 @@ class _Verdict:
             "reason": self.reason or None,
             "advice": list(self.advice),
             "bound_to": self.bound_to,
+            "revocation": list(self.asked),
         }
 
 
 async def _ask(settings: "Settings", client_id: str, peer: PeerCertificate, now: float, *, offline: bool) -> _Verdict:
     from certbound import app
+    from certbound.cli._advice import asked
 
     async with app.open_authentication(settings, offline=offline) as authentication:
         client = await authentication.clients.find(client_id)
@@ -110,9 +116,12 @@ async def _ask(settings: "Settings", client_id: str, peer: PeerCertificate, now:
             )
         except InvalidClient as refusal:
             return await _refused(authentication, settings, client_id, client, peer, refusal, now)
+        sources = tuple(asked(authentication.revocation())) if client and client.subject else ()
     assert client is not None
     bound = choose_certificate(client, peer, settings.tokens.bind)
-    return _Verdict(steps=steps_of(client.method), failed=None, bound_to=bound.thumbprint if bound else None)
+    return _Verdict(
+        steps=steps_of(client.method), failed=None, bound_to=bound.thumbprint if bound else None, asked=sources
+    )
 
 
 async def _refused(
@@ -146,6 +155,8 @@ def _say(verdict: _Verdict, client_id: str, certificate: Certificate, now: float
     say(f"client {client_id}, certificate {certificate.thumbprint}, {date(now)}")
     say_table(verdict.results(), indent="  ")
     if verdict.failed is None:
+        if verdict.asked:
+            say("", "asked about revocation were:", *(f"  {line}" for line in verdict.asked))
         bound = f"bound to this certificate (x5t#S256 {verdict.bound_to})" if verdict.bound_to else "not bound"
         say("", f"accepted; its token would be {bound}")
         if verdict.bound_to is None:
