@@ -389,7 +389,7 @@ class TestTurns:
             return await resolving(places[name])(name, port)
 
         async with origin(answer(b"{}")) as source, origin(hang, tls=False, address="127.0.0.2") as slow:
-            with closing(Fetcher(private_addresses=True, ca=ca, timeout=1, resolve=resolve)) as fetcher:
+            with closing(Fetcher(private_addresses=True, ca=ca, timeout=0.7, resolve=resolve)) as fetcher:
                 url = slow.at("slow.example")
                 waiting = [asyncio.ensure_future(failure_of_any(fetcher, url)) for _ in range(100)]
                 await asyncio.sleep(0.2)
