@@ -21,16 +21,18 @@ import pki
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certbound.core.authentication import Sources, authenticate
+from certbound.core.authentication import Sources, TrustedChain, authenticate
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
 from certbound.core.clients import Client, read_client
 from certbound.core.confirmation import confirm
-from certbound.core.revoked import NOTHING_REVOKED
+from certbound.core.revoked import NOTHING_REVOKED, RevocationMode
 from certbound.core.subject import match_subject
 from certbound.core.tokens import AccessToken, SigningKey, sign
 from certbound.trust.anchors import Anchors
 from certbound.trust.chains import verify_chain
+from certbound.trust.fetch import Fetcher
 from certbound.trust.published import PublishedNowhere
+from certbound.trust.revocation import Places, Revocation, make_revocation
 from certbound.trust.verifier import Trust
 
 P = ParamSpec("P")
@@ -39,8 +41,10 @@ T = TypeVar("T")
 READ = "read the certificate"
 MATCH = "match the subject"
 CHAIN = "verify the chain to the anchor"
+ASK = "ask a revocation list of 100 entries (soft)"
 SIGN = "encode and sign the token (ES256)"
-WHOLE = "the whole: read, authenticate, sign"
+WHOLE = "the whole: read, authenticate, sign; revocation off"
+WHOLE_SOFT = "the whole; revocation soft"
 
 
 def main() -> None:
@@ -62,16 +66,19 @@ def measure(count: int) -> dict[str, float]:
     client = read_client("pki", client_metadata)
     assert client.subject
     key = SigningKey.generate()
-    costs: dict[str, list[float]] = {step: [] for step in (READ, MATCH, CHAIN, SIGN, WHOLE)}
+    costs: dict[str, list[float]] = {step: [] for step in (READ, MATCH, CHAIN, ASK, SIGN, WHOLE, WHOLE_SOFT)}
     with TemporaryDirectory() as folder:
-        anchors, ders = make_certificates(Path(folder), 2 * (count + 1))
-    trust = Trust(anchors)
-    for part, whole in zip(ders[::2], ders[1::2], strict=True):
+        anchors, ders, crl = make_certificates(Path(folder), 3 * (count + 1))
+        revocation = lists_in(crl)
+    trust, soft = Trust(anchors), Trust(anchors, issuers=revocation)
+    for part, whole, whole_soft in zip(ders[::3], ders[1::3], ders[2::3], strict=True):
         leaf = timed(costs[READ], read_certificate, part)
         timed(costs[MATCH], match_subject, leaf, client.subject)
-        timed(costs[CHAIN], verify_chain, PeerCertificate(leaf), anchors, now)
+        chain = timed(costs[CHAIN], verify_chain, PeerCertificate(leaf), anchors, now)
+        timed(costs[ASK], ask, revocation, chain, now)
         timed(costs[SIGN], sign, claims(leaf, now), key)
         timed(costs[WHOLE], issue, whole, client, trust, key, now)
+        timed(costs[WHOLE_SOFT], issue, whole_soft, client, soft, key, now)
     return {step: statistics.median(found[1:]) for step, found in costs.items()}
 
 
@@ -81,6 +88,18 @@ def issue(der: bytes, client: Client, trust: Trust, key: SigningKey, now: float)
     sources = Sources(chains=trust, published=PublishedNowhere())
     proven = completed(authenticate(client, peer, sources=sources, revoked=NOTHING_REVOKED, now=now))
     return sign(claims(proven.certificate, now), key)
+
+
+def lists_in(crl: Path) -> Revocation:
+    """What a server in mode `soft` knows of this one list."""
+    return make_revocation(
+        RevocationMode.SOFT, Places(files=(crl,)), Fetcher(), max_age=3600, max_crl_bytes=1 << 24, clock=time.time
+    )
+
+
+def ask(revocation: Revocation, chain: TrustedChain, now: float) -> TrustedChain:
+    """The question behind every chain that was never asked about."""
+    return completed(revocation.require_unrevoked(chain, now))
 
 
 def completed(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -101,13 +120,13 @@ def timed(costs: list[float], step: Callable[P, T], *arguments: P.args, **named:
     return result
 
 
-def make_certificates(folder: Path, count: int) -> tuple[Anchors, list[bytes]]:
-    """A CA as the only anchor, and certificates it issued for the one registered name."""
+def make_certificates(folder: Path, count: int) -> tuple[Anchors, list[bytes], Path]:
+    """A CA as the only anchor, certificates it issued for the one registered name, and its revocation list."""
     ca = pki.issue(folder, "ca", "Bench client CA")
     names: list[x509.GeneralName] = [x509.DNSName(pki.DNS_NAME)]
     issued = (pki.issue(folder, "client", "client", issuer=ca, names=names) for _ in range(count))
     ders = [each.certificate.public_bytes(Encoding.DER) for each in issued]
-    return Anchors((read_certificate(ca.certificate.public_bytes(Encoding.DER)),)), ders
+    return Anchors((read_certificate(ca.certificate.public_bytes(Encoding.DER)),)), ders, pki.publish_crl(folder, ca)
 
 
 def claims(leaf: Certificate, now: float) -> dict[str, object]:

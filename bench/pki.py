@@ -40,6 +40,8 @@ class Pki:
     server: Identity
     """Its file holds the leaf and its issuer."""
     client_ca: Identity
+    client_crl_file: Path
+    """What `client_ca` revoked: nobody the bench knows."""
     client: Identity
     """Client `pki`: issued by `client_ca`, with `DNS_NAME`."""
     selfsigned: Identity
@@ -71,6 +73,7 @@ def make_pki(folder: Path) -> Pki:
         server_ca=server_ca,
         server=server,
         client_ca=client_ca,
+        client_crl_file=publish_crl(folder, client_ca),
         client=issue(folder, "client", "client", issuer=client_ca, names=ours),
         selfsigned=issue(folder, "selfsigned", "self", names=[x509.DNSName("self.example")]),
         other_name=issue(folder, "other_name", "other", issuer=client_ca, names=others),
@@ -122,6 +125,25 @@ def issue(
     identity.certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
     write_key(key, identity.key_file)
     return identity
+
+
+def publish_crl(folder: Path, ca: Identity, *, revoked: int = 100) -> Path:
+    """A list of `revoked` certificates that nobody has."""
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.certificate.subject)
+        .last_update(now - timedelta(hours=1))
+        .next_update(now + timedelta(days=7))
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key()), critical=False)
+    )
+    for _ in range(revoked):
+        entry = x509.RevokedCertificateBuilder(x509.random_serial_number(), now - timedelta(days=1))
+        builder = builder.add_revoked_certificate(entry.build())
+    file = folder / "client.crl"
+    file.write_bytes(builder.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+    return file
 
 
 def write_key(key: ec.EllipticCurvePrivateKey, file: Path) -> None:

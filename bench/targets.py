@@ -42,7 +42,7 @@ class Target:
     @property
     def key(self) -> str:
         """The name without spaces: for --only, and for folders."""
-        return self.name.replace(", ", "-")
+        return self.name.replace(", ", "-").replace(" ", "-")
 
     @property
     def body(self) -> str:
@@ -84,7 +84,7 @@ def make_oidc_provider(pki: Pki, port: int, folder: Path) -> Command:
 
 
 # ADAPT HERE when `certbound serve`, its settings, or `certbound client add` change.
-def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
+def make_certbound(pki: Pki, port: int, folder: Path, **more: dict[str, object]) -> Command:
     """certbound as it is installed: one process, one mutual-TLS host without aliases, SQLite."""
     settings: dict[str, dict[str, object]] = {
         "server": {
@@ -98,6 +98,7 @@ def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
         "trust": {"anchors": [str(pki.client_ca.certificate_file)]},
         "tokens": {"scopes": ["api"], "resources": [RESOURCE]},
         "keys": {"file": str(pki.signing_key_file)},
+        **more,
     }
     config = folder / "certbound.toml"
     config.write_text(toml(settings))
@@ -107,6 +108,12 @@ def make_certbound(pki: Pki, port: int, folder: Path) -> Command:
     selfsigned = str(pki.selfsigned.certificate_file)
     run(certbound, "client", "add", "--id", "self", *at, "--self-signed", selfsigned, "--scope", "api")
     return [certbound, "serve", *at]
+
+
+def make_certbound_soft(pki: Pki, port: int, folder: Path) -> Command:
+    """certbound that asks a revocation list of 100 entries about each certificate."""
+    revocation: dict[str, object] = {"mode": "soft", "crls": [str(pki.client_crl_file)]}
+    return make_certbound(pki, port, folder, revocation=revocation)
 
 
 def toml(settings: dict[str, dict[str, object]]) -> str:
@@ -124,13 +131,14 @@ def run(*command: str) -> None:
         raise BenchError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
 
 
-FLOOR, PEER, OURS = "floor", "oidc-provider", "certbound"
+FLOOR, PEER, OURS, SOFT = "floor", "oidc-provider", "certbound", "certbound, revocation soft"
 
 TARGETS = (
     Target(name=FLOOR, prepare=nothing_to_prepare, make=make_floor),
     Target(name=PEER, prepare=prepare_oidc_provider, make=make_oidc_provider),
     Target(name=OURS, prepare=nothing_to_prepare, make=make_certbound),
     Target(name="certbound, self-signed", prepare=nothing_to_prepare, make=make_certbound, client_id="self"),
+    Target(name=SOFT, prepare=nothing_to_prepare, make=make_certbound_soft),
     Target(
         name="oidc-provider, self-signed",
         prepare=prepare_oidc_provider,
