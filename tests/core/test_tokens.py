@@ -15,7 +15,8 @@ from joserfc.jwk import ECKey
 from certbound.core.clients import ClientId
 from certbound.core.errors import ConfigurationError
 from certbound.core.scope import NO_SCOPE, Scope
-from certbound.core.tokens import Grant, Issuer, SigningKey, claims_of, sign
+from certbound.core.status import StatusReference
+from certbound.core.tokens import Grant, Issuer, SigningKey, claims_of, sign, sign_list
 from certbound.trust.authority import private_key_pem, self_signed
 from certificates import NOW, TODAY, read
 
@@ -52,6 +53,22 @@ def test_claims() -> None:
 def test_what_is_not_there_is_left_out() -> None:
     """No scope means no `scope`, no certificate no `cnf`; neither is ever empty or null."""
     assert not {"scope", "cnf"} & claims(scope=NO_SCOPE, certificate=None).keys()
+
+
+def test_where_its_status_stands() -> None:
+    """The `status` claim of draft-ietf-oauth-status-list-21 section 6.2, where there is one."""
+    named = claims_of(grant(), issuer=ISSUER, now=NOW, lifetime=300, jti="1", status=StatusReference(7, "https://a/s"))
+    assert named["status"] == {"status_list": {"idx": 7, "uri": "https://a/s"}}
+    assert "status" not in claims()
+
+
+def test_a_signed_list() -> None:
+    """A status list is signed by the same key under another type, so that it is never an access token."""
+    token = sign_list({"sub": "https://a/s"}, KEY)
+    header = json.loads(urlsafe_b64decode(token.split(".")[0] + "=="))
+    assert header == {"alg": "ES256", "typ": "statuslist+jwt", "kid": KEY.kid}
+    public = ECKey.import_key(KEY.public_jwk())
+    assert json.loads(jws.deserialize_compact(token, public, algorithms=["ES256"]).payload) == {"sub": "https://a/s"}
 
 
 def test_several_audiences() -> None:

@@ -24,9 +24,9 @@ from typing import Any
 
 from sqlalchemy import Engine, Pool, event
 
-from certbound.core.ports import Store
+from certbound.core.ports import RevokedKind, Store
 from certbound.stores import open_store
-from certbound.testing.stores import client, key
+from certbound.testing.stores import client, key, revocation
 
 Order = dict[str, Any]
 
@@ -135,6 +135,18 @@ async def add_first(store: Store, failpoint: Failpoint) -> None:
     await store.keys.add_first(key("first"))
 
 
+async def revoke(store: Store, failpoint: Failpoint) -> None:
+    """An authority that certified the old client, and every token it had."""
+    failpoint.arm()
+    await store.revocations.add(revocation(RevokedKind.AUTHORITY, "ca"))
+
+
+async def revoke_client(store: Store, failpoint: Failpoint) -> None:
+    """The old client, in three tables."""
+    failpoint.arm()
+    await store.revocations.add(revocation(RevokedKind.CLIENT, "old"))
+
+
 async def change(order: Order, failpoint: Failpoint) -> None:
     """One change, and its answer."""
     store = await open_store(order["url"])
@@ -171,6 +183,8 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "replace": replace_,
     "remove": remove,
     "add_first": add_first,
+    "revoke": revoke,
+    "revoke_client": revoke_client,
 }
 
 

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from certbound.stores import migrations, open_store, pending
-from certbound.testing.stores import client
+from certbound.testing.stores import NOW, allot, client, status
 
-CHANGES = ["add", "replace", "remove", "add_first"]
+CHANGES = ["add", "replace", "remove", "add_first", "revoke", "revoke_client"]
 
-State = tuple[int, list[Any], list[Any]]
+State = tuple[int, list[Any], list[Any], list[Any], Any]
 
 
 class Crasher:
@@ -72,6 +72,8 @@ async def _fill(path: Path) -> None:
     await store.clients.add(client("gone"))
     await store.clients.add(client("old", text="o" * 5000))
     await store.clients.remove("gone")
+    for n in range(3):
+        await allot(store, status("old", f"{n}", "ca"))
     await store.close()
 
 
@@ -83,7 +85,13 @@ def _state(path: Path) -> State:
     async def read() -> State:
         url = f"sqlite:///{path}"
         store = await open_store(url)
-        state = await store.revision(), list(await store.clients.list()), list(await store.keys.list())
+        state = (
+            await store.revision(),
+            list(await store.clients.list()),
+            list(await store.keys.list()),
+            list(await store.revocations.list()),
+            await store.revocations.statuses(NOW),
+        )
         await store.close()
         assert await pending(url) == []
         return state
@@ -205,8 +213,8 @@ def _load_round(crasher: Crasher, path: Path, seconds: float) -> int:
     orders = [{"work": "load", "url": url, "name": name} for name in "ab"]
     answers = crasher.order(orders=orders, seconds=seconds)
     assert [answer["status"] for answer in answers] == [-9, -9]
-    before, _, _ = _state(crasher.fresh())
-    revision, clients, _ = _state(path)
+    before, *_ = _state(crasher.fresh())
+    revision, clients, *_ = _state(path)
     total = 0
     for name, answer in zip("ab", answers, strict=True):
         answered = answer["told"].count("answered")

@@ -15,8 +15,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
+from certbound.core.ports import RevokedKind
 from certbound.stores import migrate, migrations, open_store, pending, schema
-from certbound.testing.stores import client
+from certbound.testing.stores import client, revocation
 
 
 @pytest.fixture
@@ -90,6 +91,24 @@ async def test_a_newer_schema_stops_the_start(url: str, path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"schema 9999, this version of certbound knows .* up to 0"):
             await way(url)
     assert path.read_bytes() == before
+
+
+async def test_what_was_there_before_a_step_is_there_after_it(url: str, path: Path) -> None:
+    """A database of schema 0001 keeps its clients, and can revoke them."""
+    store = await open_store(url)
+    stored = await store.clients.add(client("a", n=1))
+    await store.close()
+    for statement in (
+        "DROP TABLE statuses",
+        "DROP TABLE revocations",
+        "UPDATE certbound_schema SET version_num = '0001'",
+    ):
+        _by_hand(path, statement)
+    assert list(await pending(url)) == list(migrations.every())[1:]
+    store = await open_store(url)
+    assert list(await store.clients.list()) == [stored]
+    await store.revocations.add(revocation(RevokedKind.CLIENT, "a"))
+    await store.close()
 
 
 async def test_another_applications_migrations_are_its_own(url: str, path: Path) -> None:
