@@ -94,6 +94,8 @@ def test_a_nul_is_no_text() -> None:
         (Rule.TELEPHONE, "+420 123-456", "+420123456"),
         (Rule.TELEPHONE, "-\u058a\u2010\u2011\u2212\ufe63\uff0d1", "1"),
         (Rule.TELEPHONE, "TEL-1", "tel1"),
+        (Rule.TELEPHONE, "1-\u0301- \u03012 ", "1-\u0301 \u03012"),
+        (Rule.NUMERIC, "1 \u03012 3", "1 \u030123"),
     ],
 )
 def test_rules(rule: Rule, given: str, prepared: str | Exact) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from certbound.core.certificate import CarriedNames, Certificate, read_certificate
 from certbound.core.errors import InvalidClient, InvalidClientMetadata
+from certbound.core.names import RdnOrder
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.trust.authority import self_signed
 from certificates import SUBJECT, TODAY, general_names, name, read, with_field
@@ -175,6 +176,75 @@ def test_distinguished_name() -> None:
     assert not matches(certificate, DN, "CN=Client")
 
 
+ORDERED = "CN=Client,O=Example,C=CZ"
+BACKWARDS = "C=CZ,O=Example,CN=Client"
+MIXED = "O=Example,CN=Client,C=CZ"
+
+
+@pytest.mark.parametrize(
+    ("registered", "order", "match"),
+    [
+        (ORDERED, RdnOrder.EXACT, True), (BACKWARDS, RdnOrder.EXACT, False), (MIXED, RdnOrder.EXACT, False),
+        (ORDERED, RdnOrder.REVERSED, False), (BACKWARDS, RdnOrder.REVERSED, True), (MIXED, RdnOrder.REVERSED, False),
+        (ORDERED, RdnOrder.ANY, True), (BACKWARDS, RdnOrder.ANY, True), (MIXED, RdnOrder.ANY, True),
+        ("CN=Client,O=Example", RdnOrder.ANY, False), ("CN=Client,O=Example,C=CZ,C=CZ", RdnOrder.ANY, False),
+        ("CN=Client+O=Example,C=CZ", RdnOrder.ANY, False), ("CN=Other,O=Example,C=CZ", RdnOrder.ANY, False),
+    ],
+)  # fmt: skip
+def test_order_of_rdns(registered: str, order: RdnOrder, match: bool) -> None:
+    """RDNs are compared in the order that the client registered: exact, reversed or any; never a part of them."""
+    certificate = read(self_signed(ORDERED, key=KEY, now=TODAY))
+    subject = Subject.registered(DN, registered, order=order)
+    assert subject.order is order
+    if match:
+        assert match_subject(certificate, subject).subject is subject
+    else:
+        with pytest.raises(InvalidClient):
+            match_subject(certificate, subject)
+
+
+@pytest.mark.parametrize(
+    ("registered", "order", "says"),
+    [
+        (BACKWARDS, RdnOrder.EXACT, 'tls_client_auth_subject_dn_order "reversed"'),
+        (MIXED, RdnOrder.EXACT, 'tls_client_auth_subject_dn_order "any"'),
+        (ORDERED, RdnOrder.REVERSED, 'tls_client_auth_subject_dn_order "exact"'),
+        (MIXED, RdnOrder.REVERSED, 'tls_client_auth_subject_dn_order "any"'),
+    ],
+)
+def test_a_refusal_for_order_alone_says_what_to_register(registered: str, order: RdnOrder, says: str) -> None:
+    """The private reason names the order that would match, and the name as the certificate has it."""
+    certificate = read(self_signed(ORDERED, key=KEY, now=TODAY))
+    with pytest.raises(InvalidClient) as refusal:
+        match_subject(certificate, Subject.registered(DN, registered, order=order))
+    assert "in another order" in refusal.value.reason
+    assert says in refusal.value.reason
+    assert ORDERED in refusal.value.reason
+    assert ORDERED not in str(refusal.value.description)
+
+
+def test_a_refusal_for_more_than_order_does_not_speak_of_order() -> None:
+    """Another name is refused as another name."""
+    certificate = read(self_signed(ORDERED, key=KEY, now=TODAY))
+    for order in RdnOrder:
+        with pytest.raises(InvalidClient) as refusal:
+            match_subject(certificate, Subject.registered(DN, "CN=Other,O=Example,C=CZ", order=order))
+        assert "order" not in refusal.value.reason
+
+
+def test_only_a_distinguished_name_has_an_order() -> None:
+    """An order beside a name of another kind is refused at registration."""
+    with pytest.raises(InvalidClientMetadata) as refusal:
+        Subject.registered(DNS, "a.example", order=RdnOrder.ANY)
+    assert refusal.value.field == "tls_client_auth_subject_dn_order"
+
+
+def test_order_does_not_make_subjects_equal() -> None:
+    """Registrations of different orders are different, also where the same certificate matches."""
+    subjects = [Subject.registered(DN, "CN=Client", order=order) for order in RdnOrder]
+    assert len(set(subjects)) == 3
+
+
 def test_an_empty_subject_matches_no_registered_name() -> None:
     """A certificate without a subject is nobody by DN."""
     assert not matches(carrying((DNS_NAME, b"a.example")), DN, "CN=a.example")
@@ -267,7 +337,7 @@ def test_no_certificate_is_costly(make: Callable[[], Certificate]) -> None:
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        (DN, ""), (DN, "client"), (DN, "/CN=client"), (DN, "CN=*\x00"),
+        (DN, ""), (DN, "  "), (DN, "client"), (DN, "/CN=client"), (DN, "CN=*\x00"),
         (DNS, ""), (DNS, "*.example"), (DNS, "a.*.example"), (DNS, "client.example."), (DNS, "-a.example"),
         (DNS, "a-.example"), (DNS, "a..example"), (DNS, "a b.example"), (DNS, "a.example\x00"), (DNS, "a" * 64),
         (DNS, "a." * 127 + "aa"), (DNS, "https://a.example"), (DNS, "who@a.example"), (DNS, "ａ\u200b*.example"),

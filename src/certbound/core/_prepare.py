@@ -82,17 +82,21 @@ def _squeeze(text: str) -> str:
 
 
 def _is_mark(character: str) -> bool:
-    return unicodedata.category(character).startswith("M")
+    return character != "" and unicodedata.category(character).startswith("M")
 
 
 def _without_spaces(text: str) -> str:
     """RFC 4518 section 2.6.2."""
-    return text.replace(" ", "")
+    return _SPACE.sub("", text) if text.isascii() else _without(_SPACE, text)
 
 
 def _without_hyphens(text: str) -> str:
     """RFC 4518 section 2.6.3.  NFKC has made the other hyphens and spaces one of these."""
-    return _HYPHENS.sub("", text)
+    return _HYPHEN.sub("", text) if text.isascii() else _without(_HYPHEN, text)
+
+
+def _without(insignificant: re.Pattern[str], text: str) -> str:
+    return insignificant.sub(lambda found: found[0] if _is_mark(text[found.end() : found.end() + 1]) else "", text)
 
 
 _LONGEST = 512  # characters; most upper bounds of X.520 are 64
@@ -100,7 +104,8 @@ _LONGEST_NOT_ASCII = 256  # characters of text that is not ASCII: 85 of Hangul, 
 _TOO_MANY_MARKS = re.compile(rb"[^\0]{31}")  # in combining classes; 30 is the Stream-Safe Text Format of UAX #15
 _SPACES = re.compile(" {2,}")
 _BEHIND_SPACE = re.compile(r"(?<= )[^\0-\x7f]")
-_HYPHENS = re.compile("[ \\-\u058a\u2010\u2212]")
+_SPACE = re.compile(" ")
+_HYPHEN = re.compile("[ \\-\u058a\u2010\u2212]")
 
 _NUMERIC_STRING = 0x12
 _DIGITS = re.compile(rb"[0-9 ]*")
