@@ -37,6 +37,11 @@ class Shelf:
                 yield kept.proven
 
     @property
+    def newest(self) -> list[RevocationList]:
+        """Without those that stay only until it is known who signed the newest."""
+        return [kept.newest for kept in self._kept.values()]
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return sum(each.size for each in self)
@@ -162,7 +167,7 @@ class _Bounds:
     max_age: float
 
     def end_of(self, shelf: Shelf) -> float | None:
-        return min((each.ends_at(self.max_age) for each in shelf), default=None)
+        return min((each.ends_at(self.max_age) for each in shelf.newest), default=None)
 
 
 class _File:
@@ -280,7 +285,7 @@ def _jittered(seconds: float) -> float:
 
 
 def _count(shelf: Shelf) -> int:
-    return sum(each.entries for each in shelf)
+    return sum(each.entries for each in shelf.newest)
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:

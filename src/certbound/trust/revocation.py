@@ -201,7 +201,10 @@ class Revocation:
     async def _judge(self, case: "_Case", *, answered_before: bool) -> _Verdict:
         """By what is at hand; an answer that is to be asked for again counts only if `answered_before`."""
         version, now, max_age = self._crls.version, case.now, self._max_age
-        lists = await _authentic(self._crls.lists(case.issuers, case.places.lists), (*case.path[1:], *case.signers))
+        signers = (*case.path[1:], *case.signers)
+        await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
+        # Now that it is known who signed them, those that were followed by authentic ones are gone.
+        lists = await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
         fresh = [each for each in lists if each.says_good and _is_current(each, now, max_age)]
         remembered = self._responders.remembered(*case.path[:2])
         if remembered is not None and not answered_before and remembered.due <= now:
