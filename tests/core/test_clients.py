@@ -138,6 +138,43 @@ def test_jwks_uri() -> None:
     assert refusal_of({**PKI, "jwks": JWKS, **uri}).field == "jwks_uri"
 
 
+@pytest.mark.parametrize(
+    "uri",
+    ["https://a.example", "https://a.example/", "HTTPS://A.example:8443/jwks?x=y&z=%20", "https://[2a00::1]/jwks"],
+)
+def test_a_self_signed_client_with_a_jwks_uri(uri: str) -> None:
+    """It publishes its certificates instead of registering them, and the URL is told back as it was registered."""
+    client = read_client("a", {**SELF_SIGNED, "jwks": None, "jwks_uri": uri})
+    assert (client.jwks_uri, client.certificates) == (uri, ())
+    assert describe_client(client, bound=True)["jwks_uri"] == uri
+    assert read_client("a", describe_client(client, bound=False)).jwks_uri == uri
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "a", "http://a.example/", "ftp://a/", "https:", "https://", "https:///jwks", "https://:443/", "//a.example/",
+     "https://a@b.example/", "https://a:b@c.example/", "https://@c.example/", "https://a.example/#x",
+     "https://a.example/ ", " https://a.example/", "https://a.example/\n", "https://a.example\\b/", "https://a:x/",
+     "https://a:70000/", "https://a:0/", "https://[::1", "https://\u00e4.example/", "https://a.example/" + "a" * 2048,
+     "javascript:alert(1)", "file:///etc/passwd", 1, [], {}, True],
+)  # fmt: skip
+def test_a_jwks_uri_that_could_not_be_fetched(uri: Any) -> None:
+    """Only https, one host, no credentials, no fragment: the rest is refused at registration."""
+    assert refusal_of({**SELF_SIGNED, "jwks": None, "jwks_uri": uri}).field == "jwks_uri"
+
+
+def test_validity_may_be_ignored_of_self_signed_certificates_only() -> None:
+    """A member of our own; false unless stated, a boolean, and of no meaning where a chain is validated."""
+    member = "self_signed_tls_client_auth_ignore_validity"
+    assert not read_client("a", SELF_SIGNED).ignores_validity
+    client = read_client("a", {**SELF_SIGNED, member: True})
+    assert client.ignores_validity
+    assert read_client("a", describe_client(client, bound=False)).ignores_validity
+    assert member not in describe_client(read_client("a", {**SELF_SIGNED, member: False}), bound=False)
+    assert refusal_of({**SELF_SIGNED, member: "true"}).field == member
+    assert refusal_of({**PKI, member: True}).field == member
+
+
 def test_jwks_of_a_self_signed_client() -> None:
     """A self-signed client is known by the certificates of its `jwks`, and needs one."""
     assert read_client("a", SELF_SIGNED).certificates == (CERTIFICATE,)

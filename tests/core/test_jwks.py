@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certbound.core.certificate import read_certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
-from certbound.core.jwks import MAX_KEYS, make_jwks, match_registered, read_jwks
+from certbound.core.jwks import MAX_KEYS, make_jwks, match_registered, read_jwks, read_published_jwks
 from certbound.trust.authority import Issued, self_signed
 from certificates import KEY, TODAY, der, read, tlv, with_field
 
@@ -118,6 +118,34 @@ def test_private_members_are_refused(member: str) -> None:
 def test_malformed(jwks: Any) -> None:
     """What is no JWK Set, or has no sound `x5c`, is refused with the place named (R12)."""
     assert refusal_of(jwks).field.startswith("jwks")
+
+
+@pytest.mark.parametrize(
+    "unsound",
+    [None, "x", jwk(OTHER, d="c2VjcmV0"), jwk(OTHER, x5c=[]), jwk(OTHER, x5c=["MIIB"]), jwk(OTHER, x=jwk()["x"]),
+     jwk(OTHER, x5c=jwk()["x5c"])],
+    ids=["null", "text", "private", "empty", "cut", "misfit", "another's"],
+)  # fmt: skip
+def test_what_is_unsound_in_a_published_set_is_left_out(unsound: Any) -> None:
+    """And told with its place; the others count: taking a certificate away must not fail because of another."""
+    certificates, complaints = read_published_jwks({"keys": [SIGNING_KEY, unsound, jwk()]})
+    assert certificates == (read(OWN),)
+    [complaint] = complaints
+    assert complaint.startswith("jwks_uri.keys[1]")
+    assert "c2VjcmV0" not in complaint
+
+
+@pytest.mark.parametrize("keys", [[], [SIGNING_KEY], [jwk(x5c=["MIIB"])]])
+def test_a_published_set_without_certificates_is_a_set(keys: list[Any]) -> None:
+    """Its client has none."""
+    assert read_published_jwks({"keys": keys})[0] == ()
+
+
+@pytest.mark.parametrize("jwks", [None, 1, [], {}, {"keys": None}, {"keys": {}}, {"keys": [jwk()] * (MAX_KEYS + 1)}])
+def test_what_is_no_set_at_all(jwks: Any) -> None:
+    """Nothing can be concluded from it, so it is refused whole."""
+    with pytest.raises(InvalidClientMetadata):
+        read_published_jwks(jwks)
 
 
 def test_a_key_without_a_jwk_form_is_refused() -> None:
