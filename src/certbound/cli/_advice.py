@@ -173,11 +173,11 @@ def _no_path(case: Case, client: Client) -> Iterator[str]:
             yield f"a trust anchor is named {name}, but its key ({keys}) did not sign {_written(reached.subject_der)}"
             yield "it may be an older or newer one of that authority, or one that only calls itself so"
             return
-        between = [
-            each for each in _between(case.peer, anchors) if _is_named(each, issuer) and _has_signed(each, reached)
-        ]
+        is_root = _is_named(reached, issuer)
+        sent = () if is_root else _between(case.peer, anchors)
+        between = [each for each in sent if _is_named(each, issuer) and _has_signed(each, reached)]
         if not between:
-            yield from _missing(reached, name, is_root=issuer is not None and _is_named(reached, issuer))
+            yield from _missing(reached, name, is_root=is_root)
             break
         reached = between[0]
     yield "trusted are: " + "; ".join(_written(each.subject_der) for each in anchors.anchors[:_MOST_SHOWN])
@@ -216,7 +216,7 @@ def _revoked(case: Case, client: Client) -> Iterator[str]:
     if not (revocation.crls or revocation.ocsp or revocation.from_certificates):
         yield "  nobody; name somebody in revocation.crls or revocation.ocsp"
     yield "if its issuer revoked it, the client needs a new certificate, with a new key"
-    yield "if nobody knows, the CRL of that issuer or its OCSP responder is missing above, out of date, or does not answer"
+    yield "if nobody knows, that issuer's CRL or OCSP responder is missing above, is out of date, or does not answer"
 
 
 def asked(sources: Iterable[SourceStatus]) -> Iterator[str]:
