@@ -3,16 +3,21 @@
 import json
 import shlex
 import sqlite3
+from base64 import b64encode
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
+from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.certificate import thumbprint
+from certbound.core.clients import DN_ORDER
 from certbound.trust.authority import Authority, Issued, self_signed
+from certificates import der, read
 
 from .conftest import Certbound
 
@@ -177,6 +182,7 @@ def test_a_client_id_is_given_once(certbound: Certbound) -> None:
         (["add", "--scope", "read"], "say how the client is known"),
         (["add", "--san-dns", "a.b", "--san-ip", "::1"], "one of these only: --san-dns, --san-ip"),
         (["add", "--san-dns", "a.b"], "--scope is missing; this server offers read, write"),
+        (["update", "a", "--anchor-key", "x", "--every-anchor"], "not two of them"),
         (["update", "a"], "nothing to change is given"),
         (["update", "a", "--self-signed", "x", "--add-self-signed", "y"], "not both"),
         (["show"], "Missing argument"),
@@ -198,6 +204,71 @@ def test_without_an_anchor_there_is_no_pki_client(certbound: Certbound, deployme
     refused = certbound("client", "add", "--san-dns", "a.b", "--scope", "")
     assert refused.status == 1
     assert "set trust.anchors" in refused.err
+
+
+def said_of(certbound: Certbound, *arguments: str) -> dict[str, Any]:
+    """What a command that has to work answers as JSON."""
+    done = certbound("client", *arguments, "--json")
+    assert (done.status, done.err) == (0, "")
+    answer: dict[str, Any] = json.loads(done.out)
+    return answer
+
+
+def test_who_may_certify_a_client(certbound: Certbound, deployment: Path, authority: Authority) -> None:
+    """--anchor-key narrows the server's anchors, --anchor brings others, --every-anchor takes either back; another name
+    or scope leaves them, and another method takes them away."""
+    file = deployment / "certbound.toml"
+    file.write_text(file.read_text().replace("[trust]", "[trust]\nclient_anchors = true"))
+    partner = Authority.create("Partner CA")
+    (deployment / "partner.pem").write_bytes(partner.certificate_pem)
+    key, own = read(authority).key_thumbprint, b64encode(der(partner)).decode()
+    narrow = said_of(certbound, "add", "--id", "p", "--san-dns", "p.example", "--scope", "read", "--anchor-key", key)
+    assert narrow[KEYS] == [key]
+    assert f"only anchor  {key}" in certbound("client", "show", "p").out
+    assert said_of(certbound, "update", "p", "--san-dns", "q.example", "--scope", "")[KEYS] == [key]
+    brought = said_of(certbound, "update", "p", "--anchor", "partner.pem")
+    assert (brought.get(KEYS), brought[CERTIFICATES]) == (None, [own])
+    assert f"own anchor  {read(partner).key_thumbprint} until" in certbound("client", "show", "p").out
+    again = said_of(certbound, "update", "p", "--anchor-key", key)
+    assert (again[KEYS], again.get(CERTIFICATES)) == ([key], None)
+    assert not {KEYS, CERTIFICATES} & said_of(certbound, "update", "p", "--every-anchor").keys()
+    said_of(certbound, "update", "p", "--anchor", "partner.pem")
+    certificate_file(deployment, "self")
+    assert not {KEYS, CERTIFICATES} & said_of(certbound, "update", "p", "--self-signed", "self.pem").keys()
+
+
+@pytest.mark.usefixtures("deployment")
+def test_the_order_of_rdns(certbound: Certbound) -> None:
+    """--dn-order belongs to a subject; another subject has its own."""
+    name = ["--subject-dn", "CN=b,O=E,C=CZ"]
+    added = said_of(certbound, "add", "--id", "d", *name, "--dn-order", "reversed", "--scope", "")
+    assert added[DN_ORDER] == "reversed"
+    assert "RDN order   reversed" in certbound("client", "show", "d").out
+    assert said_of(certbound, "update", "d", "--dn-order", "any")[DN_ORDER] == "any"
+    assert DN_ORDER not in said_of(certbound, "update", "d", *name)
+    assert DN_ORDER not in said_of(certbound, "update", "d", "--dn-order", "exact")
+    assert DN_ORDER not in said_of(certbound, "update", "d", "--san-dns", "d.example")
+    refused = certbound("client", "update", "d", "--dn-order", "any")
+    assert (refused.status, refused.err.startswith("certbound: --dn-order: ")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--anchor", "ca.pem"], "--anchor: tls_client_auth_trust_anchors: clients may not bring trust anchors here"),
+        (["--anchor-key", "x"], "--anchor-key: tls_client_auth_trust_anchor_keys[0]: must be the SHA-256"),
+        (["--anchor-key", "A" * 43], f"no trust anchor of this server has the key {'A' * 43}; it has "),
+        (["--anchor", "nowhere.pem"], "nowhere.pem"),
+        (["--anchor", "as.key"], "as.key"),
+    ],
+)
+@pytest.mark.usefixtures("deployment")
+def test_anchors_that_cannot_be(certbound: Certbound, options: list[str], said: str) -> None:
+    """What cannot be an anchor of the client is refused by the option that gave it."""
+    refused = certbound("client", "add", "--san-dns", "a.example", "--scope", "", *options)
+    assert refused.status == 1
+    assert said in refused.err
+    assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

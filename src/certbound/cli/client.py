@@ -5,23 +5,27 @@ Rule: these commands go through the use cases the endpoints use; what one refuse
 
 import asyncio
 import contextlib
+import re
 import shlex
 import sys
 import time
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from certbound.cli._certificates import OPTIONS, key_kind, option, read_file
+from certbound.cli._certificates import OPTIONS, key_kind, option, read_chain, read_file
 from certbound.cli._commands import WrongUse, group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
+from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.candidates import candidates, remarks
-from certbound.core.clients import Client, Method, read_client
+from certbound.core.clients import DN_ORDER, PKI_MEMBERS, SELF_SIGNED_MEMBERS, Client, Method, read_client
 from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.jwks import make_jwks
+from certbound.core.names import RdnOrder
 from certbound.core.ports import ClientRecord
 from certbound.core.subject import SubjectKind
 from certbound.settings import Settings
@@ -46,6 +50,20 @@ Scope = Annotated[str | None, typer.Option("--scope", metavar='"A B"', help="Sco
 Bound = Annotated[
     bool | None, typer.Option("--bound/--no-bound", help="Ask for bound tokens; tokens.bind may bind them anyway.")
 ]
+DnOrder = Annotated[
+    RdnOrder | None,
+    typer.Option("--dn-order", metavar="ORDER", help="RDN order of --subject-dn: exact, reversed, or any."),
+]
+AnchorKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--anchor-key", metavar="SHA256", help="Key of a server's anchor; only those named count. Repeatable."
+    ),
+]
+OwnAnchors = Annotated[
+    list[Path] | None,
+    typer.Option("--anchor", metavar="FILE", help="Its own anchors, instead of the server's. Repeatable."),
+]
 GrantTypes = Annotated[
     list[str] | None, typer.Option("--grant-type", metavar="TYPE", help="Grants it may use; client_credentials.")
 ]
@@ -61,6 +79,9 @@ def add(
     san_uri: SanUri = None,
     san_ip: SanIp = None,
     san_email: SanEmail = None,
+    dn_order: DnOrder = None,
+    anchor_key: AnchorKeys = None,
+    anchor: OwnAnchors = None,
     self_signed: SelfSigned = None,
     from_cert: Annotated[
         Path | None,
@@ -76,6 +97,8 @@ def add(
 
     Example: certbound client add --id billing --san-dns billing.example --scope "read write"
 
+    Example: certbound client add --id partner --san-dns partner.example --anchor partner-ca.pem --scope read
+
     Example: certbound client add --from-cert billing.pem
     """
     if from_cert is not None:
@@ -86,7 +109,8 @@ def add(
         raise WrongUse(
             f"say how the client is known: one of {_list(OPTIONS.values())}, or --self-signed; --from-cert proposes"
         )
-    asyncio.run(_add(config, client_id, {**credentials, **_metadata(name, scope, bound, grant_type)}, json=json))
+    metadata = {**credentials, **_trusted(dn_order, anchor_key, anchor), **_metadata(name, scope, bound, grant_type)}
+    asyncio.run(_add(config, client_id, metadata, json=json))
 
 
 @app.command("list")
@@ -116,6 +140,12 @@ def update(
     san_uri: SanUri = None,
     san_ip: SanIp = None,
     san_email: SanEmail = None,
+    dn_order: DnOrder = None,
+    anchor_key: AnchorKeys = None,
+    anchor: OwnAnchors = None,
+    every_anchor: Annotated[
+        bool, typer.Option("--every-anchor", help="All of the server's anchors count again.")
+    ] = False,
     self_signed: SelfSigned = None,
     add_self_signed: Annotated[
         list[Path] | None,
@@ -141,7 +171,8 @@ def update(
     credentials = _credentials(
         _subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed or add_self_signed
     )
-    changes = {**credentials, **_metadata(name, scope, bound, grant_type)}
+    trusted = _trusted(dn_order, anchor_key, anchor, every_anchor=every_anchor)
+    changes = {**credentials, **trusted, **_metadata(name, scope, bound, grant_type)}
     if not changes and enabled is None:
         raise WrongUse("nothing to change is given; see certbound client update --help")
     asyncio.run(_update(config, client_id, changes, enabled=enabled, adds=bool(add_self_signed), json=json))
@@ -245,7 +276,7 @@ async def _registry(settings: Settings) -> "AsyncIterator[ClientRegistry]":
 
 def _as_option(error: InvalidClientMetadata) -> ConfigurationError:
     """The refusal, naming the option that gave the field beside the field itself."""
-    option = _OPTIONS.get(error.field.partition(".")[0])
+    option = _OPTIONS.get(re.split(r"[.\[]", error.field, maxsplit=1)[0])
     return ConfigurationError(f"{option}: {error.reason}" if option else error.reason)
 
 
@@ -278,6 +309,20 @@ def _credentials(subjects: Mapping[str, str], certificates: Sequence[Path] | Non
     return {}
 
 
+def _trusted(
+    order: RdnOrder | None, keys: Sequence[str] | None, files: Sequence[Path] | None, *, every_anchor: bool = False
+) -> dict[str, Any]:
+    """Who may certify the client, as metadata: what is given takes the place of what was there."""
+    if bool(keys) + bool(files) + every_anchor > 1:
+        raise WrongUse("give --anchor-key, --anchor or --every-anchor, not two of them")
+    given: dict[str, Any] = {} if order is None else {DN_ORDER: order.value}
+    if keys or files or every_anchor:
+        own = [each for file in files or () for each in read_chain(file)]
+        anchors = {KEYS: list(keys or ()), CERTIFICATES: [b64encode(each.der).decode("ascii") for each in own]}
+        given |= {member: texts or None for member, texts in anchors.items()}
+    return given
+
+
 def _metadata(
     name: str | None, scope: str | None, bound: bool | None, grant_types: Sequence[str] | None
 ) -> dict[str, Any]:
@@ -294,9 +339,9 @@ def _complete(changes: Mapping[str, Any], record: ClientRecord, *, adds: bool) -
     """`changes`, with what a new way to be known takes away from the old one."""
     if "token_endpoint_auth_method" not in changes:
         return dict(changes)
-    gone: dict[str, Any] = dict.fromkeys(SubjectKind)
+    gone: dict[str, Any] = dict.fromkeys((*SubjectKind, DN_ORDER))
     if record.metadata.get("token_endpoint_auth_method") != changes["token_endpoint_auth_method"]:
-        gone |= {"jwks": None, "jwks_uri": None}
+        gone |= dict.fromkeys((*PKI_MEMBERS, *SELF_SIGNED_MEMBERS, "jwks", "jwks_uri"))
     complete = {**gone, **changes}
     there = record.metadata.get("jwks")
     if adds and isinstance(there, dict) and isinstance(there.get("keys"), list):
@@ -347,6 +392,7 @@ def _say_client(registry: "ClientRegistry", record: ClientRecord) -> None:
             ("state", _state(record)),
             ("method", client.method),
             *_known_by(client),
+            *_trusted_by(client),
             ("scope", facts["scope"]),
             ("grants", _list(client.grant_types)),
             ("tokens", "bound" if facts["tls_client_certificate_bound_access_tokens"] else "not bound"),
@@ -359,6 +405,19 @@ def _known_by(client: Client) -> list[tuple[str, str]]:
     if client.subject is not None:
         return [(_OPTIONS[client.subject.kind].removeprefix("--"), client.subject.text)]
     return [("certificate", f"{each.thumbprint} until {date(each.not_after)}") for each in client.certificates]
+
+
+def _trusted_by(client: Client) -> list[tuple[str, str]]:
+    """What confines who may certify it, if anything does."""
+    order = client.subject.order if client.subject is not None else RdnOrder.EXACT
+    return [
+        *([("RDN order", order.value)] if order is not RdnOrder.EXACT else []),
+        *(("only anchor", key) for key in sorted(client.anchors.keys)),
+        *(
+            ("own anchor", f"{each.key_thumbprint} until {date(each.not_after)}")
+            for each in client.anchors.certificates
+        ),
+    ]
 
 
 def _row(record: ClientRecord) -> tuple[str, str, str, str]:
@@ -397,6 +456,9 @@ def _list(words: Any, between: str = ", ") -> str:
 
 _OPTIONS: Mapping[str, str] = {
     **OPTIONS,
+    DN_ORDER: "--dn-order",
+    KEYS: "--anchor-key",
+    CERTIFICATES: "--anchor",
     "jwks": "--self-signed",
     "client_id": "--id",
     "client_name": "--name",

@@ -21,8 +21,10 @@ MAX_ANCHORS = 32
 MAX_TEXT = 65_536
 """Characters of one anchor, in base64."""
 
-_KEYS = "tls_client_auth_trust_anchor_keys"
-_CERTIFICATES = "tls_client_auth_trust_anchors"
+# Members of client metadata; RFC 7591 section 2 lets a server have its own.
+KEYS = "tls_client_auth_trust_anchor_keys"
+CERTIFICATES = "tls_client_auth_trust_anchors"
+
 _T = TypeVar("_T")
 
 
@@ -30,7 +32,7 @@ _T = TypeVar("_T")
 class ClientAnchors:
     """`keys`: those of the server's anchors that count, all if there is none.  `certificates`: these instead."""
 
-    MEMBERS: ClassVar[tuple[str, ...]] = (_KEYS, _CERTIFICATES)
+    MEMBERS: ClassVar[tuple[str, ...]] = (KEYS, CERTIFICATES)
 
     keys: frozenset[KeyThumbprint] = frozenset()
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)
@@ -41,18 +43,18 @@ EVERY_ANCHOR = ClientAnchors()
 
 def read_anchors(given: Mapping[str, Any]) -> ClientAnchors:
     """What client metadata says of anchors.  `InvalidClientMetadata` (400) names the member that is wrong."""
-    if _KEYS in given and _CERTIFICATES in given:
-        raise InvalidClientMetadata(_CERTIFICATES, f"stands beside {_KEYS}; register one")
+    if KEYS in given and CERTIFICATES in given:
+        raise InvalidClientMetadata(CERTIFICATES, f"stands beside {KEYS}; register one")
     # One certificate listed twice is one anchor.
-    certificates = {each.thumbprint: each for each in _members(given, _CERTIFICATES, _read_authority)}
-    return ClientAnchors(frozenset(_members(given, _KEYS, read_key)), tuple(certificates.values()))
+    certificates = {each.thumbprint: each for each in _members(given, CERTIFICATES, _read_authority)}
+    return ClientAnchors(frozenset(_members(given, KEYS, read_key)), tuple(certificates.values()))
 
 
 def describe_anchors(anchors: ClientAnchors) -> dict[str, list[str]]:
     """`anchors` as client metadata; empty for every anchor of the server."""
-    listed = {
-        _KEYS: sorted(anchors.keys),
-        _CERTIFICATES: [b64encode(each.der).decode("ascii") for each in anchors.certificates],
+    listed: dict[str, list[str]] = {
+        KEYS: [*sorted(anchors.keys)],
+        CERTIFICATES: [b64encode(each.der).decode("ascii") for each in anchors.certificates],
     }
     return {member: values for member, values in listed.items() if values}
 
@@ -63,7 +65,7 @@ def require_known(anchors: ClientAnchors, known: frozenset[KeyThumbprint]) -> Cl
         listed = sorted(known)
         more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
         raise InvalidClientMetadata(
-            _KEYS,
+            KEYS,
             f"no trust anchor of this server has the key {strange[0]}; it has {', '.join(listed[:_LISTED]) or 'none'}"
             f"{more}",
         )

@@ -137,7 +137,7 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
     if client.subject is not None:
         answer[client.subject.kind.value] = client.subject.text
         if client.subject.order is not RdnOrder.EXACT:
-            answer[_ORDER] = client.subject.order.value
+            answer[DN_ORDER] = client.subject.order.value
     if client.certificates:
         answer["jwks"] = make_jwks(client.certificates)
     if client.jwks_uri is not None:
@@ -160,7 +160,7 @@ def _method(given: Mapping[str, Any]) -> Method:
 
 def _pki_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
     """RFC 8705 section 2.1.2: exactly one of the five subjects; narrower anchors if it asks for them."""
-    _refuse_members(given, _SELF_SIGNED_MEMBERS, Method.SELF_SIGNED_TLS_CLIENT_AUTH)
+    _refuse_members(given, SELF_SIGNED_MEMBERS, Method.SELF_SIGNED_TLS_CLIENT_AUTH)
     kinds = [kind for kind in SubjectKind if kind in given]
     if len(kinds) != 1:
         named = f"{_list(kinds)} are given" if kinds else "none is"
@@ -177,7 +177,7 @@ def _pki_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _self_signed_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
     """RFC 8705 section 2.2.2: certificates, by value or published."""
-    _refuse_members(given, _PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
+    _refuse_members(given, PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
     _one_source_of_keys(given)
     source = {"jwks_uri": _jwks_uri(given)} if "jwks_uri" in given else {"certificates": read_jwks(given.get("jwks"))}
     return {**source, "ignores_validity": _member(given, _IGNORE_VALIDITY, bool, default=False)}
@@ -207,15 +207,15 @@ def _jwks_uri(given: Mapping[str, Any]) -> str:
 
 
 def _order(given: Mapping[str, Any], kind: SubjectKind) -> RdnOrder:
-    if _ORDER not in given:
+    if DN_ORDER not in given:
         return RdnOrder.EXACT
     if kind is not SubjectKind.DN:
-        raise InvalidClientMetadata(_ORDER, f"belongs to {SubjectKind.DN}; this client is known by {kind}")
-    text = _member(given, _ORDER, str, default="")
+        raise InvalidClientMetadata(DN_ORDER, f"belongs to {SubjectKind.DN}; this client is known by {kind}")
+    text = _member(given, DN_ORDER, str, default="")
     try:
         return RdnOrder(text)
     except ValueError:
-        raise InvalidClientMetadata(_ORDER, f"must be one of {_list(RdnOrder)}, not {text!r:.80}") from None
+        raise InvalidClientMetadata(DN_ORDER, f"must be one of {_list(RdnOrder)}, not {text!r:.80}") from None
 
 
 def _scope(given: Mapping[str, Any]) -> Scope:
@@ -245,11 +245,11 @@ def _list(words: Any) -> str:
 
 
 # Members of our own; RFC 7591 section 2 lets a server have them.
-_ORDER = "tls_client_auth_subject_dn_order"
+DN_ORDER = "tls_client_auth_subject_dn_order"
 _IGNORE_VALIDITY = "self_signed_tls_client_auth_ignore_validity"
 
-_PKI_MEMBERS = (*SubjectKind, _ORDER, *ClientAnchors.MEMBERS)
-_SELF_SIGNED_MEMBERS = (_IGNORE_VALIDITY,)
+PKI_MEMBERS = (*SubjectKind, DN_ORDER, *ClientAnchors.MEMBERS)
+SELF_SIGNED_MEMBERS = (_IGNORE_VALIDITY,)
 
 _CREDENTIALS: Mapping[Method, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     Method.TLS_CLIENT_AUTH: _pki_credentials,
