@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-SUITES = ["tests/core/test_authentication.py", "tests/resource", "tests/server", "tests/e2e"]
+SUITES = [
+    "tests/core/test_authentication.py",
+    "tests/core/test_status.py",
+    "tests/resource",
+    "tests/server",
+    "tests/e2e",
+]
 
 
 class Mutation(NamedTuple):
@@ -30,13 +36,15 @@ TOKEN = "server/token.py"
 AUTHENTICATION = "core/authentication.py"
 GUARD = "resource/guard.py"
 VERIFY = "resource/verify.py"
+STATUS = "core/status.py"
 
 MUTATIONS = [
     Mutation(TOKEN, "1", 'form.require("client_id")', '(*form.all("client_id"), "")[0]'),
     Mutation(
         TOKEN,
         "2",
-        "await authenticate(\n        client, call.peer, sources=service.sources, revoked=service.clients.revoked, now=call.now\n    )",
+        "await authenticate(\n        client, call.peer, sources=service.sources, "
+        "revoked=service.clients.revoked, now=call.now\n    )",
         '__import__("certbound.core.authentication").core.authentication.AuthenticatedClient('
         "client, call.peer.leaf if call.peer else None, None, None)",
     ),
@@ -45,7 +53,14 @@ MUTATIONS = [
     Mutation(TOKEN, "4", "choose_certificate(authenticated.client, call.peer, service.bind)", "None"),
     Mutation(TOKEN, "5", 'TokenRequest(scope=form.one("scope")', "TokenRequest(scope=None"),
     Mutation(TOKEN, "5", 'resources=form.all("resource")', "resources=()"),
-    Mutation(TOKEN, "6", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
+    Mutation(TOKEN, "2", "revoked=service.clients.revoked", "revoked=type(service.clients.revoked)()"),
+    Mutation(
+        TOKEN,
+        "6",
+        "await service.statuses.reference(authenticated, now=call.now, lifetime=service.lifetime)",
+        "None",
+    ),
+    Mutation(TOKEN, "7", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
     Mutation(AUTHENTICATION, "1", "if client is None:", "if False:"),
     Mutation(AUTHENTICATION, "1", "if not client.enabled:", "if False:"),
     Mutation(AUTHENTICATION, "2", "if peer is None:", "if False:"),
@@ -80,16 +95,25 @@ MUTATIONS = [
     Mutation(GUARD, "2", "if issuer not in self._policies:", "if False:"),
     Mutation(GUARD, "3", "header = read_header(token, policy)", "header = Header('ES256', None)"),
     Mutation(GUARD, "4", "verify(token, peer_certificate(scope), ", "verify(token, None, "),
-    Mutation(VERIFY, "1", "if not isinstance(typ, str) or typ.lower() not in _TYPES:", "if False:"),
-    Mutation(VERIFY, "2", "if alg not in policy.algorithms:", "if False:"),
-    Mutation(VERIFY, "3", "claims = _verified_claims(token, header, keys)", "claims = _decode(token.split('.')[1])"),
+    Mutation(GUARD, "5", "if principal.status is not None:", "if False:"),
+    Mutation(GUARD, "5", "if not valid:", "if False:"),
+    Mutation(VERIFY, "1", "if not isinstance(typ, str) or typ.lower() not in types:", "if False:"),
+    Mutation(VERIFY, "2", "if alg not in algorithms:", "if False:"),
+    Mutation(VERIFY, "3", "claims = verified_claims(token, header, keys)", "claims = _decode(token.split('.')[1])"),
     Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
     Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
     Mutation(VERIFY, "5", "if not _is_time(expires_at) or now >= expires_at:", "if False:"),
     Mutation(VERIFY, "6", "if not isinstance(subject, str) or not isinstance(client_id, str):", "if False:"),
     Mutation(VERIFY, "7", "confirmed = _confirm(claims, peer, policy)", "confirmed = None"),
     Mutation(VERIFY, "7", "if policy.require_bound:", "if False:"),
-    Mutation(VERIFY, "8", "if not policy.scopes <= scope:", "if False:"),
+    Mutation(VERIFY, "8", "status = _status(claims, policy)", "status = None"),
+    Mutation(VERIFY, "8", "if policy.require_status:", "if False:"),
+    Mutation(VERIFY, "9", "if not policy.scopes <= scope:", "if False:"),
+    Mutation(STATUS, "4a", 'if claims.get("sub") != uri:', "if False:"),
+    Mutation(STATUS, "3b", 'if not _is_time(claims.get("iat")):', "if False:"),
+    Mutation(STATUS, "4c", "or now >= expires_at", "or False"),
+    Mutation(STATUS, "4d", "or ttl <= 0", "or False"),
+    Mutation(STATUS, "5", "if not inflating.eof or inflating.unused_data:", "if False:"),
 ]
 
 
@@ -116,7 +140,7 @@ def main(chosen: list[str]) -> int:
 
 
 def require_every_step() -> None:
-    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY):
+    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS):
         steps = set(re.findall(r"# \((\d+[a-z]?)\)", (ROOT / "src/certbound" / file).read_text()))
         if missing := steps - {each.step for each in MUTATIONS if each.file == file}:
             raise SystemExit(f"{file}: steps without a mutation: {sorted(missing)}")

@@ -150,6 +150,14 @@ def test_revoked_on_connections_that_stay(place: Place, caplog: pytest.LogCaptur
 
     assert max(at_the_server) + drilling <= 1.0
     assert max(at_the_guard) + heard <= REFUSED_WITHIN
+    reasons = [each.getMessage() for each in caplog.records if "refused" in each.getMessage()]
+    for said in (
+        f"certificate {certificate(holders['stolen'])} was revoked here",
+        "the client is disabled",
+        f"the authority with the key {second.key_thumbprint} was revoked here",
+        "it was revoked: index",
+    ):
+        assert any(said in reason for reason in reasons), said
     lines = [each.getMessage() for each in caplog.records if each.name == "certbound.audit"]
     assert [f"drill revoked the {kind}" for kind in ("certificate", "client", "authority")] == [
         line.partition(" '")[0] for line in lines

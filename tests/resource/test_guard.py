@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
 from certbound.core.certificate import PeerCertificate
-from certbound.core.errors import ConfigurationError, KeysUnavailable, ProtectedResourceError
+from certbound.core.errors import ConfigurationError, KeysUnavailable, ProtectedResourceError, StatusUnavailable
+from certbound.core.status import StatusList, StatusReference, make_list
+from certbound.core.tokens import SigningKey
 from certbound.resource import PRINCIPAL, FixedKeys, Guard
 from certbound.resource.guard import challenge, read_token
 from certbound.tls.facts import EXTENSION, ConnectionFacts
@@ -127,6 +129,73 @@ async def test_a_good_request() -> None:
     [scope] = answer.application.scopes
     assert scope["state"][PRINCIPAL].client_id == "a"
     assert scope["state"][PRINCIPAL].thumbprint == read(OWN).thumbprint
+
+
+URI = f"{ISSUER}/status"
+
+
+@dataclass
+class Listed:
+    """A status list that is known beforehand, and how often it was asked for."""
+
+    invalid: tuple[int, ...] = ()
+    available: bool = True
+    asked: list[StatusReference] = field(default_factory=list)
+
+    async def list_of(self, reference: StatusReference) -> StatusList:
+        self.asked.append(reference)
+        if not self.available:
+            raise StatusUnavailable("gone")
+        return make_list(self.invalid, 64)
+
+
+def standing(index: int = 1, **changes: Any) -> str:
+    """An Authorization header with a token whose status stands at `index`."""
+    return bearer(status={"status_list": {"idx": index, "uri": URI}}, **changes)
+
+
+async def test_a_revoked_token() -> None:
+    """A token that its issuer's list calls invalid is refused like any other bad one; its neighbours pass."""
+    listed = Listed(invalid=(1,))
+    answer = await call(standing(1), statuses=listed)
+    assert (answer.status, answer.challenge, answer.application.scopes) == (401, INVALID, [])
+    assert (await call(standing(0), statuses=listed)).status == 200
+    assert (await call(standing(2), statuses=listed)).status == 200
+    assert listed.asked == [StatusReference(index, URI) for index in (1, 0, 2)]
+
+
+async def test_a_status_outside_the_list() -> None:
+    """Nothing is known of it, so it does not pass."""
+    assert (await call(standing(64), statuses=Listed())).status == 401
+
+
+async def test_without_the_list_nobody_passes() -> None:
+    """503, not 401: the client's token is perhaps good, and a new one would not help."""
+    answer = await call(standing(), statuses=Listed(available=False))
+    assert (answer.status, answer.document["error"], answer.application.scopes) == (503, "temporarily_unavailable", [])
+    assert b"www-authenticate" not in answer.headers
+
+
+async def test_only_a_good_token_causes_a_look_at_its_status() -> None:
+    """Forged, stolen, expired, without the scope: whatever is refused for itself causes no fetch."""
+    listed = Listed()
+    for header, peer in (
+        (standing(key=SigningKey.generate()), PEER),
+        (standing(), THIEF),
+        (standing(), None),
+        (standing(exp=int(NOW)), PEER),
+        (standing(scope="write"), PEER),
+    ):
+        assert (await call(header, peer=peer, statuses=listed, scopes={"read"})).status in {401, 403}
+    assert listed.asked == []
+
+
+async def test_a_token_without_a_status() -> None:
+    """Passes, for not every issuer has lists; unless the API asks for one."""
+    listed = Listed()
+    assert (await call(bearer(), statuses=listed)).status == 200
+    assert (await call(bearer(), statuses=listed, require_status=True)).status == 401
+    assert (await call(standing(), statuses=listed, require_status=True)).status == 200
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEARER"])

@@ -18,6 +18,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 from certbound.core.certificate import PeerCertificate
 from certbound.core.confirmation import confirm
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidToken
+from certbound.core.status import StatusReference
 from certbound.core.tokens import SigningKey
 from certbound.resource.verify import LEEWAY, MAX_TOKEN, Policy, read_header, read_issuer, verify
 from certbound.trust.authority import self_signed
@@ -43,6 +44,24 @@ def test_a_good_token() -> None:
     assert principal.expires_at == NOW + 300
     assert principal.thumbprint == read(OWN).thumbprint
     assert principal.claims == claims()
+
+
+def test_where_its_status_stands() -> None:
+    """The principal says where to look; a token that says it badly is refused, and one that does not say it passes."""
+    named = {"status_list": {"idx": 7, "uri": "https://as.example/status"}}
+    principal = verify(token(status=named), PEER, keys=KEYS, policy=POLICY, now=NOW)
+    assert principal.status == StatusReference(7, "https://as.example/status")
+    assert verify(token(), PEER, keys=KEYS, policy=POLICY, now=NOW).status is None
+    for odd in ({}, None, {"status_list": {"idx": -1, "uri": "x"}}, {"other": {}}):
+        with pytest.raises(InvalidToken):
+            verify(token(status=odd), PEER, keys=KEYS, policy=POLICY, now=NOW)
+
+
+def test_a_status_can_be_required() -> None:
+    """An API that must be able to end tokens takes none that cannot be ended."""
+    policy = Policy(issuer=ISSUER, audience=AUDIENCE, require_status=True)
+    with pytest.raises(InvalidToken, match="status"):
+        verify(token(), PEER, keys=KEYS, policy=policy, now=NOW)
 
 
 def test_another_certificate() -> None:

@@ -101,7 +101,8 @@ def describe_list(content: StatusList, *, uri: str, now: float) -> dict[str, Any
 
 def read_list(claims: Mapping[str, Any], *, uri: str, now: float) -> ReadList:
     """What `claims`, whose signature was verified, say (section 8.3).  `BadStatus` if it is nothing for `uri`, now."""
-    # The numbers are those of section 8.3.  (4a) It is the list that the token names.
+    # The numbers are those of section 8.3.
+    # (4a) It is the list that the token names.
     if claims.get("sub") != uri:
         raise BadStatus(f"the status list is that of {claims.get('sub')!r:.200}")
     # (3b) It says when it was made.
