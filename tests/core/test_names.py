@@ -391,7 +391,7 @@ def test_written_styles() -> None:
         "1.2.3.4=#04024869,CN=client+2.5.4.97=#0c074f464242522d31,O=São\\, Ltda,C=BR,1.3.6.1.4.1.311.60.2.1.3=#13024252"
     )
     assert format_name(der, NameStyle.OPENSSL) == (
-        "/jurisdictionC=BR/C=BR/O=S\\xC3\\xA3o, Ltda/CN=client/organizationIdentifier=OFBBR-1/1.2.3.4=Hi"
+        "/jurisdictionC=BR/C=BR/O=S\\xC3\\xA3o, Ltda/CN=client+organizationIdentifier=OFBBR-1/1.2.3.4=Hi"
     )
 
 

@@ -14,7 +14,16 @@ import pytest
 from certbound.core.attributes import OIDS
 from certbound.core.certificate import read_certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
-from certbound.core.names import BadName, RdnOrder, format_name, in_any_order, parse_name, read_name
+from certbound.core.names import (
+    BadName,
+    NameStyle,
+    RdnOrder,
+    format_name,
+    in_any_order,
+    in_reverse,
+    parse_name,
+    read_name,
+)
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.trust.authority import Issued, self_signed
 from certificates import SUBJECT, TODAY, with_field
@@ -153,3 +162,30 @@ def test_java_says_the_same() -> None:
     deviations: dict[str, list[str]] = json.loads((FOLDER / "java-deviations.json").read_text())
     assert all(deviations)
     assert sorted(name for names in deviations.values() for name in names) == sorted(found)
+
+
+@pytest.mark.peers
+def test_what_openssl_prints_can_be_registered() -> None:
+    """Its RFC 2253 form as it is, its usual form as `reversed`; and our slash form is letter by letter its own."""
+    if shutil.which("openssl") is None:
+        pytest.fail("openssl is needed; apt-get install openssl")
+    families = ("attribute name:", "space:", "letters:", "compatibility:", "other letters:", "multi-valued:", "syntax:",
+                "order", "Brazil", "PSD2", "Open Banking")  # fmt: skip
+    names = {
+        each["der"] for each in VECTORS if each["name"].startswith(families) and each["verdict"] in ("match", "differ")
+    }
+    asked = 0
+    for der in map(bytes.fromhex, sorted(names - {each["der"] for each in VECTORS if "BMP" in each["name"]})):
+        certificate = with_field(issued(), SUBJECT, der)
+        assert parse_name(openssl(certificate, "RFC2253")) == read_name(der)
+        assert in_reverse(parse_name(openssl(certificate, "oneline"))) == read_name(der)
+        if b"\x1e" not in der:  # it prints BMPString byte by byte
+            assert format_name(der, NameStyle.OPENSSL) == openssl(certificate, "compat")
+        asked += 1
+    assert asked > 150
+
+
+def openssl(certificate: bytes, style: str) -> str:
+    command = ["openssl", "x509", "-inform", "DER", "-noout", "-subject", "-nameopt", style]
+    done = subprocess.run(command, input=certificate, capture_output=True, check=True, timeout=30)
+    return done.stdout.decode().removesuffix("\n").removeprefix("subject=")

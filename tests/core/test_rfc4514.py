@@ -94,6 +94,7 @@ def test_refused(text: str, says: str) -> None:
         ("/O=A/B Testing/CN=http://a.example/", "CN=http://a.example/,O=A/B Testing"),
         ("/L=S\\xC3\\xA3o Paulo/emailAddress=a@b.example", "emailAddress=a@b.example,L=São Paulo"),
         ("  /CN=client  ", "CN=client"),
+        ("/C=CZ/O=a+CN=b\\+c\\/d", "O=a+CN=b\\+c/d,C=CZ"),
         ("/CN=", "CN="),
         ("/2.5.4.97=PSDES-BDE-3DFD21", "2.5.4.97=PSDES-BDE-3DFD21"),
         ("/XYZ=client", "for example"),

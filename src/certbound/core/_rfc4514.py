@@ -134,17 +134,21 @@ def _without_last_spaces(text: str) -> str:
 
 def _advice_on_slashes(text: str) -> str:
     """How to write `text`, OpenSSL's slash form, in RFC 4514."""
-    parts = [part.partition("=") for part in _SLASHES.split(text)[1:]]
     try:
-        written = ",".join(f"{kind}={escape(_without_x(value))}" for kind, _, value in reversed(parts))
-        read(written, len(parts))
+        written = ",".join(map(_from_openssl, reversed(_SLASHES.split(text)[1:])))
+        read(written, len(text))
     except (BadName, UnicodeError):
         written = ""
     return f"write RFC 4514: {written}" if written else "write RFC 4514, for example CN=client,O=Example,C=CZ"
 
 
-def _without_x(text: str) -> str:
-    return _X_PAIR.sub(lambda found: unhexlify(found[1]), text.encode()).decode()
+def _from_openssl(rdn: str) -> str:
+    attributes = [part.partition("=") for part in _PLUSES.split(rdn)]
+    return "+".join(f"{kind}={escape(_openssl_value(value))}" for kind, _, value in attributes)
+
+
+def _openssl_value(text: str) -> str:
+    return _OPENSSL_ESCAPED.sub(lambda found: unhexlify(found[1]) if found[1] else found[2], text.encode()).decode()
 
 
 _UNSEEN = (
@@ -161,5 +165,6 @@ _VALUE = re.compile(
 _PLAIN = re.compile(rf'(?:[^"+,;<>\\{_UNSEEN}]|\\[\x20-\x7e])*+')
 _ESCAPED = re.compile(rb'\\(?:([0-9A-Fa-f]{2})|([ "#+,;<=>\\])|)')
 _SPECIAL = re.compile(r'["+,;<>\\]|\A[ #]| \Z')
-_SLASHES = re.compile(r"/(?=[A-Za-z0-9.-]+=)", re.ASCII)
-_X_PAIR = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+_SLASHES = re.compile(r"(?<!\\)/(?=[A-Za-z0-9.-]+=)", re.ASCII)
+_PLUSES = re.compile(r"(?<!\\)\+(?=[A-Za-z0-9.-]+=)", re.ASCII)
+_OPENSSL_ESCAPED = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|([/+]))")

@@ -86,13 +86,10 @@ def is_within(name: DistinguishedName, subtree: DistinguishedName) -> bool:
 
 def format_name(der: bytes, style: NameStyle = NameStyle.RFC4514) -> str:
     """The Name that `der` encodes, printable on any terminal.  `BadName` if it encodes none."""
+    rdns = [[_written(oid, value, style) for oid, value in rdn] for rdn in _read_rdns(der)]
     if style is NameStyle.OPENSSL:
-        return "".join(
-            f"/{_openssl_name(oid)}={_openssl_value(value)}" for rdn in _read_rdns(der) for oid, value in rdn
-        )
-    return ",".join(
-        "+".join(_written(oid, value, style) for oid, value in rdn) for rdn in reversed(list(_read_rdns(der)))
-    )
+        return "".join(f"/{'+'.join(rdn)}" for rdn in rdns)
+    return ",".join(map("+".join, reversed(rdns)))
 
 
 def _read_rdns(der: bytes) -> Iterator[list[tuple[str, _der.Value]]]:
@@ -166,6 +163,8 @@ def _rule(oid: str) -> Rule:
 
 
 def _written(oid: str, value: _der.Value, style: NameStyle) -> str:
+    if style is NameStyle.OPENSSL:
+        return f"{_openssl_name(oid)}={_openssl_value(value)}"
     if oid in TYPES and (style is NameStyle.RFC4514 or oid in _RFC_4514_SECTION_3):
         text = _written_value(oid, value)
         return f"{TYPES[oid].names[0]}={text}"
@@ -191,11 +190,14 @@ def _openssl_name(oid: str) -> str:
 def _openssl_value(value: _der.Value) -> str:
     text = transcode(value)
     raw = value.content if text is None else text.encode()
-    return "".join(chr(byte) if 0x20 <= byte <= 0x7E else f"\\x{byte:02X}" for byte in raw)
+    return "".join(_OPENSSL_ESCAPES.get(byte) or chr(byte) for byte in raw)
 
 
 _MOST_ATTRIBUTES = 64
 _LONGEST_LABEL = 63
+_OPENSSL_ESCAPES = {ord("/"): "\\/", ord("+"): "\\+"} | {
+    byte: f"\\x{byte:02X}" for byte in range(256) if not 0x20 <= byte <= 0x7E
+}
 _RFC_4514_SECTION_3 = frozenset(
     {
         "2.5.4.3", "2.5.4.7", "2.5.4.8", "2.5.4.10", "2.5.4.11", "2.5.4.6", "2.5.4.9",
