@@ -2,8 +2,11 @@
 
 import ast
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+import statistics
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -75,10 +78,14 @@ OWN = self_signed("CN=own", dns=["a.example"], now=TODAY)
 OWN_CLIENT = read_client(
     "own", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([read(OWN)])}
 )
+DISABLED = replace(OWN_CLIENT, enabled=False)
 PUBLISHING_CLIENT = read_client(
     "p", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks_uri": "https://p.example/jwks"}
 )
 GOOD = self_signed("CN=a", dns=["a.example"], now=TODAY)
+
+
+NOBODY = Sources(chains=Verifier(trusts=False), published=Verifier())
 
 
 def test_by_subject_and_chain() -> None:
@@ -245,6 +252,29 @@ def test_nobody_is_asked_about_a_chain_that_is_not_trusted() -> None:
     with pytest.raises(InvalidClient):
         authenticate(pki_client(), peer(GOOD), chains=chains, now=NOW)
     assert chains.asked_about_revocation == []
+
+
+def test_a_refusal_does_not_tell_by_its_time_whether_there_is_such_a_client() -> None:
+    """A new certificate of a stranger costs the same, whether the client it names exists, and however it is known."""
+    foreign = self_signed("CN=foreign,O=Example", dns=["foreign.example"], now=TODAY)
+    named = {"none": None, "PKI": pki_client(), "self-signed": OWN_CLIENT, "disabled": DISABLED}
+    costs: dict[str, list[int]] = {name: [] for name in named}
+    for _ in range(300):
+        for name, client in named.items():
+            presented = peer(foreign)
+            began = time.thread_time_ns()
+            with contextlib.suppress(InvalidClient):
+                decided(authenticate_async(client, presented, sources=NOBODY, revoked=NOTHING_REVOKED, now=NOW))
+            costs[name].append(time.thread_time_ns() - began)
+    medians = {name: statistics.median(found) for name, found in costs.items()}
+    assert max(medians.values()) < 1.4 * min(medians.values()), medians
+
+
+def decided(coroutine: Coroutine[Any, Any, AuthenticatedClient]) -> None:
+    """To its end, without an event loop: nothing is waited for."""
+    with contextlib.suppress(StopIteration):
+        coroutine.send(None)
+        raise AssertionError("it waits for something")
 
 
 STEPS = {

@@ -57,6 +57,20 @@ async def test_a_change_is_seen_after_at_most_max_age(store: Store) -> None:
     assert not (await directory.find("a")).enabled  # type: ignore[union-attr]
 
 
+async def test_a_new_client_is_found_by_all_who_wait_for_it(store: Store) -> None:
+    """Many ask at once for a client that was registered a moment ago: one answer of the store serves them all."""
+    clock = Clock()
+    directory = ClientDirectory(store, clock)
+    assert await directory.find("a") is None
+    await store.clients.add(ClientRecord(client_id="a", metadata=METADATA))
+    clock.now += NEWS + 0.001
+
+    found = await asyncio.gather(*(directory.find("a") for _ in range(10)))
+
+    assert found[0] is not None
+    assert all(each is found[0] for each in found)
+
+
 async def test_a_new_client_is_found_soon(store: Store) -> None:
     """That a client was unknown is not believed for longer than `NEWS`."""
     clock = Clock()

@@ -4,8 +4,11 @@ Rule 1: `AuthenticatedClient` is made in `authenticate` and nowhere else; endpoi
 Rule 2: every failure is the same `InvalidClient`; only the reason and the step, which stay here, tell them apart.
 Rule 3: cheap and pure before costly: a certificate whose name does not match causes no path to be built, and one
 without a path causes nothing to be fetched.
+Rule 4: a refusal costs what every refusal of that certificate costs, so its time does not tell whether there is such a
+client; only who carries the registered name finds out, by the path that is looked for then.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +20,7 @@ from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
 from certbound.core.jwks import RegisteredCertificate, match_registered
 from certbound.core.keys import StrongKey, require_strong_key
 from certbound.core.revoked import Revoked
-from certbound.core.subject import match_subject
+from certbound.core.subject import match_subject, read_carried
 
 
 class Step(StrEnum):
@@ -138,6 +141,8 @@ async def authenticate(
         raise refusal from error
     except InvalidClient as refusal:
         refusal.step = asking.step
+        if peer is not None:
+            _read_all(peer.leaf)
         raise
     return AuthenticatedClient(client, certificate, key, proof)
 
@@ -145,6 +150,13 @@ async def authenticate(
 def steps_of(method: Method) -> tuple[Step, ...]:
     """The questions that are asked of a client of this method, in order."""
     return (*_FIRST, *_METHODS[method].steps)
+
+
+def _read_all(certificate: Certificate) -> None:
+    """What any client's certificate is read for has been read."""
+    read_carried(certificate)
+    with contextlib.suppress(BadCertificate):
+        require_strong_key(certificate)
 
 
 class _Asking:

@@ -94,8 +94,7 @@ class SubjectMatch:
 
 def match_subject(certificate: Certificate, subject: Subject) -> SubjectMatch:
     """`InvalidClient` (401) if the certificate does not carry `subject` in its own kind."""
-    if not certificate.carried:
-        certificate.carried.update({kind: _carried(certificate, row) for kind, row in _KINDS.items()})
+    read_carried(certificate)
     carried = certificate.carried[subject.kind]
     if subject.value in carried.names:
         return SubjectMatch(certificate, subject)
@@ -104,6 +103,12 @@ def match_subject(certificate: Certificate, subject: Subject) -> SubjectMatch:
     raise InvalidClient(
         carried.refusal or f"the certificate does not carry the registered {subject.kind} {subject.text!r}"
     )
+
+
+def read_carried(certificate: Certificate) -> None:
+    """All names in `certificate` have been read; a second time costs nothing."""
+    if not certificate.carried:
+        certificate.carried.update({kind: _carried(certificate, row) for kind, row in _KINDS.items()})
 
 
 def _registered_name(text: str, order: RdnOrder) -> Subject:

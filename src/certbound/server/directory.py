@@ -58,14 +58,15 @@ class ClientDirectory:
     async def find(self, client_id: str) -> Client | None:
         """The client, or None.  `StoreUnavailable` if the store is needed and does not answer."""
         await self._ask_if_older(MAX_AGE)
+        if client_id not in self._remembered and self._records is not None and client_id not in self._records:
+            await self._ask_if_older(NEWS)  # it may have been registered a moment ago
+        # Looked up only now: while one waits, another may have read the client.
         client = self._remembered.get(client_id)
         if client is not None:
             return client
         if self._records is not None:
-            if client_id not in self._records:
-                await self._ask_if_older(NEWS)  # it may have been registered a moment ago
             # Read once: what is readable is remembered, what is not is gone until it changes.
-            record = (self._records or {}).pop(client_id, None)
+            record = self._records.pop(client_id, None)
             return None if record is None else self._remember(readable(record))
         revision = self._revision
         record = await self._store.clients.find(client_id)
