@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +124,21 @@ class TestGood:
             monkeypatch.setenv(name, "http://127.0.0.1:1")
         async with origin(answer(b"{}")) as source:
             assert b"{}" == (await fetcher.fetch(source.at(NAME), most=2)).body
+
+    def test_on_the_loop_of_a_server(self, ca: Path) -> None:
+        """uvloop, on which servers run: a document, a limit of time, a limit of bytes."""
+
+        async def fetch() -> None:
+            with closing(quick(ca)) as fetcher, deaf() as port:
+                async with origin(answer(b"{}")) as source, origin(endless(OK + b"\r\n", SECRET)) as bad:
+                    assert b"{}" == (await fetcher.fetch(source.at(NAME), most=2)).body
+                    assert Failure.SIZE == await failure_of(fetcher, bad.at(NAME))
+                    assert Failure.TIMEOUT == await failure_of(fetcher, f"https://{NAME}:{port}/")
+                    bad.behaviour = hang
+                    assert Failure.TIMEOUT == await failure_of(fetcher, bad.at(NAME))
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(fetch())
 
 
 class TestAddresses:

@@ -5,7 +5,7 @@ speak of the name.
 Rule 2: addresses that are not public are refused unless the deployment says otherwise; of several, those that are
 public are used.
 Rule 3: no redirect, no proxy, no cookie, no credential, no compression; one connection for one answer.
-Rule 4: everything is bounded: bytes of the body, bytes on the wire, seconds from the name to the last byte, fetches at
+Rule 4: everything is bounded: bytes of the body, bytes around it, seconds from the name to the last byte, fetches at
 a time at one place and in all.
 Rule 5: whatever goes wrong is a `FetchFailed`, whose text names the host and never repeats what it said.
 """
@@ -35,8 +35,6 @@ MOST_ADDRESSES = 4
 """How many addresses of a name are tried."""
 MOST_AROUND = 64 * 1024
 """Bytes that may come beside the body: status, headers, chunk sizes, trailers."""
-_TLS_OVERHEAD = 64 * 1024
-"""And those of TLS: handshake, certificates."""
 
 
 class Failure(StrEnum):
@@ -179,7 +177,7 @@ class Fetcher:
             stream = await httpcore.AnyIOBackend().connect_tcp(str(address), target.port, timeout=patience)
             own.push_async_callback(stream.aclose)
             await stack.enter_async_context(own.pop_all())
-        return _Bounded(stream, most + (_TLS_OVERHEAD if target.scheme == "https" else 0))
+        return _Bounded(stream, most)
 
     async def _exchange(
         self, target: Target, stream: "_Bounded", headers: Mapping[str, str], body: bytes | None, most: int
@@ -206,7 +204,7 @@ class Fetcher:
 
 
 class _Bounded(httpcore.AsyncNetworkStream):
-    """A stream that ends in an error after so many bytes were read, whatever they were for."""
+    """A stream that ends in an error after so many bytes were read, whatever they were for; TLS is not counted."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream, most: int) -> None:
         self._stream = stream

@@ -80,6 +80,7 @@ class PublishedByUri(PublishedCertificates):
         self._fetcher = fetcher
         self._clock = clock
         self._sources: OrderedDict[str, _Source] = OrderedDict()
+        self._size = 0
 
     async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
         """As `PublishedCertificates.published`; the times are those of our own clock."""
@@ -88,7 +89,6 @@ class PublishedByUri(PublishedCertificates):
         source = self._source(client.jwks_uri)
         if source.must_be_looked_at(presented.thumbprint):
             await source.look_again(presented.thumbprint)
-            self._trim()
         return source.certificates()
 
     def statistics(self) -> PublishedStatistics:
@@ -108,18 +108,21 @@ class PublishedByUri(PublishedCertificates):
     def _source(self, uri: str) -> "_Source":
         source = self._sources.get(uri)
         if source is None:
-            source = self._sources[uri] = _Source(uri, self._fetcher, self._clock)
-            self._trim()
+            source = self._sources[uri] = _Source(uri, self._fetcher, self._clock, self._grow)
+            self._grow(0)
         self._sources.move_to_end(uri)
         return source
 
-    def _trim(self) -> None:
-        size = sum(each.size for each in self._sources.values())
+    def _grow(self, size: int) -> None:
+        """So many bytes more are remembered; what was used longest ago is forgotten for them."""
+        self._size += size
+        if len(self._sources) <= MOST_SOURCES and self._size <= MOST_BYTES:
+            return
         for uri in list(self._sources)[:-1]:
-            if len(self._sources) <= MOST_SOURCES and size <= MOST_BYTES:
+            if len(self._sources) <= MOST_SOURCES and self._size <= MOST_BYTES:
                 break
             if not self._sources[uri].is_busy:
-                size -= self._sources.pop(uri).size
+                self._size -= self._sources.pop(uri).size
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,9 @@ class _Known:
 class _Source:
     """One URI."""
 
-    def __init__(self, uri: str, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+    def __init__(self, uri: str, fetcher: Fetcher, clock: Callable[[], float], grow: Callable[[int], None]) -> None:
+        self.size = 0
+        """Bytes of its certificates."""
         self.known: _Known | None = None
         self.failures = 0
         """How many fetches failed since the last good one."""
@@ -148,6 +153,7 @@ class _Source:
         self._uri = uri
         self._fetcher = fetcher
         self._clock = clock
+        self._grow = grow
         self._begun_at = float("-inf")
         self._ended = float("-inf")
         """When the last fetch began that has ended."""
@@ -155,10 +161,6 @@ class _Source:
         """Certificates that waited for that fetch in vain."""
         self._complaints: tuple[str, ...] = ()
         self._looking: asyncio.Task[None] | None = None
-
-    @property
-    def size(self) -> int:
-        return sum(len(each.der) for each in self.known.certificates) if self.known else 0
 
     @property
     def is_busy(self) -> bool:
@@ -247,6 +249,8 @@ class _Source:
             self._begun_at + life - min(life / 4, MOST_AHEAD),
             self._begun_at + life,
         )
+        before, self.size = self.size, sum(len(each.der) for each in certificates)
+        self._grow(self.size - before)
 
     def _note_failure(self, error: Exception) -> None:
         self.failures += 1
