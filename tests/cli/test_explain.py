@@ -202,7 +202,7 @@ def test_a_name_that_differs_a_little(explain: Any, add: Any, authority: Authori
     """Of two long names only what differs is pointed out, in the form it is compared in."""
     add("--subject-dn", "CN=billing,OU=Finance,O=Example,C=CZ")
     found = explain("a", authority.issue("C=CZ,O=example,OU=Sales,CN=Billing"))
-    assert "only the order differs" not in found.advice
+    assert "only the order" not in found.advice
     name = x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "CZ"),
@@ -218,13 +218,43 @@ def test_a_name_that_differs_a_little(explain: Any, add: Any, authority: Authori
     assert "example" not in "".join(line for line in found.advice.splitlines() if "only" in line).lower()
 
 
-def test_order_alone(explain: Any, add: Any, authority: Authority) -> None:
-    """A name whose RDNs stand the other way round is recognized as that."""
-    add("--subject-dn", "C=CZ,O=Example,CN=billing")
-    found = explain("a", authority.issue("CN=billing,O=Example,C=CZ"))
+@pytest.mark.parametrize(
+    ("registered", "order"), [("C=CZ,O=Example,CN=billing", "reversed"), ("O=Example,CN=billing,C=CZ", "any")]
+)
+def test_order_alone(
+    explain: Any, add: Any, certbound: Certbound, authority: Authority, registered: str, order: str
+) -> None:
+    """A name whose RDNs stand in another order is recognized as that, and the command that allows it works."""
+    add("--subject-dn", registered)
+    issued = authority.issue("CN=billing,O=Example,C=CZ")
+    found = explain("a", issued)
     assert found.failed == "SUBJECT"
-    assert 'register tls_client_auth_subject_dn_order "reversed"' in found.reason
-    assert "only the order differs" in found.advice
+    [command] = [line.strip() for line in found.advice.splitlines() if "--dn-order" in line]
+    assert command.endswith(f"--dn-order {order}")
+    assert certbound(*shlex.split(command)[1:]).status == 0
+    assert explain("a", issued).status == 0
+
+
+def test_a_narrowed_client(
+    explain: Any, certbound: Certbound, add: Any, authority: Authority, deployment: Path
+) -> None:
+    """A client that named an anchor which is gone is told so, with the command that widens it again."""
+    (deployment / "ca.pem").write_bytes(authority.certificate_pem + Authority.create("Other CA").certificate_pem)
+    other = inspected_key(certbound, deployment / "ca.pem", 1)
+    add("--san-dns", "a.example", "--anchor-key", other)
+    issued = authority.issue("CN=a", dns=["a.example"])
+    assert explain("a", issued).failed == "PATH"
+    (deployment / "ca.pem").write_bytes(authority.certificate_pem)
+    found = explain("a", issued)
+    command = found.advice.splitlines()[0].partition(" count: ")[2]
+    assert certbound(*shlex.split(command)[1:]).status == 0
+    assert explain("a", issued).status == 0
+
+
+def inspected_key(certbound: Certbound, file: Path, position: int) -> str:
+    """The SHA-256 of a key, as `cert inspect` shows it."""
+    found = json.loads(certbound("cert", "inspect", str(file), "--json").out)
+    return str(found["certificates"][position]["spki_sha256"])
 
 
 def test_a_missing_intermediate(explain: Any, add: Any, authority: Authority) -> None:

@@ -16,10 +16,10 @@ from certbound.core.authentication import Step
 from certbound.core.candidates import candidates
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
 from certbound.core.clients import Client, Method
-from certbound.core.errors import BadCertificate
+from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
 from certbound.core.extensions import read_extensions
-from certbound.core.names import BadName, DistinguishedName, format_name, parse_name, read_name
-from certbound.core.subject import SubjectKind
+from certbound.core.names import BadName, DistinguishedName, RdnOrder, format_name, parse_name, read_name
+from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.settings import Settings
 from certbound.trust.anchors import Anchors
 from certbound.trust.sources import SourceKind, SourceStatus
@@ -121,6 +121,9 @@ def _other_subject(case: Case, client: Client) -> Iterator[str]:
         yield f"presented   nothing of that kind ({option_of(subject.kind)})"
     if subject.kind is SubjectKind.DN:
         yield from _differences(case.peer.leaf, subject.text)
+        if order := _order_that_matches(case.peer.leaf, subject):
+            yield "only the order of its parts differs; if that is meant to count as the same:"
+            yield f"  {case.update} --subject-dn {shlex.quote(subject.text)} --dn-order {order}"
     for each in found:
         if each.kind is not subject.kind and each.text.casefold() == subject.text.casefold():
             yield f"the text is in the certificate, but as {option_of(each.kind)}: a name counts in its own kind only"
@@ -137,8 +140,16 @@ def _differences(certificate: Certificate, registered: str) -> Iterator[str]:
     for title, these, those in (("registered only ", here, there), ("presented only  ", there, here)):
         if only := [_rdn(each) for each in reversed(these) if each not in those]:
             yield f"{title} {','.join(only)}"
-    if here != there and sorted(map(hash, here)) == sorted(map(hash, there)):
-        yield "only the order differs; tls_client_auth_subject_dn_order says which orders count"
+
+
+def _order_that_matches(certificate: Certificate, subject: Subject) -> RdnOrder | None:
+    for order in RdnOrder:
+        try:
+            match_subject(certificate, Subject.registered(subject.kind, subject.text, order=order))
+        except (InvalidClient, InvalidClientMetadata):
+            continue
+        return order
+    return None
 
 
 def _rdn(rdn: "frozenset[object] | DistinguishedName") -> str:
@@ -154,6 +165,8 @@ def _no_path(case: Case, client: Client) -> Iterator[str]:
     """Who is missing between the certificate and an anchor; the verdict is another's, this looks for its reason."""
     anchors = _anchors_of(case, client)
     if not anchors.anchors:
+        if client.anchors.keys:
+            yield f"no anchor in force has a key that the client named; all of them count: {case.update} --every-anchor"
         yield "there is nobody to trust; name who certifies this client in trust.anchors"
         return
     reached = case.peer.leaf

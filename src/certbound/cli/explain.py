@@ -147,8 +147,13 @@ def _announce(settings: "Settings", client: "Client | None", *, offline: bool) -
         return
     if client.jwks_uri is not None:
         note(f"asking {client.jwks_uri}")
-    elif client.subject is not None and settings.revocation.mode != "off":
-        note("asking about revocation, as revocation.mode says")
+    elif client.subject is not None and _asks_others(settings):
+        note("others may be asked about revocation; that can take seconds")
+
+
+def _asks_others(settings: "Settings") -> bool:
+    asked = settings.revocation
+    return asked.mode != "off" and bool(asked.crl_urls or asked.ocsp or asked.from_certificates)
 
 
 def _say(verdict: _Verdict, client_id: str, certificate: Certificate, now: float) -> None:
