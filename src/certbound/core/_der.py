@@ -5,6 +5,7 @@ Rule 2: a length that is not minimal, indefinite, or past the end is an error, n
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 BOOLEAN = 0x01
@@ -53,6 +54,7 @@ def expect(value: Value, tag: int) -> bytes:
     return value.content
 
 
+@lru_cache(maxsize=256)
 def read_oid(content: bytes) -> str:
     """An OBJECT IDENTIFIER's content in dotted decimal."""
     if not content or content[-1] & 0x80:

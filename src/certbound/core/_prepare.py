@@ -9,7 +9,7 @@ Rule 4: what it costs is linear in the length, and the length is bounded.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from certbound.core import _der
@@ -47,12 +47,12 @@ def prepare(text: str, rule: Rule) -> str | Exact:
     if text.isascii():
         if not text.isprintable():
             return Exact(text)
-        return _INSIGNIFICANT[rule](text if rule is Rule.CASE_EXACT else text.lower())
+        return _finish(text if rule is Rule.CASE_EXACT else text.lower(), rule)
     if len(text) > _LONGEST_NOT_ASCII:
         raise NotText(f"more than {_LONGEST_NOT_ASCII} characters that are not all ASCII")
     if rule is Rule.CASE_IGNORE_IA5 or not is_in_repertoire(text):
         return Exact(text)
-    return _INSIGNIFICANT[rule](_normalize(_map(text), folds=rule is not Rule.CASE_EXACT))
+    return _finish(_normalize(_map(text), folds=rule is not Rule.CASE_EXACT), rule)
 
 
 def _map(text: str) -> str:
@@ -73,29 +73,29 @@ def _normalize(text: str, *, folds: bool) -> str:
     return folded if folded == normalized else unicodedata.normalize("NFKC", folded)
 
 
+def _finish(text: str, rule: Rule) -> str:
+    """RFC 4518 section 2.6: what means nothing under `rule`."""
+    if rule is Rule.NUMERIC:
+        return _without(_SPACE, text)
+    if rule is Rule.TELEPHONE:
+        return _without(_HYPHEN, text)
+    return _squeeze(text)
+
+
 def _squeeze(text: str) -> str:
     """RFC 4518 section 2.6.1: outer spaces mean nothing, inner ones are one; a space that carries a mark is none."""
     if not text.isascii():
         for mark in filter(_is_mark, set(_BEHIND_SPACE.findall(text))):
             text = text.replace(" " + mark, "\xa0" + mark)  # NFKC has left no other U+00A0
-    return _SPACES.sub(" ", text).strip(" ")
+    return (_SPACES.sub(" ", text) if "  " in text else text).strip(" ")
 
 
 def _is_mark(character: str) -> bool:
     return character != "" and unicodedata.category(character).startswith("M")
 
 
-def _without_spaces(text: str) -> str:
-    """RFC 4518 section 2.6.2."""
-    return _SPACE.sub("", text) if text.isascii() else _without(_SPACE, text)
-
-
-def _without_hyphens(text: str) -> str:
-    """RFC 4518 section 2.6.3.  NFKC has made the other hyphens and spaces one of these."""
-    return _HYPHEN.sub("", text) if text.isascii() else _without(_HYPHEN, text)
-
-
 def _without(insignificant: re.Pattern[str], text: str) -> str:
+    """RFC 4518 sections 2.6.2 and 2.6.3.  NFKC has made the other hyphens and spaces one of these."""
     return insignificant.sub(lambda found: found[0] if _is_mark(text[found.end() : found.end() + 1]) else "", text)
 
 
@@ -122,11 +122,3 @@ _STRING_ENCODINGS: Mapping[int, str] = {
 
 _SEPARATOR = re.compile("[\u1680\u2028\u2029]")
 _NOTHING = re.compile("[\xad\u034f\u1806\u180b-\u180d\u200b\ufe00-\ufe0f\ufffc]")
-
-_INSIGNIFICANT: Mapping[Rule, Callable[[str], str]] = {
-    Rule.CASE_IGNORE: _squeeze,
-    Rule.CASE_IGNORE_IA5: _squeeze,
-    Rule.CASE_EXACT: _squeeze,
-    Rule.NUMERIC: _without_spaces,
-    Rule.TELEPHONE: _without_hyphens,
-}
