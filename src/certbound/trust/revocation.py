@@ -218,9 +218,9 @@ class Revocation:
             now,
         )
         ends = [*(each.ends_at(max_age) for each in fresh), *(each.ends_at(max_age) for each in current)]
+        soonest = now + min(UNKNOWN_FOR, max_age)
         if remembered is not None:
-            ends.append(max(remembered.due, now + UNKNOWN_FOR))
-        soonest = now + UNKNOWN_FOR
+            ends.append(remembered.due if remembered.due > now else soonest)
         until = {
             Standing.GOOD: min(ends, default=now),
             Standing.REVOKED: max(min(ends, default=now), soonest),
