@@ -1,17 +1,11 @@
-"""What was revoked, and the statuses of tokens, over any database that SQLAlchemy speaks to.
+"""What was revoked, and what it ended, over any database that SQLAlchemy speaks to.
 
-Rules kept here:
-- a revocation and the statuses it ends are one transaction, and so is a new status with the question whether anything
-  of it is revoked.  Both take the one lock of every change: whichever comes second sees the first;
-- a status that is there is found without that lock, so that a client's next token waits for nobody;
-- an index is chosen at random among more than twice as many as there are statuses, so that the list tells nobody how
-  many clients there are, and a free one is found soon.
+Rule: a revocation and the statuses it ends are one transaction, behind the lock of all changes; so is a status that is
+allotted meanwhile (`statuses`).  Whichever comes second sees the first.
 """
 
 import logging
-import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, delete, func, insert, select, type_coerce, update
@@ -22,15 +16,12 @@ from certbound.core.ports import (
     NotFound,
     RevocationRecord,
     RevokedKind,
-    RevokedMeanwhile,
-    StatusRecord,
     Statuses,
+    StatusRecord,
 )
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.schema import clients, revocations, statuses
-
-FEWEST = 1 << 16
-"""Indices there are at least: 8 KiB of bits, of which compression leaves next to nothing."""
+from certbound.stores.statuses import ALL_STATUSES, MOST, Allotments, indices, read_status
 
 
 class SqlRevocations:
@@ -38,6 +29,7 @@ class SqlRevocations:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._allotments = Allotments(database)
 
     async def list(self) -> Sequence[RevocationRecord]:
         """All that is revoked, what came first before the rest."""
@@ -95,22 +87,7 @@ class SqlRevocations:
         """The valid status of this client, certificate and path, which ends at `until` or later."""
         if not all(map(can_be_kept, (record.client_id, record.thumbprint, *record.authorities))):
             raise StoreUnavailable("a status is of a client_id and of thumbprints, text without NUL")
-        there = await self._database.ask(lambda connection: _find(connection, record))
-        if there is not None and there.ends_at >= until:
-            return there
-
-        async def steps(connection: AsyncConnection) -> StatusRecord:
-            await _require_unrevoked(connection, record)
-            there = await _find(connection, record)
-            if there is None:
-                await connection.execute(delete(statuses).where(statuses.c.ends_at < now))
-                return await _insert(connection, record)
-            await connection.execute(
-                update(statuses).where(statuses.c.idx == there.index).values(ends_at=max(record.ends_at, there.ends_at))
-            )
-            return replace(there, ends_at=max(record.ends_at, there.ends_at))
-
-        return await self._database.change_quietly(steps)
+        return await self._allotments.allot(record, until, now)
 
     async def statuses(self, now: float) -> Statuses:
         """What the list says at `now`."""
@@ -123,16 +100,16 @@ class SqlRevocations:
             )
             rows = (await connection.execute(numbers.union_all(invalid))).all()
             [(count, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
-            size = max(2 * _indices(count), 1 << (largest or 0).bit_length())
+            size = max(2 * indices(count), 1 << (largest or 0).bit_length())
             return Statuses(invalid=frozenset(row[2] for row in rows if row[2] is not None), size=size)
 
         return await self._database.ask(question)
 
 
 async def _affected(connection: AsyncConnection, kind: RevokedKind, value: str, now: float) -> Sequence[StatusRecord]:
-    question = _ALL_STATUSES.where(_is_valid(), statuses.c.ends_at >= now, _seems_touched(kind, value))
+    question = ALL_STATUSES.where(_is_valid(), statuses.c.ends_at >= now, _seems_touched(kind, value))
     rows = (await connection.execute(question.order_by(statuses.c.idx))).all()
-    return [record for record in map(_status, rows) if _is_touched(record, kind, value)]
+    return [record for record in map(read_status, rows) if _is_touched(record, kind, value)]
 
 
 def _seems_touched(kind: RevokedKind, value: str) -> ColumnElement[bool]:
@@ -163,71 +140,6 @@ async def _switch(connection: AsyncConnection, client_id: str, revision: int, *,
         raise NotFound(client_id)
 
 
-async def _require_unrevoked(connection: AsyncConnection, record: StatusRecord) -> None:
-    enabled = type_coerce(clients.c.enabled, Integer)
-    if await connection.scalar(select(enabled).where(clients.c.client_id == record.client_id)) != 1:
-        raise RevokedMeanwhile(f"client {record.client_id!r} is not there or disabled")
-    parts = [_is(RevokedKind.CERTIFICATE, record.thumbprint)]
-    parts += [_is(RevokedKind.AUTHORITY, authority) for authority in record.authorities]
-    for part in parts:
-        if (found := (await connection.execute(select(revocations).where(part))).first()) is not None:
-            raise RevokedMeanwhile(f"the {found.kind} {found.value} was revoked")
-
-
-async def _find(connection: AsyncConnection, record: StatusRecord) -> StatusRecord | None:
-    rows = await connection.execute(
-        _ALL_STATUSES.where(
-            statuses.c.client_id == record.client_id,
-            statuses.c.thumbprint == record.thumbprint,
-            statuses.c.authorities == _join(record.authorities),
-            _is_valid(),
-        )
-    )
-    row = rows.first()
-    return None if row is None else _status(row)
-
-
-async def _insert(connection: AsyncConnection, record: StatusRecord) -> StatusRecord:
-    count = await connection.scalar(select(func.count()).select_from(statuses))
-    while True:
-        index = secrets.randbelow(_indices(count or 0))
-        if await connection.scalar(select(statuses.c.idx).where(statuses.c.idx == index)) is None:
-            break
-    values = {
-        "idx": index,
-        "client_id": record.client_id,
-        "thumbprint": record.thumbprint,
-        "authorities": _join(record.authorities),
-        "valid": True,
-        "created_at": record.created_at,
-        "ends_at": record.ends_at,
-    }
-    await connection.execute(insert(statuses).values(values))
-    return replace(record, index=index, valid=True)
-
-
-def _indices(count: int) -> int:
-    """How many indices there are to choose from, where there are so many statuses: at least twice as many."""
-    return max(FEWEST, 1 << (2 * count).bit_length())
-
-
-def _join(authorities: Sequence[str]) -> str:
-    return "".join(f" {each}" for each in authorities) + " "
-
-
-def _status(row: Sequence[Any]) -> StatusRecord:
-    index, client_id, thumbprint, authorities, valid, created_at, ends_at = row
-    return StatusRecord(
-        client_id=client_id,
-        thumbprint=thumbprint,
-        authorities=tuple(authorities.split()),
-        index=index,
-        valid=valid == 1,
-        created_at=created_at,
-        ends_at=ends_at,
-    )
-
-
 def _revocation(row: Sequence[Any]) -> RevocationRecord | None:
     """The record of a row; None if a hand wrote what nobody here knows."""
     kind, value, revoked_at = row
@@ -251,20 +163,9 @@ def _is_invalid() -> ColumnElement[bool]:
     return type_coerce(statuses.c.valid, Integer) != 1
 
 
-def _chunks(indices: Sequence[int]) -> Iterator[Sequence[int]]:
+def _chunks(places: Sequence[int]) -> Iterator[Sequence[int]]:
     """So many as a database takes in one statement."""
-    return (indices[at : at + 500] for at in range(0, len(indices), 500))
+    return (places[at : at + MOST] for at in range(0, len(places), MOST))
 
 
 _log = logging.getLogger(__name__)
-
-# As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
-_ALL_STATUSES = select(
-    statuses.c.idx,
-    statuses.c.client_id,
-    statuses.c.thumbprint,
-    statuses.c.authorities,
-    type_coerce(statuses.c.valid, Integer),
-    statuses.c.created_at,
-    statuses.c.ends_at,
-)

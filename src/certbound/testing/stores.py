@@ -591,6 +591,35 @@ class StoreConformance:
             await store.clients.add(client())
             assert len({each.index for each in await asyncio.gather(*(allot(store, status()) for _ in range(20)))}) == 1
 
+    async def test_allotted_at_once_each_has_its_own_answer(self) -> None:
+        """One that is refused, or whose caller went away, takes nothing from those that came with it."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "stolen"))
+            thumbprints = ["a", "stolen", "b", "gone", "c"]
+            asking = [asyncio.ensure_future(allot(store, status("client", each))) for each in thumbprints]
+            asking.append(asyncio.ensure_future(allot(store, status("nobody"))))
+            await asyncio.sleep(0)
+            asking[3].cancel()
+            answers = await asyncio.gather(*asking, return_exceptions=True)
+            kinds = [StatusRecord, RevokedMeanwhile, StatusRecord, asyncio.CancelledError, StatusRecord]
+            assert [type(each) for each in answers] == [*kinds, RevokedMeanwhile]
+            records = [each for each in answers if isinstance(each, StatusRecord)]
+            assert [each.thumbprint for each in records] == ["a", "b", "c"]
+            assert len({each.index for each in records}) == 3
+
+    async def test_a_thousand_statuses(self) -> None:
+        """Asked for at once, each has a place of its own, and finds it again."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            records = [status("client", f"{n}", "ca") for n in range(1000)]
+            first = await asyncio.gather(*(allot(store, each) for each in records))
+            assert [replace(each, index=-1) for each in first] == records
+            assert len({each.index for each in first}) == 1000
+            assert await asyncio.gather(*(allot(store, each) for each in records)) == first
+            ended = await store.revocations.add(revocation(RevokedKind.AUTHORITY, "ca"))
+            assert {each.index for each in ended} == {each.index for each in first}
+
     async def test_no_status_outlives_a_revocation_that_comes_with_it(self) -> None:
         """Statuses that are allotted while their authority is revoked end up invalid, or are not given at all."""
         async with self.opened() as store:
