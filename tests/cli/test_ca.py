@@ -204,7 +204,7 @@ def test_revocations_at_once_are_all_kept(certbound: Certbound) -> None:
     [
         ("ca/other.pem", 1, "ca/other.pem was not issued by ca/ca.pem; nothing was revoked"),
         ("nothing.pem", 2, "there is no file 'nothing.pem', and 'nothing.pem' is no serial number"),
-        ("ca/ca.key", 1, "ca/ca.key holds no usable certificate"),
+        ("ca/ca.key", 1, "ca/ca.key holds a private key and no certificate"),
     ],
 )
 def test_what_cannot_be_revoked(certbound: Certbound, given: str, status: int, said: str) -> None:

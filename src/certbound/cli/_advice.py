@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from certbound.cli._certificates import option
 from certbound.cli._output import date
+from certbound.cli._path_advice import missing_links
 from certbound.core.attributes import TYPES
 from certbound.core.authentication import Step
 from certbound.core.candidates import candidates
-from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
+from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, Method
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
-from certbound.core.extensions import read_extensions
-from certbound.core.names import BadName, DistinguishedName, RdnOrder, format_name, parse_name, read_name
+from certbound.core.names import BadName, DistinguishedName, RdnOrder, parse_name
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.settings import Settings
 from certbound.trust.anchors import Anchors
@@ -162,58 +162,17 @@ def _attribute(oid: str, value: object) -> str:
 
 
 def _no_path(case: Case, client: Client) -> Iterator[str]:
-    """Who is missing between the certificate and an anchor; the verdict is another's, this looks for its reason."""
-    anchors = _anchors_of(case, client)
-    if not anchors.anchors:
-        if client.anchors.keys:
-            yield f"no anchor in force has a key that the client named; all of them count: {case.update} --every-anchor"
-        yield "there is nobody to trust; name who certifies this client in trust.anchors"
+    trusted = case.authentication.anchors()
+    if client.anchors.certificates:
+        trusted = Anchors(client.anchors.certificates, trusted.intermediates)
+    elif client.anchors.keys:
+        trusted = trusted.only(client.anchors.keys)
+    if trusted.anchors:
+        yield from missing_links(case.peer, trusted, case.now)
         return
-    reached = case.peer.leaf
-    for _ in range(_LONGEST):
-        issuer = _issuer(reached)
-        name = _written(read_extensions(reached).issuer_der)
-        of_that_name = [each for each in anchors.anchors if _is_named(each, issuer)]
-        if any(_has_signed(each, reached) for each in of_that_name):
-            yield from _otherwise(case, of_that_name)
-            return
-        if any(each.subject_der != read_extensions(reached).issuer_der for each in of_that_name):
-            yield f"the trust anchor {name} writes its name in other string types than {_written(reached.subject_der)}"
-            yield "its issuer has to renew one of the two so that both are the same bytes"
-            return
-        if of_that_name:
-            keys = ", ".join(each.key_thumbprint for each in of_that_name)
-            yield f"a trust anchor is named {name}, but its key ({keys}) did not sign {_written(reached.subject_der)}"
-            yield "it may be an older or newer one of that authority, or one that only calls itself so"
-            return
-        is_root = _is_named(reached, issuer)
-        sent = () if is_root else _between(case.peer, anchors)
-        between = [each for each in sent if _is_named(each, issuer) and _has_signed(each, reached)]
-        if not between:
-            yield from _missing(reached, name, is_root=is_root)
-            break
-        reached = between[0]
-    yield "trusted are: " + "; ".join(_written(each.subject_der) for each in anchors.anchors[:_MOST_SHOWN])
-
-
-def _missing(reached: Certificate, name: str, *, is_root: bool) -> Iterator[str]:
-    if is_root:
-        yield f"the chain ends at {name}, which is no trust anchor here"
-        yield "if it may certify this client, put its certificate into a file of trust.anchors"
-    else:
-        yield f"missing: the certificate of {name}, which issued {_written(reached.subject_der)}"
-        yield "let the client send it behind its own (in FILE likewise), or name it in trust.intermediates"
-
-
-def _otherwise(case: Case, anchors: list[Certificate]) -> Iterator[str]:
-    """The names lead to an anchor; then it is dates, purposes or limits."""
-    purposes = read_extensions(case.peer.leaf).purposes
-    if purposes is not None and "clientAuth" not in purposes:
-        yield f"its extended key usage is {', '.join(purposes) or 'empty'}; a client needs clientAuth, or none at all"
-    for each in (*_between(case.peer, Anchors()), *anchors):
-        if not each.is_valid_at(case.now):
-            yield f"{_written(each.subject_der)} is valid from {date(each.not_before)} to {date(each.not_after)} only"
-    yield "the names lead to a trust anchor, so its issuer is known; what is wrong stands above"
+    if client.anchors.keys:
+        yield f"no anchor in force has a key that the client named; all of them count: {case.update} --every-anchor"
+    yield "there is nobody to trust; name who certifies this client in trust.anchors"
 
 
 def _authority_revoked(case: Case, client: Client) -> Iterator[str]:
@@ -250,54 +209,6 @@ def option_of(kind: SubjectKind) -> str:
     return kind.value.removeprefix("tls_client_auth_")
 
 
-def _anchors_of(case: Case, client: Client) -> Anchors:
-    anchors = case.authentication.anchors()
-    if client.anchors.certificates:
-        return Anchors(client.anchors.certificates, anchors.intermediates)
-    return anchors.only(client.anchors.keys) if client.anchors.keys else anchors
-
-
-def _between(peer: PeerCertificate, anchors: Anchors) -> list[Certificate]:
-    found = list(anchors.intermediates)
-    for der in peer.chain:
-        try:
-            found.append(read_certificate(der))
-        except BadCertificate:
-            continue
-    return found
-
-
-def _issuer(certificate: Certificate) -> DistinguishedName | None:
-    try:
-        return read_name(read_extensions(certificate).issuer_der)
-    except BadName:
-        return None
-
-
-def _is_named(certificate: Certificate, name: DistinguishedName | None) -> bool:
-    try:
-        return name is not None and certificate.subject == name
-    except BadCertificate:
-        return False
-
-
-def _has_signed(issuer: Certificate, certificate: Certificate) -> bool:
-    try:
-        certificate.parsed.verify_directly_issued_by(issuer.parsed)
-    except Exception:  # noqa: BLE001 - odd names, algorithms and keys raise many things; each means that it has not
-        return False
-    return True
-
-
-def _written(der: bytes) -> str:
-    try:
-        return format_name(der) or "(no name)"
-    except BadName:
-        return "(an unreadable name)"
-
-
-_LONGEST = 8
-_MOST_SHOWN = 10
 _ADVICE: Mapping[Step, Callable[[Case, Client], Iterator[str]]] = {
     Step.CLIENT: _disabled,
     Step.CERTIFICATE: _no_certificate,

@@ -1,12 +1,6 @@
-"""`certbound ca`: a small private certificate authority, two files in a directory, and a third for what it revoked.
+"""`certbound ca`: a small private certificate authority in a directory."""
 
-Rule 1: a private key is its owner's (0600), and no file that is there is replaced unasked.
-Rule 2: the record of revocations is changed by one command at a time, and is whole at every moment.
-"""
-
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,13 +10,14 @@ import typer
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from certbound.cli._authority import changing, load, read_ledger, write, write_file
 from certbound.cli._certificates import read_file
 from certbound.cli._commands import WrongUse, group
 from certbound.cli._output import date, note, say
 from certbound.core.certificate import thumbprint
 from certbound.core.errors import ConfigurationError
 from certbound.trust.authority import Authority, published_at
-from certbound.trust.ledger import Ledger, Reason, read_serial, sign_crl, write_serial
+from certbound.trust.ledger import Reason, read_serial, sign_crl, write_serial
 
 KeyKind = Literal[
     "P-256", "P-384", "P-521", "RSA-2048", "RSA-3072", "RSA-4096", "Ed25519", "Ed448",
@@ -56,7 +51,7 @@ def init(
     except ValueError as error:
         raise ConfigurationError(f"--name or --days: {error}") from error
     certificate = directory / "ca.pem"
-    _write({certificate: authority.certificate_pem}, {directory / "ca.key": authority.key_pem}, force=force)
+    write({certificate: authority.certificate_pem}, {directory / "ca.key": authority.key_pem}, force=force)
     say(
         f"made {certificate} (valid until {_end(authority.certificate)}) and {directory / 'ca.key'} (keep it secret)",
         "this is a small private CA: whoever has its key can become any client",
@@ -101,7 +96,7 @@ def issue(
     """
     if name in {"", "ca"} or name.startswith(".") or "/" in name or not name.isprintable():
         raise WrongUse(f"{name!r} cannot be the name of the files; try another")
-    authority = _load(directory)
+    authority = load(directory)
     _require_outlived(authority, days)
     wanted = _name(subject, name)
     try:
@@ -122,7 +117,7 @@ def issue(
     # The anchor itself is never sent: who does not have it already cannot trust it.
     between = [each for each in issued.issuers if each.issuer != each.subject]
     pem = issued.certificate_pem + b"".join(each.public_bytes(_PEM) for each in between)
-    _write({certificate: pem}, {private: issued.key_pem}, force=force)
+    write({certificate: pem}, {private: issued.key_pem}, force=force)
     say(
         f"made {certificate} (valid until {_end(issued.certificate)}) and {private} (keep it secret)",
         f"its x5t#S256 is {thumbprint(issued.der)}",
@@ -142,9 +137,9 @@ def revoke(
 
     Example: certbound ca revoke ca/billing.pem --reason keyCompromise
     """
-    authority = _load(directory)
+    authority = load(directory)
     serial, is_known = _serial(certificate, authority, directory)
-    with _ledger(directory) as ledgers:
+    with changing(directory) as ledgers:
         before = ledgers[0]
         ledgers.append(before.revoke(serial, reason, datetime.now(UTC)))
     if serial in before.revoked:
@@ -170,12 +165,12 @@ def crl(
 
     Example, where a web server publishes it: certbound ca crl --out /srv/www/ca.crl
     """
-    authority = _load(directory)
+    authority = load(directory)
     file = out or directory / "ca.crl"
-    with _ledger(directory) as ledgers:
+    with changing(directory) as ledgers:
         list_, ledger = sign_crl(authority, ledgers[0], datetime.now(UTC), days)
         ledgers.append(ledger)
-        _write_file(file, list_.public_bytes(_PEM if pem else serialization.Encoding.DER), mode=0o644)
+        write_file(file, list_.public_bytes(_PEM if pem else serialization.Encoding.DER), mode=0o644)
     count = len(ledger.revoked)
     say(
         f"wrote {file}: number {ledger.crl_number}, {count} certificate{'' if count == 1 else 's'}, "
@@ -200,8 +195,8 @@ def ocsp(
     """
     from certbound.cli._responder import respond
 
-    authority = _load(directory)
-    _read_ledger(directory)
+    authority = load(directory)
+    read_ledger(directory)
 
     def ready(url: str) -> None:
         say(
@@ -210,7 +205,7 @@ def ocsp(
             "[fetch] private_addresses = true",
         )
 
-    respond(authority, lambda: _read_ledger(directory), directory / "ca.crl", port=port, on_ready=ready)
+    respond(authority, lambda: read_ledger(directory), directory / "ca.crl", port=port, on_ready=ready)
 
 
 def _serial(given: str, authority: Authority, directory: Path) -> tuple[int, bool]:
@@ -226,43 +221,6 @@ def _serial(given: str, authority: Authority, directory: Path) -> tuple[int, boo
     except Exception as error:
         raise ConfigurationError(f"{given} was not issued by {directory}/ca.pem; nothing was revoked") from error
     return certificate.serial_number, True
-
-
-def _read_ledger(directory: Path) -> Ledger:
-    file = directory / _LEDGER
-    try:
-        return Ledger.read(file.read_bytes())
-    except FileNotFoundError:
-        return Ledger()
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{file} is {error}; restore it, for what was revoked stands nowhere else") from error
-
-
-@contextlib.contextmanager
-def _ledger(directory: Path) -> Iterator[list[Ledger]]:
-    """The record in a list; what is appended replaces it, if nothing fails.  One process at a time."""
-    import fcntl
-
-    lock = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ledgers = [_read_ledger(directory)]
-        yield ledgers
-        if ledgers[-1] != ledgers[0]:
-            _write_file(directory / _LEDGER, ledgers[-1].write(), mode=0o644)
-    finally:
-        os.close(lock)
-
-
-def _load(directory: Path) -> Authority:
-    try:
-        return Authority.load((directory / "ca.pem").read_bytes(), (directory / "ca.key").read_bytes())
-    except FileNotFoundError as error:
-        raise ConfigurationError(
-            f"there is no {error.filename}; make an authority with: certbound ca init --dir {directory}"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"{directory}/ca.pem and {directory}/ca.key are no authority: {error}") from error
 
 
 def _name(subject: str | None, common_name: str) -> x509.Name:
@@ -292,30 +250,10 @@ def _require_outlived(authority: Authority, days: int) -> None:
         )
 
 
-def _write(public: Mapping[Path, bytes], private: Mapping[Path, bytes], *, force: bool) -> None:
-    """The files, their directories made; keys are 0600 from their first byte."""
-    there = [file for file in (*public, *private) if os.path.lexists(file)]
-    if there and not force:
-        raise ConfigurationError(f"{there[0]} is there already; --force replaces it")
-    for file, content in private.items():
-        _write_file(file, content, mode=0o600)
-    for file, content in public.items():
-        _write_file(file, content, mode=0o644)
-
-
-def _write_file(file: Path, content: bytes, *, mode: int) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
-        stream.write(content)
-    fresh.replace(file)
-
-
 def _end(certificate: x509.Certificate) -> str:
     return date(certificate.not_valid_after_utc.timestamp())
 
 
-_LEDGER = "revoked.json"
 _PEM = serialization.Encoding.PEM
 _CLIENT = "next: register the client; what it can be known by says: certbound client add --from-cert {certificate}"
 _SERVER = 'next: name them in certbound.toml, [server] certificate = "{certificate}" and key = "{key}"'
