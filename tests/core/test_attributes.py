@@ -1,5 +1,7 @@
 """certbound.core.attributes: one table of attribute types; a name in any case is an object identifier."""
 
+from pathlib import Path
+
 import pytest
 
 from certbound.core.attributes import ATTRIBUTE_TYPES, OIDS, TYPES, BadName, find_oid
@@ -54,3 +56,13 @@ def test_an_unknown_name_is_refused_with_advice(name: str, says: str) -> None:
         find_oid(name)
     assert says in str(refusal.value)
     assert len(str(refusal.value)) < 250
+
+
+def test_the_reference_lists_every_type() -> None:
+    """The table in the reference is the table here: names, object identifier and matching rule, in the same order."""
+    text = (Path(__file__).parent.parent.parent / "docs/reference/names.md").read_text()
+    rows = [
+        f"| {', '.join(f'`{name}`' for name in each.names)} | `{each.oid}` | {each.rule.value} |"
+        for each in ATTRIBUTE_TYPES
+    ]
+    assert text.endswith("\n".join(["|---|---|---|", *rows]) + "\n")
