@@ -3,7 +3,9 @@
 import asyncio
 import json
 import shlex
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ from certbound.core.authentication import Step
 from certbound.core.certificate import thumbprint
 from certbound.trust.authority import Authority, Issued, self_signed
 from certbound.trust.ledger import Ledger, sign_crl
+from certificates import ISSUER, name, with_field
 
 from .conftest import Certbound
 
@@ -110,6 +113,18 @@ def test_an_unknown_client(explain: Any, add: Any, certbound: Certbound, authori
     assert (found.status, found.failed, "did you mean billing?" in found.advice) == (1, "CLIENT", True)
     assert [each["step"] for each in found.answer["steps"]] == ["CLIENT"]
     del add
+
+
+def test_a_client_that_cannot_be_read(
+    explain: Any, add: Any, certbound: Certbound, deployment: Path, authority: Authority
+) -> None:
+    """It is there, so the command that shows what is stored is named."""
+    add("--san-dns", "a.example")
+    with closing(sqlite3.connect(deployment / "certbound.sqlite")) as database, database:
+        database.execute("UPDATE clients SET metadata = '{}'")
+    found = explain("a", authority.issue("CN=a"))
+    assert (found.failed, "it is stored and cannot be read" in found.advice) == ("CLIENT", True)
+    assert certbound("client", "show", "a").status == 0
 
 
 def test_a_disabled_client(explain: Any, add: Any, certbound: Certbound, authority: Authority) -> None:
@@ -203,7 +218,7 @@ def test_a_name_that_differs_a_little(explain: Any, add: Any, authority: Authori
     add("--subject-dn", "CN=billing,OU=Finance,O=Example,C=CZ")
     found = explain("a", authority.issue("C=CZ,O=example,OU=Sales,CN=Billing"))
     assert "only the order" not in found.advice
-    name = x509.Name(
+    sales = x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "CZ"),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "EXAMPLE"),
@@ -211,7 +226,7 @@ def test_a_name_that_differs_a_little(explain: Any, add: Any, authority: Authori
             x509.NameAttribute(NameOID.COMMON_NAME, "Billing"),
         ]
     )
-    found = explain("a", authority.issue(name))
+    found = explain("a", authority.issue(sales))
     assert "registered only  OU=" in found.advice
     assert "finance" in found.advice
     assert "sales" in found.advice
@@ -287,6 +302,31 @@ def test_an_authority_of_the_same_name(explain: Any, add: Any) -> None:
     other = Authority.create("Test CA")
     found = explain("a", other.issue("CN=a", dns=["a.example"]), other)
     assert "a trust anchor is named CN=Test CA, but its key" in found.advice
+
+
+def test_a_clients_own_anchors(explain: Any, add: Any, deployment: Path, authority: Authority) -> None:
+    """For a client with anchors of its own those are trusted, and named, and no other."""
+    own = Authority.create("Own CA")
+    (deployment / "own.pem").write_bytes(own.certificate_pem)
+    file = deployment / "certbound.toml"
+    file.write_text(file.read_text().replace("[trust]", "[trust]\nclient_anchors = true"))
+    add("--san-dns", "a.example", "--anchor", "own.pem")
+    assert explain("a", own.issue("CN=a", dns=["a.example"])).status == 0
+    found = explain("a", authority.issue("CN=a", dns=["a.example"]), authority)
+    assert found.failed == "PATH"
+    assert found.advice.endswith("trusted are: CN=Own CA")
+
+
+def test_other_string_types_are_no_other_name(explain: Any, add: Any, authority: Authority) -> None:
+    """An issuer written as PrintableString is the anchor whose name is UTF8String: it is not said to be missing."""
+    add("--san-dns", "a.example")
+    issued = authority.issue("CN=a", dns=["a.example"], usage="server")
+    printable = name([("2.5.4.3", 0x13, b"Test CA")])
+    other = x509.load_der_x509_certificate(with_field(issued, ISSUER, printable, authority.private_key))
+    found = explain("a", Issued(other, issued.private_key))
+    assert found.failed == "PATH"
+    assert "missing: " not in found.advice
+    assert "a client needs clientAuth" in found.advice
 
 
 def test_what_else_stops_a_path(explain: Any, add: Any, authority: Authority) -> None:
