@@ -19,6 +19,7 @@ from certbound.core.status import (
     StatusList,
     StatusReference,
     describe_list,
+    encode_list,
     make_list,
     read_list,
     read_reference,
@@ -56,7 +57,7 @@ def test_the_example_of_the_specification() -> None:
     """Section 4.1: 0xB9 0xA3, bits counted from the low end."""
     listed = read().content
     assert [0, 3, 4, 5, 7, 8, 9, 13, 15] == [n for n in range(16) if not listed.is_valid(n)]
-    made = describe_list(make_list((0, 3, 4, 5, 7, 8, 9, 13, 15), 16), uri=URI, now=NOW)
+    made = describe_list(encode_list(make_list((0, 3, 4, 5, 7, 8, 9, 13, 15), 16)), uri=URI, now=NOW)
     assert made["status_list"] == {"bits": 1, "lst": "eNrbuRgAAhcBXQ"}
 
 
@@ -78,7 +79,7 @@ def test_a_list_of_more_bits(bits: int, encoded: str, statuses: list[int]) -> No
 @given(st.sets(st.integers(0, 999)))
 def test_what_was_made_is_what_is_read(invalid: set[int]) -> None:
     """Any set of indices survives the way through JSON."""
-    described = json.loads(json.dumps(describe_list(make_list(invalid, 1000), uri=URI, now=NOW)))
+    described = json.loads(json.dumps(describe_list(encode_list(make_list(invalid, 1000)), uri=URI, now=NOW)))
     listed = read_list(described, uri=URI, now=NOW)
     assert invalid == {n for n in range(1000) if not listed.content.is_valid(n)}
     assert (listed.expires_at, listed.ttl) == (int(NOW) + LIFETIME, TTL)

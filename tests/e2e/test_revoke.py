@@ -43,7 +43,7 @@ class Place:
 
     def another(self, name: str, authority: Authority | None = None) -> Issued:
         """One more certificate of it."""
-        return (authority or self.running.authority).issue(dns=[f"{name}.example"])
+        return (authority or self.running.authority).issue(f"CN={name}", dns=[f"{name}.example"])
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,19 @@ Rule 1: a client's tokens with one certificate over one path share a status: not
 second one costs a look into memory.
 Rule 2: a status that was revoked is given to no token, once the directory knows; a token signed a moment before has one
 that the list calls invalid.
-Rule 3: the list is made when something changed, and again when `REMADE` seconds have passed; not for a request.
+Rule 3: the list is signed when something changed, and again when `REMADE` seconds have passed, not for a request; it is
+compressed when other statuses became invalid, beside the loop that serves.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from certbound.core.authentication import AuthenticatedClient, TrustedChain
 from certbound.core.errors import InvalidClient
-from certbound.core.ports import RevokedMeanwhile, StatusRecord, Store
-from certbound.core.status import StatusReference, describe_list, make_list
+from certbound.core.ports import RevokedMeanwhile, Statuses, StatusRecord, Store
+from certbound.core.status import StatusReference, describe_list, encode_list, make_list
 from certbound.core.tokens import SigningKey, sign_list
 from certbound.server.directory import ClientDirectory
 
@@ -40,6 +42,8 @@ class StatusBook:
         self._directory = directory
         self._remembered: OrderedDict[_Key, tuple[StatusReference, float]] = OrderedDict()
         self._revision = -1
+        self._said: Statuses | None = None
+        self._encoded: Mapping[str, Any] = {}
         self._list = b""
         self._list_revision = -1
         self._list_made_at = float("-inf")
@@ -90,7 +94,10 @@ class StatusBook:
     async def _make(self, key: SigningKey, now: float) -> None:
         revision = self._directory.revision  # before the question: what is answered is of this revision or newer
         said = await self._store.revocations.statuses(now)
-        claims = describe_list(make_list(said.invalid, said.size), uri=self.uri, now=now)
+        if said != self._said:
+            self._encoded = await asyncio.to_thread(lambda: encode_list(make_list(said.invalid, said.size)))
+            self._said = said
+        claims = describe_list(self._encoded, uri=self.uri, now=now)
         self._list = sign_list(claims, key).encode("ascii")
         self._list_revision, self._list_made_at = revision, now
 
