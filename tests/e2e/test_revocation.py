@@ -53,7 +53,7 @@ def until(status: int, running: World, identity: Issued, connection: HTTPSConnec
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("mode", ["soft", "hard"])
+@pytest.mark.parametrize("mode", ["soft", pytest.param("hard", marks=pytest.mark.wide)])
 def test_a_list_in_a_file_ends_an_open_connection(tmp_path: Path, mode: str) -> None:
     """A private CA, a file, no distribution point: revoked is refused within a second and a half."""
     file = tmp_path / "ca.crl"
@@ -72,7 +72,7 @@ def test_a_list_in_a_file_ends_an_open_connection(tmp_path: Path, mode: str) -> 
             assert 200 == statuses(running, other, beside)
 
 
-@pytest.mark.parametrize("mode", ["soft", "hard"])
+@pytest.mark.parametrize("mode", ["soft", pytest.param("hard", marks=pytest.mark.wide)])
 def test_a_list_behind_a_url_ends_an_open_connection(tmp_path: Path, there: Published, mode: str) -> None:
     """Within the refresh time, and the look that finds it due."""
     with deployment(tmp_path, mode, crls=[f"{there.url}/ca.crl"]) as running:
