@@ -140,13 +140,17 @@ class Trust:
         """A path on which nobody is who may not speak for `subject`.  `Untrusted`, because of `barred`, if none is."""
         keys = {key for key, limit in self._limits.items() if not limit.permits(subject, peer.leaf)}
         others = tuple(der for der in peer.chain if _key_of(der) not in keys)
+        refusal = (
+            f"the authority with the key {barred} is limited to {self._limits[barred]}, and may not speak for the "
+            f"registered {subject.kind} {subject.text!r}"
+        )
         try:
-            return verify_chain(replace(peer, chain=others), anchors.without(keys), now)
+            chain = verify_chain(replace(peer, chain=others), anchors.without(keys), now)
         except Untrusted as error:
-            raise Untrusted(
-                f"the authority with the key {barred} is limited to {self._limits[barred]}, and may not speak for the "
-                f"registered {subject.kind} {subject.text!r}"
-            ) from error
+            raise Untrusted(refusal) from error
+        if self._barred(chain, subject) is not None:
+            raise Untrusted(refusal)
+        return chain
 
 
 _Question = tuple[Thumbprint, str, int]
