@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -10,12 +11,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from certbound.core.certificate import PeerCertificate
+from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.errors import Untrusted
 from certbound.trust import chains
 from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued, self_signed
-from certbound.trust.chains import MAX_INTERMEDIATES, verify_chain
+from certbound.trust.chains import verify_chain
+from certbound.trust.material import MAX_SENT
 from certificates import DAY, NOW, TODAY, VERSION, anchors, der, peer, read, tlv, with_field
 
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
@@ -25,6 +27,11 @@ STRANGER = Authority.create("Stranger", now=TODAY)
 def leaf(authority: Authority, **facts: Any) -> Issued:
     """A client certificate of `authority` for a.example."""
     return authority.issue("CN=a", **{"dns": ["a.example"], "now": TODAY, "key": LEAF_KEY, **facts})
+
+
+def named(issuer: Authority, *, subject: str = "", **names: Any) -> Issued:
+    """A client certificate with these names and no others."""
+    return issuer.issue(x509.Name.from_rfc4514_string(subject), now=TODAY, key=LEAF_KEY, **names)
 
 
 def certificate(
@@ -239,7 +246,7 @@ def test_depth(authority: Authority) -> None:
 def test_only_so_many_certificates_are_looked_at(authority: Authority) -> None:
     """An intermediate behind more certificates than are looked at is not found: cost has a bound."""
     middle = authority.subordinate("M", now=TODAY)
-    junk = [der(STRANGER)] * MAX_INTERMEDIATES
+    junk = [der(STRANGER)] * MAX_SENT
     refused(peer(leaf(middle), *junk, middle), anchors(authority))
     assert verify_chain(peer(leaf(middle), *junk[1:], middle), anchors(authority), NOW)
 
@@ -257,24 +264,85 @@ def test_name_constraints(authority: Authority) -> None:
     refused(peer(leaf(other), other), anchors(authority))
 
 
-@pytest.mark.parametrize("critical", [True, False])
-@pytest.mark.parametrize(
-    "constraints",
-    [
-        x509.NameConstraints([x509.DirectoryName(x509.Name.from_rfc4514_string("O=A"))], None),
-        x509.NameConstraints(None, [x509.DirectoryName(x509.Name.from_rfc4514_string("O=B"))]),
-        x509.NameConstraints([x509.RFC822Name("a.example")], None),
-        x509.NameConstraints([x509.UniformResourceIdentifier("a.example")], None),
-    ],
-    ids=["permitted name", "excluded name", "mailbox", "URI"],
+def _directory(text: str) -> x509.DirectoryName:
+    return x509.DirectoryName(x509.Name.from_rfc4514_string(text))
+
+
+PERMITTED, EXCLUDED = (
+    (lambda *names: x509.NameConstraints(names, None)),
+    (lambda *names: x509.NameConstraints(None, names)),
 )
-def test_name_constraints_that_are_not_applied(
-    authority: Authority, constraints: x509.NameConstraints, critical: bool
+
+
+@pytest.mark.parametrize(
+    ("constraints", "within", "outside"),
+    [
+        (PERMITTED(_directory("O=A")), {"subject": "CN=x,O=A"}, {"subject": "CN=x,O=B"}),
+        (PERMITTED(_directory("O=A")), {"subject": "CN=x,O=a"}, {"subject": "O=A,CN=x"}),
+        (EXCLUDED(_directory("O=A")), {"subject": "CN=x,O=B"}, {"subject": "CN=x,O=a"}),
+        (PERMITTED(x509.RFC822Name("a.example")), {"emails": ["x@a.example"]}, {"emails": ["x@b.example"]}),
+        (PERMITTED(x509.RFC822Name("a.example")), {"subject": "CN=x"},
+         {"subject": "1.2.840.113549.1.9.1=x@b.example,CN=x"}),
+        (PERMITTED(x509.UniformResourceIdentifier("a.example")), {"uris": ["spiffe://a.example/w"]},
+         {"uris": ["spiffe://b.example/w"]}),
+        (PERMITTED(_directory("O=A"), x509.DNSName("a.example")), {"subject": "CN=x,O=A", "dns": ["x.a.example"]},
+         {"subject": "CN=x,O=A", "dns": ["b.example"]}),
+        (PERMITTED(x509.DNSName("a.example")), {"dns": ["*.a.example"]}, {"dns": ["*.example"]}),
+        (x509.NameConstraints([_directory("O=A")], [x509.IPAddress(ip_network("0.0.0.0/0"))]),
+         {"subject": "CN=x,O=A"}, {"subject": "CN=x,O=A", "ips": ["192.0.2.9"]}),
+        (PERMITTED(x509.RFC822Name("a.example")), {"emails": ["x@a.example"]},
+         {"subject": "1.2.840.113549.1.9.1=x@b.example", "dns": ["a.example"]}),
+    ],
+    ids=["name", "name in small letters", "excluded name", "mailbox", "mailbox in the subject", "URI", "name and DNS",
+         "wildcard", "name and no IP", "mailbox beside another name"],
+)  # fmt: skip
+def test_every_kind_of_name_constraint(
+    authority: Authority, constraints: x509.NameConstraints, within: Any, outside: Any
 ) -> None:
-    """What confines an authority is applied or refused, critical or not: never skipped (RFC 5280 section 4.2.1.10)."""
-    middle = authority_under(authority, "M", (constraints, critical))
-    subject = x509.Name.from_rfc4514_string("1.2.840.113549.1.9.1=b@evil.example,CN=x,O=B")
-    refused(peer(middle.issue(subject, now=TODAY), middle), anchors(authority))
+    """What confines an authority is applied, and where it is not critical, refused (RFC 5280 section 4.2.1.10)."""
+    middle = authority_under(authority, "M", (constraints, True))
+    assert verify_chain(peer(named(middle, **within), middle), anchors(authority), NOW)
+    refused(peer(named(middle, **outside), middle), anchors(authority))
+    lax = authority_under(authority, "M", (constraints, False))
+    refused(peer(named(lax, **outside), lax), anchors(authority))
+    assert "4.2.1.10" in refused(peer(named(lax, **within), lax), anchors(authority))
+
+
+def test_constraints_of_an_anchor() -> None:
+    """An authority that is the anchor itself is confined as any other."""
+    root = Authority.create("R", now=TODAY)
+    anchor = authority_under(root, "A", (PERMITTED(_directory("O=A")), True))
+    assert verify_chain(peer(named(anchor, subject="CN=x,O=A")), anchors(anchor), NOW)
+    refused(peer(named(anchor, subject="CN=x,O=B")), anchors(anchor))
+
+
+@pytest.mark.parametrize(
+    ("constraint", "names"),
+    [
+        (x509.DNSName(".a.example"), {"dns": ["x.a.example"]}),
+        (x509.DNSName("a.example"), {"dns": ["*.a.example"]}),
+        (x509.IPAddress(ip_network("192.0.2.0/24")), {"ips": ["192.0.2.9"]}),
+        (x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00"), {}),
+    ],
+    ids=["leading period", "wildcard", "address", "other name"],
+)
+def test_constraints_that_the_second_judge_does_not_apply(
+    authority: Authority, constraint: x509.GeneralName, names: dict[str, Any]
+) -> None:
+    """Beside a constraint on the subject, what is left is refused and never skipped."""
+    middle = authority_under(authority, "M", (PERMITTED(_directory("O=A"), constraint), True))
+    refused(peer(named(middle, subject="CN=x,O=A", **names), middle), anchors(authority))
+
+
+@pytest.mark.parametrize("count", [257, 2000])
+def test_too_many_name_constraints(authority: Authority, count: int) -> None:
+    """More than a judge may have to compare are refused."""
+    crowd = [x509.DNSName(f"n{number}.example") for number in range(count)]
+    middle = authority_under(authority, "M", (PERMITTED(*crowd), True))
+    assert "name constraints" in refused(peer(named(middle, dns=["n1.example"]), middle), anchors(authority))
+    middle = authority_under(authority, "M", (PERMITTED(*crowd[:100], _directory("O=A")), True))
+    names = [f"n{number % 100}.example" for number in range(200)]
+    assert "too much" in refused(peer(named(middle, subject="CN=x,O=A", dns=names), middle), anchors(authority))
 
 
 def test_an_unknown_critical_extension(authority: Authority) -> None:
@@ -293,7 +361,7 @@ def test_sha1_signatures(authority: Authority) -> None:
     content = tlv(0x30, tbs[4:])
     signature = authority.private_key.sign(content, ec.ECDSA(hashes.SHA1()))
     weak = tlv(0x30, content + sha1 + tlv(0x03, b"\x00" + signature))
-    presented = PeerCertificate(chains.read_certificate(weak))
+    presented = PeerCertificate(read_certificate(weak))
     assert presented.leaf.parsed.signature_algorithm_oid._name == "ecdsa-with-SHA1"
     refused(presented, anchors(authority))
 
@@ -357,7 +425,7 @@ def test_a_hostile_chain_has_a_bounded_cost(authority: Authority, name: str) -> 
     Without the sieve before the path builder this takes 46 ms with P-521 keys, from anyone who knows a `client_id`.
     """
     evil = Authority.create(name, now=TODAY, key="P-521")
-    crowd = [authority_under(evil, name, key=evil.private_key) for _ in range(MAX_INTERMEDIATES)]
+    crowd = [authority_under(evil, name, key=evil.private_key) for _ in range(MAX_SENT)]
     hostile, trusted = peer(leaf(evil), *crowd), anchors(authority)
     costs = []
     for _ in range(5):

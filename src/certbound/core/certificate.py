@@ -6,11 +6,11 @@ Rule 3: reading judges nothing; validity, key strength and trust are asked where
 """
 
 from base64 import urlsafe_b64encode
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -40,6 +40,13 @@ class GeneralName:
     value: bytes
 
 
+class Extension(NamedTuple):
+    """One extension as encoded (RFC 5280 section 4.2)."""
+
+    critical: bool
+    value: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class CarriedNames:
     """The names of one kind in the form they are compared in; where they cannot be read, none, and why."""
@@ -58,6 +65,8 @@ class Certificate:
     not_after: float = field(repr=False)
     subject_der: bytes = field(repr=False)
     """The subject Name, DER."""
+    issuer_der: bytes = field(repr=False)
+    """The issuer Name, DER."""
     parsed: x509.Certificate = field(repr=False, compare=False)
     _tbs: tuple[_der.Value, ...] = field(repr=False, compare=False)
     carried: dict[str, CarriedNames] = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -94,10 +103,18 @@ class Certificate:
             raise BadCertificate(f"unreadable subject: {error}") from error
 
     @cached_property
+    def extensions(self) -> Mapping[bytes, Extension]:
+        """Every extension by the content of its OID.  `BadCertificate` if they are unreadable, too many, or double."""
+        try:
+            return _extensions(self._tbs)
+        except _der.DERError as error:
+            raise BadCertificate(f"unreadable extensions: {error}") from error
+
+    @cached_property
     def alternative_names(self) -> tuple[GeneralName, ...]:
         """Every subject alternative name.  `BadCertificate` if they are unreadable, too many, or listed twice."""
         try:
-            return tuple(_alternative_names(self._tbs))
+            return tuple(_alternative_names(self.extensions.get(_SUBJECT_ALT_NAME)))
         except _der.DERError as error:
             raise BadCertificate(f"unreadable subject alternative name: {error}") from error
 
@@ -127,13 +144,14 @@ def read_certificate(der: bytes) -> Certificate:
     if canonical != der:
         raise BadCertificate("the certificate is not canonical DER")
     # RFC 5280 section 4.1: version [0] is absent in v1; then serial, signature, issuer, validity, subject, key.
-    subject = tbs[5 if tbs[0].tag == _VERSION else 4]
+    issuer, _, subject = tbs[3:6] if tbs[0].tag == _VERSION else tbs[2:5]
     return Certificate(
         der=der,
         thumbprint=thumbprint(der),
         not_before=not_before,
         not_after=not_after,
         subject_der=subject.encoded,
+        issuer_der=issuer.encoded,
         parsed=parsed,
         _tbs=tbs,
     )
@@ -148,26 +166,33 @@ def read_pem_certificates(pem: bytes) -> tuple[Certificate, ...]:
     return tuple(read_certificate(each.public_bytes(Encoding.DER)) for each in found)
 
 
-def _alternative_names(tbs: tuple[_der.Value, ...]) -> Iterator[GeneralName]:
-    extensions = [value for value in tbs if value.tag == _EXTENSIONS]
-    if not extensions:
-        return
-    listed = _der.expect(_der.read(extensions[0].content), _der.SEQUENCE)
-    values = [
-        value for oid, value in map(_extension, _der.read_all(listed, _MOST_EXTENSIONS)) if oid == _SUBJECT_ALT_NAME
-    ]
-    if len(values) > 1:
-        raise _der.DERError("the extension stands twice")
-    for value in values:
-        for name in _der.read_all(_der.expect(_der.read(value), _der.SEQUENCE), _MOST_ALTERNATIVE_NAMES):
+def _alternative_names(extension: Extension | None) -> Iterator[GeneralName]:
+    if extension is not None:
+        listed = _der.expect(_der.read(extension.value), _der.SEQUENCE)
+        for name in _der.read_all(listed, _MOST_ALTERNATIVE_NAMES):
             yield GeneralName(name.tag, name.content)
 
 
-def _extension(value: _der.Value) -> tuple[bytes, bytes]:
+def _extensions(tbs: tuple[_der.Value, ...]) -> dict[bytes, Extension]:
+    found: dict[bytes, Extension] = {}
+    for holder in tbs:
+        if holder.tag == _EXTENSIONS:
+            listed = _der.expect(_der.read(holder.content), _der.SEQUENCE)
+            for oid, extension in map(_extension, _der.read_all(listed, _MOST_EXTENSIONS)):
+                if oid in found:
+                    raise _der.DERError("one stands twice")
+                found[oid] = extension
+    return found
+
+
+def _extension(value: _der.Value) -> tuple[bytes, Extension]:
     fields = list(_der.read_all(_der.expect(value, _der.SEQUENCE), 3))
     if len(fields) not in (2, 3):
         raise _der.DERError("an extension has an OID, perhaps a criticality, and a value")
-    return _der.expect(fields[0], _der.OBJECT_IDENTIFIER), _der.expect(fields[-1], _der.OCTET_STRING)
+    critical = len(fields) == 3 and _der.expect(fields[1], _der.BOOLEAN) == b"\xff"
+    return _der.expect(fields[0], _der.OBJECT_IDENTIFIER), Extension(
+        critical, _der.expect(fields[-1], _der.OCTET_STRING)
+    )
 
 
 _MOST_EXTENSIONS = 64

@@ -201,15 +201,17 @@ def _leaf(
     subject: x509.Name | str, issuer: x509.Name, key: Any, issuer_key: Any, now: datetime | None, days: float,
     names: list[x509.GeneralName], usage: Usage, extensions: Sequence[tuple[x509.ExtensionType, bool]],
 ) -> x509.Certificate:  # fmt: skip
+    name = _name(subject)
     builder = (
-        _builder(_name(subject), issuer, key, issuer_key, now, days)
+        _builder(name, issuer, key, issuer_key, now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
     )
     if purposes := _PURPOSES[usage]:
         builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        # RFC 5280 section 4.2.1.6: critical where there is no other name.
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=not list(name))
     for extension, critical in extensions:
         builder = builder.add_extension(extension, critical=critical)
     return builder.sign(issuer_key, digest_for(issuer_key))

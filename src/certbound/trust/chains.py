@@ -1,137 +1,101 @@
 """From a certificate to a trust anchor (RFC 5280 section 6, RFC 8705 sections 2.1, 7.4 and 7.5).
 
-Rule 1: the path is `cryptography`'s verdict, none of our own; no system roots, and no anchor by default.
+Rule 1: the path is the verdict of libraries, none of our own; no system roots, and no anchor by default.
 Rule 2: the leaf is index 0 of what was sent; the rest is material for a path, in any order, of any use or none.
-Rule 3: what was sent is offered to the path builder only if it is a CA that an anchor stands behind: certificates with
-like names and costly keys, made to keep it busy, cost a signature check each at most.
+Rule 3: one judge, `cryptography`, is asked about everybody; a second one, which is two libraries that must agree, only
+where something stands on the way that the first cannot judge.  Where the second is missing, so is the path.
+Rule 4: whichever found the path, it is held against our table of keys and our table of forms.
+Rule 5: whatever was sent, the cost has a bound and the only exception is `Untrusted`.
 """
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import (
-    Criticality,
-    ExtensionPolicy,
-    Policy,
-    PolicyBuilder,
-    VerificationError,
-)
+from collections.abc import Sequence
+from types import ModuleType
 
 from certbound.core.authentication import TrustedChain
-from certbound.core.certificate import PeerCertificate, read_certificate
+from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.keys import require_strong_key
+from certbound.trust import first_judge
 from certbound.trust.anchors import Anchors
+from certbound.trust.formed import called, require_well_formed
+from certbound.trust.material import MAX_BYTES, anchored, authorities_in
 
-MAX_INTERMEDIATES = 8
-"""How many of the certificates sent behind the leaf are looked at."""
 MAX_DEPTH = 6
 """How many intermediates a path may have."""
 
 
-def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float) -> TrustedChain:
+def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float, *, max_depth: int = MAX_DEPTH) -> TrustedChain:
     """The peer's certificate leads to one of `anchors` at `now`, in seconds since the epoch.
 
     `Untrusted` if it does not; also if there is no anchor at all.
     """
-    if anchors.store is None:
+    # (1) No anchor trusts nobody.
+    if not anchors:
         raise Untrusted("no trust anchor is configured")
-    verifier = (
-        PolicyBuilder()
-        .store(anchors.store)
-        .time(datetime.fromtimestamp(now, UTC).replace(tzinfo=None))
-        .max_chain_depth(MAX_DEPTH)
-        .extension_policies(ca_policy=_CA_POLICY, ee_policy=_LEAF_POLICY)
-        .build_client_verifier()
-    )
-    intermediates = _anchored(_intermediates(peer.chain[:MAX_INTERMEDIATES]), anchors)
+    # (2) The leaf is small enough to be looked at, and its key is strong.
+    _require_bounded(peer.leaf)
+    # (3) A path leads to an anchor, and every rule of RFC 5280 that a library judges holds on it.
+    path = _find_path(peer, anchors, now, min(max_depth, MAX_DEPTH))
+    # (4) Every key on it is strong.
+    for authority in path[1:]:
+        _require_strong(authority)
+    # (5) Every certificate on it has the form that RFC 5280 demands.
+    require_well_formed(path)
+    return TrustedChain(tuple(path), min(each.not_after for each in path))
+
+
+def _require_bounded(leaf: Certificate) -> None:
+    """What a judge may spend on it has a bound: its bytes, names and extensions are counted, and its key."""
+    if len(leaf.der) > MAX_BYTES:
+        raise Untrusted(f"the certificate {leaf.thumbprint} has {len(leaf.der)} bytes; {MAX_BYTES} are looked at")
     try:
-        path = verifier.verify(peer.leaf.parsed, intermediates).chain
-        certificates = [read_certificate(each.public_bytes(Encoding.DER)) for each in path]
-        for certificate in certificates:
-            require_strong_key(certificate)
-    except (VerificationError, x509.UnsupportedGeneralNameType, x509.DuplicateExtension, ValueError) as error:
-        raise Untrusted(f"no path from {peer.leaf.thumbprint} to a trust anchor: {error}") from error
+        _ = leaf.extensions, leaf.alternative_names
     except BadCertificate as error:
-        raise Untrusted(f"a certificate on the path from {peer.leaf.thumbprint} is not fit: {error}") from error
-    return TrustedChain((peer.leaf, *certificates[1:]), min(each.not_after for each in certificates))
+        raise Untrusted(f"{called(leaf)} is not fit: {error}") from error
+    _require_strong(leaf)
 
 
-def _intermediates(chain: Iterable[bytes]) -> list[x509.Certificate]:
-    """What stands behind the leaf and could be on a path; the rest does no harm (RFC 8446 section 4.4.2)."""
-    found = []
-    for der in chain:
-        try:
-            certificate = x509.load_der_x509_certificate(der)
-        except (ValueError, x509.InvalidVersion):
-            continue
-        if _could_be_an_intermediate(certificate):
-            found.append(certificate)
+def _require_strong(certificate: Certificate) -> None:
+    try:
+        require_strong_key(certificate)
+    except BadCertificate as error:
+        raise Untrusted(f"{called(certificate)} is not fit: {error}") from error
+
+
+def _find_path(peer: PeerCertificate, anchors: Anchors, now: float, max_depth: int) -> Sequence[Certificate]:
+    leaf, sent = peer.leaf, authorities_in(peer)
+    try:
+        path = _ask_first(leaf, sent, anchors, now, max_depth)
+        refusal, unjudged = "", first_judge.constrained(path)
+        if not unjudged:
+            return path
+    except Untrusted as error:
+        refusal, unjudged = f"{error}; ", first_judge.beyond(leaf, (*sent, *anchors.intermediates), anchors.anchors)
+        if not unjudged:
+            raise Untrusted(f"no path from {leaf.thumbprint} to a trust anchor: {error}") from error
+    try:
+        found: Sequence[Certificate] = _second_judge().find_path(leaf, sent, anchors, now, max_depth)
+    except Untrusted as error:
+        raise Untrusted(
+            f"no path from {leaf.thumbprint} to a trust anchor: {refusal}since there is {unjudged}, a second judge was "
+            f"asked: {error}"
+        ) from error
     return found
 
 
-def _anchored(sent: list[x509.Certificate], anchors: Anchors) -> list[x509.Certificate]:
-    """The configured intermediates, and those of `sent` that an anchor issued, or one of these did."""
-    configured = [each.parsed for each in anchors.intermediates]
-    issuers, found, waiting = [*(each.parsed for each in anchors.anchors), *configured], configured, sent
-    while issuers and waiting:
-        issued = [each for each in waiting if any(_is_issued_by(each, issuer) for issuer in issuers)]
-        waiting = [each for each in waiting if each not in issued]
-        issuers, found = issued, found + issued
-    return found
+def _ask_first(
+    leaf: Certificate, sent: Sequence[Certificate], anchors: Anchors, now: float, max_depth: int
+) -> Sequence[Certificate]:
+    authorities = anchored(sent, anchors)
+    known = {each.der: each for each in authorities}
+    path = first_judge.find_path(leaf, authorities, anchors, now, max_depth)
+    return [leaf, *(known.get(der) or anchors.by_der[der] for der in path[1:])]
 
 
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Names fit and the signature verifies.  Only a sieve: the verdict on the path asks again, and more."""
+def _second_judge() -> ModuleType:
+    """Read when it is needed first; `Untrusted` where the extra `server` did not bring what it needs."""
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def _could_be_an_intermediate(certificate: x509.Certificate) -> bool:
-    """It says that it is a CA, and its key is one that we would accept: before any signature costs anything."""
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-        require_strong_key(read_certificate(certificate.public_bytes(Encoding.DER)))
-    except (
-        ValueError,
-        x509.ExtensionNotFound,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-        BadCertificate,
-    ):
-        return False
-    return constraints.ca
-
-
-def _require_client_auth(_: Policy, __: x509.Certificate, usage: x509.ExtendedKeyUsage | None) -> None:
-    """EKU is absent or contains clientAuth (RFC 5280 section 4.2.1.12); anyExtendedKeyUsage does not count."""
-    if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        raise ValueError("the extended key usage does not contain clientAuth")
-
-
-def _require_known_constraints(_: Policy, __: x509.Certificate, constraints: x509.NameConstraints | None) -> None:
-    """No constraint that would not be applied (RFC 5280 section 4.2.1.10): `cryptography` applies dNSName and
-    iPAddress, skips directoryName where it is not critical, and mailboxes that stand in the subject."""
-    if constraints is None:
-        return
-    subtrees = (*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ()))
-    if unapplied := {type(each).__name__ for each in subtrees} - {"DNSName", "IPAddress"}:
-        raise ValueError(f"name constraints on {', '.join(sorted(unapplied))} cannot be applied")
-
-
-# Defaults of `cryptography`, but: a client known by its DN needs no SAN, and EKU is ours to judge.
-_LEAF_POLICY = (
-    ExtensionPolicy.webpki_defaults_ee()
-    .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
-    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_client_auth)
-)
-_CA_POLICY = ExtensionPolicy.webpki_defaults_ca().may_be_present(
-    x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints
-)
+        from certbound.trust import second_judge  # noqa: PLC0415 - 50 ms that others need not spend
+    except ModuleNotFoundError as error:
+        raise Untrusted(f"{error.name} is missing; install certbound[server]") from error
+    return second_judge
