@@ -287,6 +287,21 @@ def test_files_end_too(certbound: Certbound, deployment: Path, authority: Author
         assert (status, [(what.split()[0], outlasted) for what, outlasted in ends]) == (int(bool(found)), found)
 
 
+def test_the_running_server_tells_it_too(
+    certbound: Certbound, deployment: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From its start the server's log says which registered certificates end soon."""
+    register(certbound, deployment, "soon", 20)
+
+    async def run() -> None:
+        async with app.open_service(settings.load(deployment / "certbound.toml")):
+            async with asyncio.timeout(30):
+                while not any("end within 30 days: 1" in each.getMessage() for each in caplog.records):
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+
+
 @pytest.mark.usefixtures("deployment")
 def test_what_is_not_looked_at_is_said(certbound: Certbound) -> None:
     """Clients that publish their certificates are counted."""

@@ -5,6 +5,7 @@ import json
 import shlex
 import sqlite3
 import threading
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,9 +23,12 @@ from certbound.cli import _advice
 from certbound.cli._responder import make_responder
 from certbound.core.authentication import Step
 from certbound.core.certificate import thumbprint
+from certbound.core.errors import InvalidClient
+from certbound.server.call import Call, read_form
+from certbound.server.token import token
 from certbound.trust.authority import Authority, Issued, self_signed
 from certbound.trust.ledger import Ledger, sign_crl
-from certificates import ISSUER, name, with_field
+from certificates import ISSUER, name, peer, with_field
 
 from .conftest import Certbound
 
@@ -432,6 +436,36 @@ def test_names_are_shown_not_run(explain: Any, add: Any, certbound: Certbound, a
             assert told.status == 1
             assert all(each.isprintable() or each == "\n" for each in printed), repr(printed)
             assert "\n  passed  everything" not in printed
+
+
+def test_the_token_endpoint_says_the_same(explain: Any, add: Any, deployment: Path, authority: Authority) -> None:
+    """For certificates that end at different steps, the endpoint's step and reason are those that are explained."""
+    add("--subject-dn", "CN=a")
+    other = Authority.create("Other CA")
+    weak = rsa.generate_private_key(65537, 1024)
+    chains: list[tuple[Issued | Authority, ...]] = [
+        (authority.issue("CN=a"),),
+        (authority.issue("CN=b"),),
+        (authority.issue("CN=a", days=-0.02),),
+        (authority.issue("CN=a", key=weak),),
+        (other.issue("CN=a"), other),
+    ]
+
+    async def answers() -> list[tuple[str, str]]:
+        found = []
+        async with app.open_service(settings.load(deployment / "certbound.toml")) as service:
+            for leaf, *behind in chains:
+                form = read_form(b"client_id=a&grant_type=client_credentials")
+                try:
+                    await token(Call(form, peer(leaf, *behind), time.time()), service)  # type: ignore[arg-type]
+                    found.append(("", ""))
+                except InvalidClient as refusal:
+                    found.append((Step(refusal.step).name, refusal.reason))
+        return found
+
+    explained = [explain("a", *chain) for chain in chains]
+    assert asyncio.run(answers()) == [(each.failed, each.reason) for each in explained]
+    assert [each.failed for each in explained] == ["", "SUBJECT", "VALIDITY", "KEY", "PATH"]
 
 
 @pytest.mark.usefixtures("deployment")
