@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null)
 TEST_OPTIONS ?=
+FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-mutation check bench docs clean
+.PHONY: help setup demo dev test test-wide test-peers fuzz test-mutation check bench docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
 
 test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
 	$(BIN)/pytest -m peers $(TEST_OPTIONS)
+
+fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
+	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)
 
 test-mutation: .venv/.dev ## Switch off each numbered security step; some test must notice
 	$(BIN)/python tests/mutation.py
