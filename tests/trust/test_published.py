@@ -18,8 +18,9 @@ from certbound.core.errors import Untrusted
 from certbound.core.jwks import make_jwks
 from certbound.trust import published
 from certbound.trust.authority import self_signed
-from certbound.trust.fetch import Fetcher
+from certbound.trust.fetch import Failure, Fetcher
 from certbound.trust.published import MAX_JWKS, PublishedByUri, lifetime
+from certbound.trust.turns import AT_ONE_SITE
 from certificates import TODAY, read
 from trust.origin import AUTHORITY, NAME, Origin, answer, origin, resolving
 
@@ -231,6 +232,19 @@ class TestAging:
                 await publisher.ask()
             waits.append(source._due_at() - source._begun_at)
         assert waits == pytest.approx([INTERVAL * each for each in (2, 4, 8, 16, 16, 16, 16)])
+
+    async def test_a_source_that_was_not_asked_is_not_down(self, publisher: Publisher) -> None:
+        """Where too many fetch already, what is known goes on, nothing is held against the source."""
+        await publisher.ask()
+        publisher.later = 400
+        async with contextlib.AsyncExitStack() as stack:
+            for _ in range(AT_ONE_SITE):
+                await stack.enter_async_context(publisher.memory._fetcher._turns.turn("127.0.0.1"))
+            assert {OLD} == await publisher.ask()
+        assert (1, 0) == (publisher.fetches, publisher.memory.statistics().failing)
+        assert publisher.memory._fetcher.statistics.failures == {Failure.BUSY: 1}
+        assert {OLD} == await publisher.ask()
+        assert 2 == publisher.fetches
 
 
 class TestRotation:

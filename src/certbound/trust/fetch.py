@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import httpcore
 
 from certbound.core.errors import CertboundError, ConfigurationError
 from certbound.trust.addresses import Address, Resolve, SystemResolver, permitted, site_of
+from certbound.trust.streams import Bounded, Connected, TooMuchError, connect
 from certbound.trust.target import Target
 from certbound.trust.turns import Turns
 
@@ -50,6 +50,8 @@ class Failure(StrEnum):
     """Nobody answers there."""
     TLS = "tls"
     """The server cannot be verified."""
+    BUSY = "busy"
+    """Too many fetch already, here or there; nothing is known of the server."""
     TIMEOUT = "timeout"
     """It took too long."""
     REDIRECT = "redirect"
@@ -134,9 +136,7 @@ class Fetcher:
             target = self._read(url, frozenset(schemes))
             headers = {"accept": accept} if body is None else {"accept": accept, "content-type": content_type}
             with _failures_of(target.host):
-                async with asyncio.timeout(self.timeout), contextlib.AsyncExitStack() as stack:
-                    stream = await self._connect(target, most + MOST_AROUND, stack)
-                    return await self._exchange(target, stream, headers, body, most)
+                return await self._fetch(target, headers, body, most)
         except FetchFailed as error:
             self.statistics.failures[error.failure] += 1
             raise
@@ -154,36 +154,51 @@ class Fetcher:
         except ValueError as error:
             raise FetchFailed(Failure.URL, str(error)) from error
 
-    async def _connect(self, target: Target, most: int, stack: contextlib.AsyncExitStack) -> "_Bounded":
-        """A stream to one of the addresses of the name; its turn lasts as long as `stack`."""
+    async def _fetch(self, target: Target, headers: Mapping[str, str], body: bytes | None, most: int) -> Fetched:
+        """From one address after the other; the name and waiting take `timeout` at most, and so does the rest."""
+        now = asyncio.get_running_loop().time
+        until = now() + self.timeout
+        async with asyncio.timeout_at(until):
+            addresses = await self._addresses_of(target)
+        for position, address in enumerate(addresses):
+            left = len(addresses) - position
+            async with contextlib.AsyncExitStack() as stack:
+                await self._take_turn(address, target, stack, until)
+                if position == 0:
+                    until = now() + self.timeout
+                async with asyncio.timeout_at(until):
+                    patience = (until - now()) / left
+                    stream = await connect(address, target.port, patience, last=left == 1)
+                    if stream is not None:
+                        stack.push_async_callback(stream.aclose)
+                        return await self._exchange(target, Bounded(stream, most + MOST_AROUND), headers, body, most)
+        raise AssertionError("the last address is connected to, or raises")
+
+    async def _addresses_of(self, target: Target) -> list[Address]:
+        """Those that may be connected to, at least one."""
         try:
             addresses = await self._resolve(target.host, target.port)
         except (OSError, UnicodeError) as error:
             raise FetchFailed(Failure.NAME, f"{target.host} has no address: {error}") from error
-        tried = permitted(addresses, private=self._private_addresses)[:MOST_ADDRESSES]
-        if not tried:
+        found = permitted(addresses, private=self._private_addresses)[:MOST_ADDRESSES]
+        if not found:
             raise FetchFailed(Failure.ADDRESS, f"{target.host} has no public address; see fetch.private_addresses")
-        patience = self.timeout / len(tried)
-        for address in tried[:-1]:
-            with contextlib.suppress(httpcore.NetworkError, httpcore.TimeoutException):
-                return await self._connect_to(address, target, most, patience, stack)
-        return await self._connect_to(tried[-1], target, most, self.timeout, stack)
+        return found
 
-    async def _connect_to(
-        self, address: Address, target: Target, most: int, patience: float, stack: contextlib.AsyncExitStack
-    ) -> "_Bounded":
-        async with contextlib.AsyncExitStack() as own:
-            await own.enter_async_context(self._turns.turn(site_of(address)))
-            stream = await httpcore.AnyIOBackend().connect_tcp(str(address), target.port, timeout=patience)
-            own.push_async_callback(stream.aclose)
-            await stack.enter_async_context(own.pop_all())
-        return _Bounded(stream, most)
+    async def _take_turn(
+        self, address: Address, target: Target, stack: contextlib.AsyncExitStack, until: float
+    ) -> None:
+        try:
+            async with asyncio.timeout_at(until):
+                await stack.enter_async_context(self._turns.turn(site_of(address)))
+        except TimeoutError as error:
+            raise FetchFailed(Failure.BUSY, f"{target.host} was not asked: too many wait for it") from error
 
     async def _exchange(
-        self, target: Target, stream: "_Bounded", headers: Mapping[str, str], body: bytes | None, most: int
+        self, target: Target, stream: "Bounded", headers: Mapping[str, str], body: bytes | None, most: int
     ) -> Fetched:
         url = target.url
-        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=self._tls, network_backend=_Connected(stream))
+        connection = httpcore.AsyncHTTPConnection(url.origin, ssl_context=self._tls, network_backend=Connected(stream))
         everything = {
             "host": target.authority,
             "user-agent": "certbound",
@@ -201,52 +216,6 @@ class Fetcher:
                 if len(content) > most:
                     raise FetchFailed(Failure.SIZE, f"{target.host} answers more than {most} bytes")
         return Fetched(bytes(content), found)
-
-
-class _Bounded(httpcore.AsyncNetworkStream):
-    """A stream that ends in an error after so many bytes were read, whatever they were for; TLS is not counted."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, most: int) -> None:
-        self._stream = stream
-        self._left = most
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        data = await self._stream.read(max_bytes, timeout)
-        self._left -= len(data)
-        if self._left < 0:
-            raise _TooMuchError
-        return data
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> httpcore.AsyncNetworkStream:
-        return _Bounded(await self._stream.start_tls(ssl_context, server_hostname, timeout), self._left)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-
-class _Connected(httpcore.AsyncNetworkBackend):
-    """Gives the stream that is there already, whatever name it is asked for."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    async def connect_tcp(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        return self._stream
-
-
-class _TooMuchError(Exception):
-    """More bytes on the wire than an answer of the stated size needs."""
 
 
 def _read_headers(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
@@ -277,7 +246,7 @@ def _failures_of(host: str) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise FetchFailed(Failure.TIMEOUT, f"{host} took too long") from error
-    except _TooMuchError as error:
+    except TooMuchError as error:
         raise FetchFailed(Failure.SIZE, f"{host} answers more than was asked for") from error
     except httpcore.ConnectError as error:
         failure = Failure.TLS if isinstance(error.__cause__, ssl.SSLError) else Failure.CONNECT

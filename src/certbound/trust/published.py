@@ -28,7 +28,7 @@ from certbound.core.certificate import Certificate, Thumbprint
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidClientMetadata, Untrusted
 from certbound.core.jwks import read_published_jwks
-from certbound.trust.fetch import Fetched, Fetcher, FetchFailed
+from certbound.trust.fetch import Failure, Fetched, Fetcher, FetchFailed
 
 LEAST_LIFETIME = 10.0
 """Seconds; also for a set that is not to be stored."""
@@ -252,7 +252,9 @@ class _Source:
         before, self.size = self.size, sum(len(each.der) for each in certificates)
         self._grow(self.size - before)
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: FetchFailed | InvalidClientMetadata) -> None:
+        if isinstance(error, FetchFailed) and error.failure is Failure.BUSY:
+            return  # nothing is known of the source
         self.failures += 1
         if self.failures > 1:
             return

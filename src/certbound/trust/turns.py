@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 
-AT_ONCE = 32
+AT_ONCE = 64
 """Fetches at a time."""
-AT_ONE_SITE = 4
+AT_ONE_SITE = 8
 """Of these, at one place."""
-PER_SECOND = 25.0
+PER_SECOND = 50.0
 """How many may begin in a second at one place."""
-BURST = 50
+BURST = 200
 """How many may begin together at a place that was left alone."""
 _MOST_IDLE = 1024
 
