@@ -209,7 +209,13 @@ class Fetch(Section, frozen=True, kw_only=True):
             "the like."
         ),
     ] = False
-    timeout: Annotated[Seconds, Meta(description="Seconds one fetch may take, from name to last byte.")] = 5
+    timeout: Annotated[
+        Seconds,
+        Meta(
+            description="Seconds one fetch may take, from the first packet to the last byte; and as long again before, for "
+            "the name and for its turn among others."
+        ),
+    ] = 5
     ca: Annotated[
         Path | None,
         Meta(
