@@ -212,8 +212,8 @@ class Fetch(Section, frozen=True, kw_only=True):
     timeout: Annotated[
         Seconds,
         Meta(
-            description="Seconds one fetch may take, from the first packet to the last byte; and as long again before, for "
-            "the name and for its turn among others."
+            description="Seconds one fetch may take, from the first packet to the last byte; and as long again before, "
+            "for the name and for its turn among others."
         ),
     ] = 5
     ca: Annotated[
