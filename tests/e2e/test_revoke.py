@@ -5,12 +5,15 @@ import base64
 import contextlib
 import json
 import logging
+import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPSConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +24,7 @@ from certbound.core.ports import RevokedKind
 from certbound.core.status import LIFETIME, TTL
 from certbound.server.directory import MAX_AGE
 from certbound.trust.authority import Authority, Issued
-from e2e.world import Answer, World, world
+from e2e.world import Answer, World, _settings, world
 
 REFUSED_WITHIN = MAX_AGE + TTL + 1.0
 """Seconds from the commit to the refusal at any guard: the server's memory, the guard's, and a fetch."""
@@ -236,3 +239,38 @@ def test_the_guard_looks_once_for_many_requests(place: Place, caplog: pytest.Log
         caller = Caller(place.running, "busy", identity, stack)
         assert {200} == {caller.call(token) for _ in range(100)}
         assert 1 >= sum(f"{place.running.issuer}/status " in each.getMessage() for each in caplog.records)
+
+
+@pytest.mark.wide
+def test_every_worker_hears_of_it_within_a_second(tmp_path: Path) -> None:
+    """The command in one process, the server in four others: whichever of them a connection is with refuses."""
+    authority = Authority.create("Test CA")
+    settings = _settings(tmp_path, authority, {"server__workers": 4})
+    running = World(tmp_path, authority, settings, settings.server.issuer, str(settings.server.mtls_url))
+    running.loop.close()  # the server runs in processes of its own
+    running.register("pki", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="pki.example")
+    identity = authority.issue("CN=pki", dns=["pki.example"])
+    (tmp_path / "pki.pem").write_bytes(identity.certificate_pem)
+    certbound = [sys.executable, "-m", "certbound.cli"]
+    server = subprocess.Popen([*certbound, "serve"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        url, form = f"{running.mtls}/token", {"grant_type": "client_credentials", "client_id": "pki"}
+        with contextlib.ExitStack() as stack:
+            connections = [  # by turns with all four, as the kernel has it
+                stack.enter_context(contextlib.closing(running.connect(running.mtls, identity))) for _ in range(24)
+            ]
+
+            def ask(connection: HTTPSConnection) -> int:
+                return running.ask(url, identity, form=form, connection=connection).status
+
+            assert {200} == set(map(ask, connections))
+            subprocess.run([*certbound, "revoke", "--thumbprint", "pki.pem"], cwd=tmp_path, check=True)
+            done_at = time.monotonic()
+            passed = seconds_until_401(*(partial(ask, connection) for connection in connections))
+            assert time.monotonic() - done_at < 2
+            assert max(passed) <= 1.0
+    finally:
+        server.terminate()
+        server.communicate()
