@@ -129,6 +129,7 @@ def test_vectors_of_others() -> None:
     ]
     found = [number for number, each in enumerate(OTHERS) if of_others(each["a"], each["b"]) != each["expect"]]
     assert len(OTHERS) == 206
+    assert all(each["src"] and each["licence"] for each in OTHERS)
     assert sorted(listed) == found
 
 

@@ -1,6 +1,7 @@
 """certbound.core._prepare: RFC 4518 step by step, the same under every Python."""
 
 import runpy
+import stringprep
 import sys
 import unicodedata
 from itertools import product
@@ -57,6 +58,33 @@ def test_what_unicode_14_does_not_have_stays(text: str) -> None:
     """Private, unassigned and newer characters, noncharacters and U+FFFD make the text exact, under every Python."""
     assert prepare(text.upper(), IGNORE) == Exact(text.upper())
     assert prepare(text, IGNORE) != prepare(text.upper(), IGNORE)
+
+
+NOTHING = {0xAD, 0x034F, 0x1806, 0x180B, 0x180C, 0x180D, 0x200B, *range(0xFE00, 0xFE10), 0xFFFC}
+CORRECTED = {0x2F868, 0x2F874, 0x2F91F, 0x2F95F, 0x2F9BF}
+"""Ideographs whose decomposition in Unicode 3.2 was a mistake (Corrigendum #4)."""
+CHEROKEE = range(0x13A0, 0x13F6)
+"""`stringprep` folds them to small letters, of which Unicode 3.2 and RFC 3454 knew nothing."""
+
+
+def test_every_character_of_unicode_3_2() -> None:
+    """All 95,024 that are no controls are prepared as RFC 4518 and RFC 3454 say, but for five mistakes."""
+    old = unicodedata.ucd_3_2_0
+    deviations = set()
+    asked = 0
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        category = old.category(character)
+        if (category in {"Cc", "Cf", "Cn", "Co", "Cs"} and code not in NOTHING) or code == 0xFFFD:
+            continue
+        asked += 1
+        separator = category in {"Zs", "Zl", "Zp"}
+        mapped = "" if code in NOTHING else " " if separator else stringprep.map_table_b2(character)
+        expected = old.normalize("NFKC", f"x{mapped}x")
+        if str(prepare(f"X{character}X", IGNORE)).replace("\u00a0", " ") != expected:
+            deviations.add(code)
+    assert asked == 95_024
+    assert deviations - set(CHEROKEE) == CORRECTED
 
 
 def test_exact_text_never_equals_prepared_text() -> None:

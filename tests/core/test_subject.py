@@ -360,6 +360,16 @@ def test_registration_refuses_what_could_never_match(kind: SubjectKind, text: st
     assert refusal.value.field == kind
 
 
+@pytest.mark.parametrize("kind", SubjectKind)
+@pytest.mark.parametrize("text", ["x" * 4096, "ü" * 4096, "\x1b" * 4096, "/CN=" + "x" * 4000 + "\x1b", "1." * 2048])
+def test_a_refusal_of_a_long_text_is_short(kind: SubjectKind, text: str) -> None:
+    """What is said of a registered text that is refused fits on a line and can be printed anywhere."""
+    with pytest.raises(InvalidClientMetadata) as refusal:
+        Subject.registered(kind, text)
+    assert len(refusal.value.reason) < 600
+    assert refusal.value.reason.isprintable()
+
+
 def test_a_wildcard_is_refused_with_advice() -> None:
     """Who registers a wildcard is told that it matches nothing."""
     with pytest.raises(InvalidClientMetadata, match="register the name itself"):

@@ -139,7 +139,11 @@ def _advice_on_slashes(text: str) -> str:
         read(written, len(text))
     except (BadName, UnicodeError):
         written = ""
-    return f"write RFC 4514: {written}" if written else "write RFC 4514, for example CN=client,O=Example,C=CZ"
+    return (
+        f"write RFC 4514: {written}"
+        if 0 < len(written) < _LONGEST_ADVICE
+        else "write RFC 4514, for example CN=client,O=Example,C=CZ"
+    )
 
 
 def _from_openssl(rdn: str) -> str:
@@ -151,6 +155,7 @@ def _openssl_value(text: str) -> str:
     return _OPENSSL_ESCAPED.sub(lambda found: unhexlify(found[1]) if found[1] else found[2], text.encode()).decode()
 
 
+_LONGEST_ADVICE = 1024
 _UNSEEN = (
     r"\0-\x1f\x7f-\x9f\u061c\u180e\u200c-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
     r"\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"

@@ -31,9 +31,9 @@ def read_dns(text: str) -> str:
         raise ValueError("a DNS name in a certificate has no dot at its end; leave it out")
     labels = name.split(".")
     if len(name) > _LONGEST_DNS_NAME or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError(f"{text!r} is no DNS name")
+        raise ValueError(f"{text[:80]!r} is no DNS name")
     if labels[-1].isdigit():
-        raise ValueError(f"{text!r} is no DNS name but an address, which is a name of another kind")
+        raise ValueError(f"{text[:80]!r} is no DNS name but an address, which is a name of another kind")
     return name
 
 
@@ -41,15 +41,15 @@ def read_uri(text: str) -> tuple[str, str | None, str]:
     """Scheme and host fold case (RFC 3986 section 6.2.2.1); the rest is exact."""
     if not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError(
-            f"{text!r} is no URI: it has characters that must be percent-encoded, or in a host written as an A-label"
+            f"{text[:80]!r} is no URI: it has characters that must be percent-encoded, or be an A-label in a host"
         )
     found = _URI.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no absolute URI")
+        raise ValueError(f"{text[:40]!r} is no absolute URI")
     scheme, userinfo, host, rest = found.group("scheme", "userinfo", "host", "rest")
     if host is None:  # no authority is not an empty one: `a:/b` is not `a:///b`
         if not rest or rest.startswith("//"):
-            raise ValueError(f"{text!r} is no absolute URI")
+            raise ValueError(f"{text[:40]!r} is no absolute URI")
         return scheme.lower(), None, rest
     return scheme.lower(), userinfo + host.lower(), rest
 
@@ -58,14 +58,19 @@ def read_ip(text: str) -> bytes:
     """The octets (RFC 5952 section 8); IPv4 and IPv4-mapped IPv6 are different octets."""
     if "%" in text:
         raise ValueError("a zone id has no place in a certificate")
-    return ipaddress.ip_address(text).packed
+    try:
+        return ipaddress.ip_address(text).packed
+    except ValueError:
+        raise ValueError(
+            f"{text[:40]!r} is no address: four numbers up to 255, none with a zero before it, or IPv6"
+        ) from None
 
 
 def read_email(text: str) -> tuple[str, str]:
     """The local part is exact, the domain folds case (RFC 5280 section 7.5, RFC 9598 section 5)."""
     local, _, domain = text.rpartition("@")
     if not local or "@" in local or any(unicodedata.category(each) in _NOT_IN_MAILBOXES for each in local):
-        raise ValueError(f"{text!r} is no mailbox")
+        raise ValueError(f"{text[:80]!r} is no mailbox")
     return local, read_dns(domain)
 
 
