@@ -65,6 +65,14 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert found.store.url == f"sqlite:///{tmp_path}/certbound.sqlite"
 
 
+def test_relative_lists_start_at_the_file(tmp_path: Path) -> None:
+    """Revocation lists are paths or URLs in one list."""
+    line = 'mode = "soft"\ncrls = ["ca.crl", "/etc/ca.crl", "http://crl.example/ca.crl"]'
+    found = load(written(tmp_path, with_line("revocation", line)), {}).revocation
+    assert found.crl_files == (tmp_path / "ca.crl", Path("/etc/ca.crl"))
+    assert found.crl_urls == ("http://crl.example/ca.crl",)
+
+
 @pytest.mark.parametrize(
     ("url", "anchored"),
     [
@@ -234,6 +242,17 @@ def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
         ),
         ("server", 'mtls_url = "https://m.example"\nmtls_port = 8443', "server.mtls_port equals server.port"),
         ("trust", 'intermediates = ["x"]', "trust.intermediates is set but trust.anchors is not"),
+        ("revocation", 'crls = ["x"]', 'revocation.crls is set but revocation.mode is "off"'),
+        ("revocation", "from_certificates = true", 'revocation.from_certificates is set but revocation.mode is "off"'),
+        ("revocation", 'mode = "hard"', 'revocation.mode is "hard" but there is nobody to ask'),
+        ("revocation", 'mode = "soft"\ncrls = ["ldap://x"]', "revocation.crls has 'ldap://x', which is no http"),
+        ("revocation", 'mode = "soft"\ncrls = [""]', "revocation.crls has '', which is neither path nor URL"),
+        (
+            "revocation",
+            'mode = "soft"\nocsp = ["ocsp.example"]',
+            "revocation.ocsp has 'ocsp.example', which is no http",
+        ),
+        ("revocation", 'mode = "soft"\nocsp = ["http://a b"]', "revocation.ocsp has 'http://a b', which is no http"),
         ("tokens", "resources = []", "tokens.resources is empty"),
         ("tokens", 'resources = ["api"]', "tokens.resources has 'api', which is no absolute URI without fragment"),
         ("tokens", 'resources = ["https://a#b"]', "which is no absolute URI without fragment"),
