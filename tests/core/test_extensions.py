@@ -7,24 +7,23 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certbound.core import _der
+from certbound.core.certificate import Certificate, read_certificate
 from certbound.core.extensions import BasicConstraints, read_extensions
-from certbound.core.names import format_name
-from certbound.trust.authority import Authority, published_at, self_signed
-from certificates import TODAY, psd2_statements, read
+from certbound.trust.authority import Authority, Issued, published_at, self_signed
+from certificates import TODAY, psd2_statements, read, tlv, with_field
 
 BASIC_CONSTRAINTS = "2.5.29.19"
 
 
 def test_everything_is_read(authority: Authority) -> None:
-    """Issuer, serial number, constraints, purposes, where to ask, and what qualified statements say."""
+    """Constraints, purposes, where to ask, and what qualified statements say."""
     statements = x509.UnrecognizedExtension(
         x509.ObjectIdentifier("1.3.6.1.5.5.7.1.3"), psd2_statements({"0.4.0.19495.1.3": "PSP_AI"})
     )
     asked = published_at(crls=["http://a.example/1.crl", "http://b.example/2.crl"], ocsp=["http://o.example"])
     issued = authority.issue("CN=a", usage="both", now=TODAY, extensions=[*asked, (statements, False)])
     found = read_extensions(read(issued))
-    assert format_name(found.issuer_der) == "CN=Unit Test Root"
-    assert found.serial == issued.certificate.serial_number
     assert found.constraints == BasicConstraints()
     assert found.purposes == ("clientAuth", "serverAuth")
     assert found.crls == ("http://a.example/1.crl", "http://b.example/2.crl")
@@ -65,6 +64,33 @@ def test_one_that_is_unreadable_hides_no_other(authority: Authority, oid: str) -
     assert len(found.problems) == 1
     assert "cannot be read" in found.problems[0]
     assert found.purposes == ("clientAuth",)
+
+
+@pytest.mark.parametrize("octets", [5, 2000])
+def test_a_path_length_that_nobody_could_write(octets: int) -> None:
+    """A number of thousands of digits is a problem, not a number."""
+    value = tlv(0x30, b"\x01\x01\xff" + tlv(0x02, b"\x7f" * octets))
+    certificate = self_signed("CN=a", now=TODAY)
+    assert read_extensions(with_extension(certificate, "551d13", value)).problems == (
+        "the basic constraints cannot be read: a path length of more than 4 octets",
+    )
+
+
+def test_a_list_of_extensions_that_is_unreadable() -> None:
+    """Two of a kind are none that could be relied on."""
+    certificate = self_signed("CN=a", now=TODAY)
+    found = read_extensions(with_extension(certificate, "551d25", tlv(0x30, b""), replaces="551d13"))
+    assert len(found.problems) == 1
+    assert found.purposes is None
+
+
+def with_extension(issued: Issued, oid: str, value: bytes, *, replaces: str = "") -> Certificate:
+    """`issued` with another value for one extension, or with another extension in its place."""
+    tbs = list(_der.read_all(next(_der.read_all(_der.read(issued.der).content)).content))
+    listed = list(_der.read_all(_der.read(tbs[-1].content).content))
+    new = tlv(0x30, tlv(0x06, bytes.fromhex(oid)) + tlv(0x04, value))
+    kept = [new if bytes.fromhex(replaces or oid) in each.encoded else each.encoded for each in listed]
+    return read_certificate(with_field(issued, len(tbs) - 1, tlv(0xA3, tlv(0x30, b"".join(kept)))))
 
 
 @given(

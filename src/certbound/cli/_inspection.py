@@ -28,9 +28,9 @@ def facts(certificate: Certificate, now: float) -> dict[str, Any]:
     found = candidates(certificate)
     return {
         "subject": subject,
-        "issuer": _name(says.issuer_der, NameStyle.RFC4514, problems),
+        "issuer": _name(certificate.issuer_der, NameStyle.RFC4514, problems),
         "self_signed": is_self_signed(certificate),
-        "serial": write_serial(says.serial) if says.serial >= 0 else str(says.serial),
+        "serial": _serial(certificate.parsed.serial_number),
         "names": {
             **{word: [each.text for each in found if each.kind is kind] for word, kind in _KINDS.items()},
             "other": _other_names(certificate),
@@ -94,6 +94,11 @@ def _name(der: bytes, style: NameStyle, problems: list[str]) -> str:
         if str(error) not in problems:
             problems.append(str(error))
         return ""
+
+
+def _serial(number: int) -> str:
+    """RFC 5280 section 4.1.2.2 wants it positive; some are not."""
+    return write_serial(number) if number >= 0 else f"-{write_serial(-number)}"
 
 
 def _unreadable_names(certificate: Certificate) -> Iterator[str]:

@@ -18,7 +18,7 @@ def missing_links(peer: PeerCertificate, anchors: Anchors, now: float) -> Iterat
     between = [*anchors.intermediates, *_readable(peer.chain)]
     reached = peer.leaf
     for _ in range(_LONGEST):
-        issuer, name = _issuer(reached), _written(_issuer_der(reached))
+        issuer, name = _issuer(reached), _written(reached.issuer_der)
         of_that_name = [each for each in anchors.anchors if _is_named(each, issuer)]
         if any(_may_have_signed(each, reached) for each in of_that_name):
             yield from _otherwise(peer.leaf, (*between, *of_that_name), now)
@@ -65,13 +65,9 @@ def _readable(chain: Sequence[bytes]) -> Iterator[Certificate]:
             continue
 
 
-def _issuer_der(certificate: Certificate) -> bytes:
-    return read_extensions(certificate).issuer_der
-
-
 def _issuer(certificate: Certificate) -> DistinguishedName | None:
     try:
-        return read_name(_issuer_der(certificate))
+        return read_name(certificate.issuer_der)
     except BadName:
         return None
 
@@ -85,7 +81,7 @@ def _is_named(certificate: Certificate, name: DistinguishedName | None) -> bool:
 
 def _may_have_signed(issuer: Certificate, certificate: Certificate) -> bool:
     """Whether the signature verifies; of names that are equal in other string types nobody here can tell."""
-    if issuer.subject_der != _issuer_der(certificate):
+    if issuer.subject_der != certificate.issuer_der:
         return True
     try:
         certificate.parsed.verify_directly_issued_by(issuer.parsed)

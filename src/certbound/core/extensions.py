@@ -3,12 +3,13 @@
 Rule: one extension that cannot be read is a problem to tell, and hides nothing of the others.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from certbound.core import _der
 from certbound.core.certificate import Certificate
+from certbound.core.errors import BadCertificate
 from certbound.core.qualified import QualifiedStatements, read_qc_statements
 
 _T = TypeVar("_T")
@@ -26,9 +27,6 @@ class BasicConstraints:
 class Extensions:
     """What a certificate says; None or empty where it says nothing."""
 
-    issuer_der: bytes
-    """The issuer Name, DER."""
-    serial: int
     constraints: BasicConstraints = BasicConstraints()
     purposes: tuple[str, ...] | None = None
     """Extended key usage, by name where it has one, else dotted (section 4.2.1.12)."""
@@ -44,23 +42,19 @@ class Extensions:
 
 def read_extensions(certificate: Certificate) -> Extensions:
     """What `certificate` says; never an exception for one that was read."""
-    tbs = list(_der.read_all(_der.read(next(_der.read_all(_der.read(certificate.der).content)).encoded).content))
-    start = 1 if tbs[0].tag == _VERSION else 0  # absent in v1
-    serial = int.from_bytes(tbs[start].content, "big", signed=True)
     problems: list[str] = []
-    found = _attempt("the extensions", lambda: dict(_listed(tbs)), problems) or {}
+    found = _attempt("the certificate", lambda: certificate.extensions, problems) or {}
 
     def read(oid: str, what: str, reading: Callable[[bytes], _T]) -> _T | None:
-        return _attempt(what, lambda: reading(found[oid]), problems) if oid in found else None
+        extension = found.get(bytes.fromhex(oid))
+        return None if extension is None else _attempt(what, lambda: reading(extension.value), problems)
 
     return Extensions(
-        issuer_der=tbs[start + 2].encoded,
-        serial=serial,
-        constraints=read("2.5.29.19", "the basic constraints", _basic_constraints) or BasicConstraints(),
-        purposes=read("2.5.29.37", "the extended key usage", _purposes),
-        crls=read("2.5.29.31", "the CRL distribution points", _distribution_points) or (),
-        ocsp=read("1.3.6.1.5.5.7.1.1", "the authority information access", _responders) or (),
-        qualified=read("1.3.6.1.5.5.7.1.3", "the qualified statements", read_qc_statements),
+        constraints=read("551d13", "the basic constraints", _basic_constraints) or BasicConstraints(),
+        purposes=read("551d25", "the extended key usage", _purposes),
+        crls=read("551d1f", "the CRL distribution points", _distribution_points) or (),
+        ocsp=read("2b06010505070101", "the authority information access", _responders) or (),
+        qualified=read("2b06010505070103", "the qualified statements", read_qc_statements),
         problems=tuple(problems),
     )
 
@@ -68,28 +62,16 @@ def read_extensions(certificate: Certificate) -> Extensions:
 def _attempt(what: str, reading: Callable[[], _T], problems: list[str]) -> _T | None:
     try:
         return reading()
-    except (ValueError, IndexError) as error:
+    except (ValueError, BadCertificate) as error:
         problems.append(f"{what} cannot be read: {error}")
         return None
-
-
-def _listed(tbs: list[_der.Value]) -> Iterator[tuple[str, bytes]]:
-    for holder in tbs:
-        if holder.tag == _EXTENSIONS:
-            for extension in _in_sequence(holder.content):
-                parts = list(_der.read_all(_der.expect(extension, _der.SEQUENCE), 3))
-                yield _der.read_oid(_der.expect(parts[0], _der.OBJECT_IDENTIFIER)), _octets(parts)
-
-
-def _octets(parts: list[_der.Value]) -> bytes:
-    if len(parts) < 2:
-        raise _der.DERError("an extension has an OID, perhaps a criticality, and a value")
-    return _der.expect(parts[-1], _der.OCTET_STRING)
 
 
 def _basic_constraints(value: bytes) -> BasicConstraints:
     parts = {part.tag: part.content for part in _in_sequence(value)}
     length = parts.get(_INTEGER)
+    if length is not None and len(length) > 4:
+        raise _der.DERError("a path length of more than 4 octets")
     return BasicConstraints(parts.get(_der.BOOLEAN) == b"\xff", None if length is None else int.from_bytes(length))
 
 
@@ -129,7 +111,6 @@ def _text(value: _der.Value) -> str:
 
 
 _MOST = 64
-_VERSION, _EXTENSIONS = 0xA0, 0xA3
 _INTEGER, _FIRST, _URI = 0x02, 0xA0, 0x86
 _OCSP = "1.3.6.1.5.5.7.48.1"
 _PURPOSES: Mapping[str, str] = {
