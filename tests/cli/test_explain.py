@@ -407,6 +407,10 @@ def test_nobody_knows_of_a_revocation(explain: Any, add: Any, deployment: Path, 
     assert found.failed == "REVOCATION"
     assert "OCSP responder http://127.0.0.1:9: FAILED" in found.advice
     assert "offline" in found.advice
+    file = deployment / "certbound.toml"
+    file.write_text(file.read_text().replace('"hard"', '"soft"'))
+    soft = explain("a", issued, more=("--offline",))
+    assert (soft.status, "what nobody knows passes" in soft.answer["revocation"][-1]) == (0, True)
 
 
 def test_offline_nothing_is_published(explain: Any, authority: Authority, deployment: Path) -> None:
@@ -457,7 +461,7 @@ def test_the_token_endpoint_says_the_same(explain: Any, add: Any, deployment: Pa
             for leaf, *behind in chains:
                 form = read_form(b"client_id=a&grant_type=client_credentials")
                 try:
-                    await token(Call(form, peer(leaf, *behind), time.time()), service)  # type: ignore[arg-type]
+                    await token(Call(form, peer(leaf, *behind), time.time()), service)
                     found.append(("", ""))
                 except InvalidClient as refusal:
                     found.append((Step(refusal.step).name, refusal.reason))

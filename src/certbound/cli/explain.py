@@ -116,11 +116,15 @@ async def _ask(settings: "Settings", client_id: str, peer: PeerCertificate, now:
             )
         except InvalidClient as refusal:
             return await _refused(authentication, settings, client_id, client, peer, refusal, now)
-        sources = tuple(asked(authentication.revocation())) if client and client.subject else ()
+        statuses = authentication.revocation() if client and client.subject else ()
     assert client is not None
     bound = choose_certificate(client, peer, settings.tokens.bind)
+    remark = _SOFT if settings.revocation.mode == "soft" and any(each.problem for each in statuses) else ""
     return _Verdict(
-        steps=steps_of(client.method), failed=None, bound_to=bound.thumbprint if bound else None, asked=sources
+        steps=steps_of(client.method),
+        failed=None,
+        bound_to=bound.thumbprint if bound else None,
+        asked=(*asked(statuses), *([remark] if remark else [])),
     )
 
 
@@ -184,3 +188,6 @@ def _time(text: str) -> float:
     except ValueError as error:
         raise WrongUse(f"--at: {text!r} is no time; write it as 2030-06-01 or 2030-06-01T12:00Z") from error
     return (given if given.tzinfo else given.replace(tzinfo=UTC)).timestamp()
+
+
+_SOFT = 'what nobody knows passes, for revocation.mode is "soft"'
