@@ -260,7 +260,7 @@ _OF_TEXT: Mapping[_Mutation, float] = {
     _splice_alike: 8,
 }  # fmt: skip
 _OF_IDENTIFIERS: Mapping[_Mutation, float] = {_splice_alike: 10, _identifier: 4}
-_OF_PARENTS: Mapping[_Mutation, float] = {_repeat: 6, _count: 6, _reorder: 6, _splice_alike: 10, _remove: 8}
+_OF_PARENTS: Mapping[_Mutation, float] = {_repeat: 5, _count: 3, _reorder: 6, _splice_alike: 10, _remove: 8}
 _ANY: Mapping[_Mutation, float] = {
     **_OF_TEXT, **_OF_IDENTIFIERS, **_OF_PARENTS,
     _flip: 10, _splice: 8, _splice_beside: 6, _odd_length: 3, _multi_byte_tag: 1, _huge_integer: 2, _deep: 2, _time: 2,

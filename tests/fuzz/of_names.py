@@ -50,7 +50,7 @@ class Names:
     def check(self, made: Made, fed: tuple[DistinguishedName | None, list[Subject]], rng: Random) -> set[str]:
         read, registered = fed
         if read is not None and isinstance(made, bytes):
-            check_writing(made, read)
+            check_writing(rng, made, read)
             check_twins(rng, made, read)
         names = [each for each in registered if each.kind is SubjectKind.DN]
         assert bool(names) == (isinstance(made, str) and bool(read) and len(made) <= MAX_TEXT)

@@ -108,8 +108,8 @@ def _read_authority(text: str) -> Certificate:
     try:
         certificate = read_certificate(b64decode(text, validate=True))
         require_strong_key(certificate)
-        constraints = certificate.parsed.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (BadCertificate, ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        constraints = certificate.decoded_extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (BadCertificate, ValueError) as error:
         raise ValueError(f"must be the base64 of a CA certificate, DER: {error}") from error
     except x509.ExtensionNotFound:
         constraints = None

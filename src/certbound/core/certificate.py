@@ -111,6 +111,14 @@ class Certificate:
             raise BadCertificate(f"unreadable extensions: {error}") from error
 
     @cached_property
+    def decoded_extensions(self) -> x509.Extensions:
+        """Every extension as `cryptography` decodes it.  `BadCertificate` if there is one that it cannot decode."""
+        try:
+            return self.parsed.extensions
+        except Exception as error:  # KeyError, TypeError and others: it raises what it likes there
+            raise BadCertificate(f"unreadable extensions: {error}") from error
+
+    @cached_property
     def alternative_names(self) -> tuple[GeneralName, ...]:
         """Every subject alternative name.  `BadCertificate` if they are unreadable, too many, or listed twice."""
         try:

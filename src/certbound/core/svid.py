@@ -33,8 +33,6 @@ def require_svid(certificate: Certificate) -> str:
 
 def _extension(certificate: Certificate, kind: type[_Extension]) -> _Extension | None:
     try:
-        return certificate.parsed.extensions.get_extension_for_class(kind).value
+        return certificate.decoded_extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise BadCertificate(f"unreadable extensions: {error}") from error

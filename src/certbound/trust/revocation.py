@@ -292,7 +292,7 @@ def _places(certificate: Certificate) -> _Named:
     responders: list[str] = []
     signers: set[IssuerName] = set()
     try:
-        for extension in certificate.parsed.extensions:
+        for extension in certificate.decoded_extensions:
             if isinstance(extension.value, x509.CRLDistributionPoints):
                 for point in extension.value:
                     lists += _urls(point.full_name or ())
@@ -303,7 +303,7 @@ def _places(certificate: Certificate) -> _Named:
                     for each in extension.value
                     if each.access_method == AuthorityInformationAccessOID.OCSP
                 )
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except (BadCertificate, ValueError):
         return _Named()
     return _Named(tuple(lists[:MOST_PLACES]), tuple(responders[:MOST_PLACES]), frozenset(signers - {""}))
 
