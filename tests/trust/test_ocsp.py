@@ -463,3 +463,19 @@ async def test_openssl_answers(tmp_path: Path, delegated: bool) -> None:
         with contextlib.nullcontext() if mode == "soft" else pytest.raises(Untrusted, match="nobody says"):
             await asked.require_unrevoked(chain(good, authority), now)
     assert RevocationMode("hard") is asked.mode
+
+
+async def test_a_responder_without_an_answer_is_not_asked_on_every_request() -> None:
+    """About that certificate, for a minute; about others it is."""
+    clock = Clock()
+    with published() as there:
+        there.at["/"] = answer(ROOT, SECOND)
+        asked = revocation("hard", ocsp=[f"{there.url}/"], clock=clock)
+        assert "unknown" == await standing(asked, LEAF, ROOT)
+        clock.now += 30
+        assert "unknown" == await standing(asked, LEAF, ROOT, now=clock.now)
+        assert len(there.asked) == 1
+        assert "good" == await standing(asked, SECOND, ROOT, now=clock.now)
+        there.at["/"] = answer(ROOT, LEAF)
+        clock.now += 31
+        assert "good" == await standing(asked, LEAF, ROOT, now=clock.now)

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from certbound.core import _der
 from certbound.core.certificate import Certificate
@@ -304,6 +307,51 @@ def test_a_file_that_cannot_be_read_stops_the_start(tmp_path: Path, content: byt
         file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"ca\.crl"):
         revocation("soft", crls=[file], max_crl_bytes=65536)
+
+
+def test_a_file_of_100_mb_is_not_read(tmp_path: Path) -> None:
+    """Nor held in memory for a moment."""
+    file = tmp_path / "ca.crl"
+    with file.open("wb") as opened:
+        opened.truncate(100_000_000)
+    tracemalloc.start()
+    with pytest.raises(ConfigurationError, match="more than 65536 bytes"):
+        revocation("soft", crls=[file], max_crl_bytes=65536)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+async def test_who_signs_lists_may_stand_among_the_intermediates(tmp_path: Path) -> None:
+    """Configured, not on the path: the CA's other key, certified under its own name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    other_key = (
+        x509.CertificateBuilder()
+        .subject_name(ROOT.certificate.subject)
+        .issuer_name(ROOT.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(77)
+        .not_valid_before(TODAY - timedelta(hours=1))
+        .not_valid_after(TODAY + timedelta(days=90))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ROOT.private_key.public_key()), critical=False
+        )
+        .sign(ROOT.private_key, hashes.SHA256())
+    )
+    for revoked, root_says, expected in (
+        ((LEAF,), (), "revoked"),
+        ((), (), "good"),
+        ((), (77,), "unknown"),
+        ((LEAF,), None, "revoked"),
+    ):
+        files = [tmp_path / "signer.crl"]
+        files[0].write_bytes(crl(ROOT, *revoked, key=key))
+        if root_says is not None:
+            files.append(tmp_path / "root.crl")
+            files[1].write_bytes(crl(ROOT, *root_says, extensions=[(point(only_contains_ca_certs=True), True)]))
+        asked = revocation("hard", crls=files)
+        assert expected == await standing(asked, LEAF, ROOT, signers=[read(other_key)]), (revoked, root_says)
 
 
 async def test_an_older_list_never_follows_an_authentic_newer_one(

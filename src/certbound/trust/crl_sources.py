@@ -7,6 +7,7 @@ nobody's place: the last authentic one stays beside it.  An authentic list is ne
 """
 
 import asyncio
+import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,8 @@ from certbound.core.errors import ConfigurationError
 from certbound.trust.crls import BadList, IssuerName, RevocationList, read_lists
 from certbound.trust.fetch import HTTP_OR_HTTPS, Fetcher, FetchFailed
 from certbound.trust.sources import Source, SourceKind, SourceStatus, retry_after
+
+_log = logging.getLogger("certbound.trust.revocation")
 
 MOST_URLS = 64
 """URLs that certificates named and that are remembered."""
@@ -257,7 +260,9 @@ class _URL:
                 self._url, most=self._bounds.max_bytes, schemes=HTTP_OR_HTTPS, accept="application/pkix-crl, */*"
             )
             lists = await asyncio.to_thread(read_lists, fetched.body)
-        except (FetchFailed, BadList) as error:
+        except Exception as error:  # noqa: BLE001 - a task that ended otherwise would be due for ever
+            if not isinstance(error, FetchFailed | BadList):
+                _log.exception("%s cannot be fetched", self._url)
             self.source.failed(str(error))
             self._due = self._clock() + _jittered(retry_after(self.source.failures, self._bounds.max_age))
         else:

@@ -105,50 +105,59 @@ async def _ask(path: Sequence[Certificate], evidence: Evidence, policy: CertRevT
         signers = [_parse(each.der) for each in evidence.signers]
         answers = [readable for each in evidence.answers if (readable := _readable(each, path[1])) is not None]
         # Also whoever signed a list or an answer may be revoked by one of the lists.
-        concerned = [
-            leaf,
-            *authorities,
-            *signers,
-            *(responder for each in answers for responder in _certificates(each)),
-        ]
+        concerned = [leaf, *authorities, *signers, *(each for answer in answers for each in _certificates(answer))]
         cuts = [each.about(certificate.serial_number for certificate in concerned) for each in evidence.lists]
-        context: Any = ValidationContext(
-            trust_manager=SimpleTrustManager.build(trust_roots=[authorities[-1]]),
-            other_certs=[*authorities, *signers],
-            crls=[cut.parsed for cut in cuts],
-            ocsps=answers,
-            revinfo_policy=policy,
-            time_tolerance=timedelta(0),
-            signature_validator=_WholeLists(cuts),
-        )
-        moment = datetime.fromtimestamp(now, UTC)
-        # Given as `moment`, it would make a revocation dated later than now count for nothing.
-        context.timing_params = ValidationTimingParams(
-            ValidationTimingInfo(moment, moment, point_in_time_validation=False), timedelta(0)
-        )
-        anchor, above = CertTrustAnchor(authorities[-1]), authorities[-2::-1]
-        # The path is trusted, and each of its certificates is asked about for itself.
-        for index, authority in enumerate(above):
-            context.record_validation(authority, ValidationPath(anchor, above[:index], authority))
-        context.record_validation(authorities[-1], ValidationPath(anchor, [], None))
-        whole = ValidationPath(anchor, above, leaf)
-        return await _ask_both(leaf, whole, context, has_delta=any(each.is_delta for each in evidence.lists))
+        whole = ValidationPath(CertTrustAnchor(authorities[-1]), authorities[-2::-1], leaf)
+        context = _context(whole, authorities, signers, cuts, answers, policy, datetime.fromtimestamp(now, UTC))
+        answered = listed = Finding(Standing.UNKNOWN)
+        if answers:
+            answered = await _finding(lambda: verify_ocsp_response(leaf, whole, context))
+        if cuts:
+            listed = await _look_up(leaf, whole, context, has_delta=any(each.is_delta for each in evidence.lists))
     except Exception as error:  # noqa: BLE001 - asn1crypto and the validator raise what they like
         return Finding(Standing.UNKNOWN, f"{type(error).__name__}: {error}")
-
-
-async def _ask_both(leaf: Any, path: ValidationPath, context: ValidationContext, *, has_delta: bool) -> Finding:
-    """Lists and answers; if one says revoked, it is."""
-    answered = await _finding(lambda: verify_ocsp_response(leaf, path, context))
-    listed = await _finding(lambda: verify_crl(leaf, path, context, use_deltas=has_delta))
-    if has_delta and listed.standing is Standing.UNKNOWN:
-        # A complete list is whole without its delta (RFC 5280 section 5.2.6).
-        listed = await _finding(lambda: verify_crl(leaf, path, context, use_deltas=False))
     for standing in (Standing.REVOKED, Standing.GOOD):
         for found in (listed, answered):
             if found.standing is standing:
                 return found
-    return Finding(Standing.UNKNOWN, f"{listed.why}; {answered.why}")
+    return Finding(Standing.UNKNOWN, "; ".join(each.why for each in (listed, answered) if each.why))
+
+
+def _context(
+    path: ValidationPath,
+    authorities: Sequence[Any],
+    signers: Sequence[Any],
+    cuts: Sequence[Cut],
+    answers: Sequence[Any],
+    policy: CertRevTrustPolicy,
+    moment: datetime,
+) -> Any:
+    context: Any = ValidationContext(
+        trust_manager=SimpleTrustManager.build(trust_roots=[authorities[-1]]),
+        other_certs=[*authorities, *signers],
+        crls=[cut.parsed for cut in cuts],
+        ocsps=answers,
+        revinfo_policy=policy,
+        time_tolerance=timedelta(0),
+        signature_validator=_WholeLists(cuts),
+    )
+    # Given as `moment`, it would make a revocation dated later than now count for nothing.
+    timing = ValidationTimingInfo(moment, moment, point_in_time_validation=False)
+    context.timing_params = ValidationTimingParams(timing, timedelta(0))
+    # The path is trusted, and each of its certificates is asked about for itself.
+    anchor, below = path.trust_anchor, authorities[-2::-1]
+    context.record_validation(authorities[-1], ValidationPath(anchor, [], None))
+    for index, authority in enumerate(below):
+        context.record_validation(authority, ValidationPath(anchor, below[:index], authority))
+    return context
+
+
+async def _look_up(leaf: Any, path: ValidationPath, context: ValidationContext, *, has_delta: bool) -> Finding:
+    listed = await _finding(lambda: verify_crl(leaf, path, context, use_deltas=has_delta))
+    if has_delta and listed.standing is Standing.UNKNOWN:
+        # A complete list is whole without its delta (RFC 5280 section 5.2.6).
+        return await _finding(lambda: verify_crl(leaf, path, context, use_deltas=False))
+    return listed
 
 
 async def _finding(question: Callable[[], Awaitable[None]]) -> Finding:
@@ -170,7 +179,7 @@ def _readable(answer: Answer, issuer: Certificate) -> Any:
         response["response_bytes"]["response"].parsed["certs"] = [
             each for each in offered if _is_signed_by(each.dump(), issuer)
         ]
-    except (ValueError, TypeError, KeyError):
+    except Exception:  # noqa: BLE001 - as above
         return None
     return response
 

@@ -1,7 +1,8 @@
 """OCSP responders, asked when somebody wants to know, and what they answered (RFC 6960).
 
 Rule 1: an answer is asked for again after `max_age`, or when it ends; if nobody answers then, it counts until it ends.
-Rule 2: a responder that cannot be reached is left alone for a while, so that it does not slow down every request.
+Rule 2: a responder that cannot be reached is left alone for a while, so that it does not slow down every request; so
+is one that has no answer about a certificate, as far as that certificate goes.
 Rule 3: one question at a time about one certificate to one responder; an answer is never followed by an older one.
 """
 
@@ -10,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from certbound.core.certificate import Certificate, Thumbprint
 from certbound.trust.fetch import HTTP_OR_HTTPS, Fetcher, FetchFailed
@@ -20,6 +22,11 @@ MOST_ANSWERS = 4096
 MOST_RESPONDERS = 64
 """How many are remembered of each."""
 
+SILENT_FOR = 60.0
+"""Seconds until a responder is asked again about a certificate of which it had nothing to say."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 Subject = tuple[Thumbprint, Thumbprint]
 """A certificate and its issuer."""
 
@@ -42,6 +49,7 @@ class Responders:
         self._clock = clock
         self._answers: OrderedDict[Subject, Remembered] = OrderedDict()
         self._responders: OrderedDict[str, _Responder] = OrderedDict((url, _Responder(url)) for url in self._urls)
+        self._silent: OrderedDict[tuple[str, Subject], float] = OrderedDict()
         self._running: dict[tuple[str, Subject], asyncio.Task[Answer | None]] = {}
 
     def remembered(self, certificate: Certificate, issuer: Certificate) -> Remembered | None:
@@ -59,7 +67,7 @@ class Responders:
         subject = (certificate.thumbprint, issuer.thumbprint)
         for url in dict.fromkeys((*self._urls, *named)):
             responder = self._responder(url)
-            if self._clock() < responder.left_alone_until:
+            if self._clock() < max(responder.left_alone_until, self._silent.get((url, subject), 0.0)):
                 continue
             running = self._running.get((url, subject))
             if running is None:
@@ -103,6 +111,8 @@ class Responders:
             return None
         now = self._clock()
         responder.source.succeeded(now)
+        subject = (certificate.thumbprint, issuer.thumbprint)
+        self._keep(self._silent, (responder.url, subject), now + min(SILENT_FOR, self._max_age))
         try:
             answer = read_answer(fetched.body, question, max_age=self._max_age, now=now)
         except BadAnswer as error:
@@ -111,18 +121,25 @@ class Responders:
         if not await believes(answer):
             responder.source.remark(f"no answer about {certificate.thumbprint} that its issuer stands behind")
             return None
-        return self._remember((certificate.thumbprint, issuer.thumbprint), answer, now, responder)
+        return self._remember(subject, answer, now, responder)
 
     def _remember(self, subject: Subject, answer: Answer, now: float, responder: "_Responder") -> Answer | None:
         known = self._answers.get(subject)
         if known is not None and answer.this_update < known.answer.this_update:
             responder.source.remark(f"an older answer about {subject[0]} than the one that is known")
             return None
-        self._answers[subject] = Remembered(answer, min(now + self._max_age, answer.ends_at(self._max_age)))
-        self._answers.move_to_end(subject)
-        while len(self._answers) > MOST_ANSWERS:
-            self._answers.popitem(last=False)
+        due = min(now + self._max_age, answer.ends_at(self._max_age))
+        self._keep(self._answers, subject, Remembered(answer, due))
+        self._silent.pop((responder.url, subject), None)
         return answer
+
+    @staticmethod
+    def _keep(memory: OrderedDict[K, V], key: K, value: V) -> None:
+        """The newest `MOST_ANSWERS`."""
+        memory[key] = value
+        memory.move_to_end(key)
+        while len(memory) > MOST_ANSWERS:
+            memory.popitem(last=False)
 
     def _forget(self, key: tuple[str, Subject], _: object) -> None:
         self._running.pop(key, None)

@@ -59,7 +59,8 @@ class Source:
             _log.info("%s %s is available", self.kind, self.where)
         self.failures, self.problem = 0, ""
         self.last_success, self.entries, self.ends_at = now, entries, ends_at
-        self._is_told_stale = False
+        if ends_at is None or ends_at > now:
+            self._is_told_stale = False
 
     def failed(self, problem: str) -> None:
         """It could not be read; what was read before stays."""
