@@ -66,7 +66,7 @@ def read_name(der: bytes) -> DistinguishedName:
 def parse_name(text: str) -> DistinguishedName:
     """The name that RFC 4514 `text` writes.  `BadName` says what is wrong and where."""
     written = _rfc4514.read(text, _MOST_ATTRIBUTES)
-    return DistinguishedName(tuple(_rdn([Attribute(*_parsed(each)) for each in rdn]) for rdn in reversed(written)))
+    return DistinguishedName(tuple(_rdn(list(map(_parsed, rdn))) for rdn in reversed(written)))
 
 
 def in_reverse(name: DistinguishedName) -> DistinguishedName:
