@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.certificate import thumbprint
-from certbound.core.clients import DN_ORDER
+from certbound.core.clients import DN_ORDER, IGNORE_VALIDITY
 from certbound.trust.authority import Authority, Issued, self_signed
 from certificates import der, read
 
@@ -95,6 +95,26 @@ def test_self_signed_certificates_overlap(certbound: Certbound, deployment: Path
     assert again["x5t#S256"] == both["x5t#S256"]
     only = json.loads(certbound("client", "update", "s", "--self-signed", "new.pem", "--json").out)
     assert only["x5t#S256"] == [thumbprint(new.der)]
+
+
+def test_certificates_are_published_instead(certbound: Certbound, deployment: Path) -> None:
+    """--jwks-uri takes the place of registered certificates and they take its; --ignore-validity is kept beside."""
+    certificate_file(deployment, "old")
+    uri = "https://partner.example/jwks.json"
+    options = ["--jwks-uri", uri, "--ignore-validity", "--scope", "read"]
+    published = json.loads(certbound("client", "add", "--id", "p", *options, "--json").out)
+    assert published["jwks_uri"] == uri
+    assert published[IGNORE_VALIDITY] is True
+    registered = json.loads(certbound("client", "update", "p", "--self-signed", "old.pem", "--json").out)
+    assert "jwks_uri" not in registered
+    assert registered[IGNORE_VALIDITY] is True
+    again = json.loads(certbound("client", "update", "p", "--jwks-uri", uri, "--check-validity", "--json").out)
+    assert "jwks" not in again
+    assert IGNORE_VALIDITY not in again
+    assert uri in certbound("client", "show", "p").out
+    wrong = certbound("client", "update", "p", "--jwks-uri", "http://partner.example/jwks.json")
+    assert wrong.status == 1
+    assert "--jwks-uri: jwks_uri: must be an https URL" in wrong.err
 
 
 @pytest.mark.usefixtures("billing")

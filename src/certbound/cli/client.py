@@ -22,7 +22,15 @@ from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.candidates import candidates, remarks
-from certbound.core.clients import DN_ORDER, PKI_MEMBERS, SELF_SIGNED_MEMBERS, Client, Method, read_client
+from certbound.core.clients import (
+    DN_ORDER,
+    IGNORE_VALIDITY,
+    PKI_MEMBERS,
+    SELF_SIGNED_MEMBERS,
+    Client,
+    Method,
+    read_client,
+)
 from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.jwks import make_jwks
 from certbound.core.names import RdnOrder
@@ -45,6 +53,15 @@ SanEmail = Annotated[str | None, typer.Option("--san-email", metavar="MAILBOX", 
 SelfSigned = Annotated[
     list[Path] | None,
     typer.Option("--self-signed", metavar="CERT", help="The certificate itself (PEM); repeat it to overlap two."),
+]
+JwksUri = Annotated[
+    str | None, typer.Option("--jwks-uri", metavar="URL", help="Where it publishes its self-signed certificates.")
+]
+IgnoreValidity = Annotated[
+    bool | None,
+    typer.Option(
+        "--ignore-validity/--check-validity", help="Whether the dates in its self-signed certificates do not count."
+    ),
 ]
 Scope = Annotated[str | None, typer.Option("--scope", metavar='"A B"', help="Scopes it may have; '' for none.")]
 Bound = Annotated[
@@ -83,6 +100,8 @@ def add(
     anchor_key: AnchorKeys = None,
     anchor: OwnAnchors = None,
     self_signed: SelfSigned = None,
+    jwks_uri: JwksUri = None,
+    ignore_validity: IgnoreValidity = None,
     from_cert: Annotated[
         Path | None,
         typer.Option(metavar="CERT", help="Only say what this certificate can be registered as."),
@@ -99,17 +118,22 @@ def add(
 
     Example: certbound client add --id partner --san-dns partner.example --anchor partner-ca.pem --scope read
 
+    Example: certbound client add --jwks-uri https://partner.example/jwks.json --scope read
+
     Example: certbound client add --from-cert billing.pem
     """
     if from_cert is not None:
         _propose(from_cert, json=json)
         return
-    credentials = _credentials(_subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed)
+    subjects = _subjects(subject_dn, san_dns, san_uri, san_ip, san_email)
+    credentials = _credentials(subjects, self_signed, jwks_uri)
     if not credentials:
         raise WrongUse(
-            f"say how the client is known: one of {_list(OPTIONS.values())}, or --self-signed; --from-cert proposes"
+            f"say how the client is known: one of {_list(OPTIONS.values())}, --self-signed, or --jwks-uri; "
+            "--from-cert proposes"
         )
-    metadata = {**credentials, **_trusted(dn_order, anchor_key, anchor), **_metadata(name, scope, bound, grant_type)}
+    trusted = _trusted(dn_order, anchor_key, anchor)
+    metadata = {**credentials, **trusted, **_metadata(name, scope, bound, grant_type, ignore_validity)}
     asyncio.run(_add(config, client_id, metadata, json=json))
 
 
@@ -151,6 +175,8 @@ def update(
         list[Path] | None,
         typer.Option("--add-self-signed", metavar="CERT", help="One more certificate beside those there are."),
     ] = None,
+    jwks_uri: JwksUri = None,
+    ignore_validity: IgnoreValidity = None,
     scope: Scope = None,
     bound: Bound = None,
     grant_type: GrantTypes = None,
@@ -169,10 +195,10 @@ def update(
     if self_signed and add_self_signed:
         raise WrongUse("give --self-signed (replaces) or --add-self-signed (adds), not both")
     credentials = _credentials(
-        _subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed or add_self_signed
+        _subjects(subject_dn, san_dns, san_uri, san_ip, san_email), self_signed or add_self_signed, jwks_uri
     )
     trusted = _trusted(dn_order, anchor_key, anchor, every_anchor=every_anchor)
-    changes = {**credentials, **trusted, **_metadata(name, scope, bound, grant_type)}
+    changes = {**credentials, **trusted, **_metadata(name, scope, bound, grant_type, ignore_validity)}
     if not changes and enabled is None:
         raise WrongUse("nothing to change is given; see certbound client update --help")
     asyncio.run(_update(config, client_id, changes, enabled=enabled, adds=bool(add_self_signed), json=json))
@@ -296,16 +322,21 @@ def _subjects(*values: str | None) -> dict[str, str]:
     return {field: value for field, value in zip(SubjectKind, values, strict=True) if value is not None}
 
 
-def _credentials(subjects: Mapping[str, str], certificates: Sequence[Path] | None) -> dict[str, Any]:
-    """How the client authenticates, as metadata; one subject or certificates, not both."""
-    if len(subjects) + bool(certificates) > 1:
-        given = [_OPTIONS[field] for field in subjects] + ["--self-signed"] * bool(certificates)
+def _credentials(
+    subjects: Mapping[str, str], certificates: Sequence[Path] | None, jwks_uri: str | None
+) -> dict[str, Any]:
+    """How the client authenticates, as metadata: by one subject, by certificates, or by what it publishes."""
+    if len(subjects) + bool(certificates) + (jwks_uri is not None) > 1:
+        given = [_OPTIONS[field] for field in subjects]
+        given += ["--self-signed"] * bool(certificates) + ["--jwks-uri"] * (jwks_uri is not None)
         raise WrongUse(f"a client is known by one of these only: {_list(given)}")
     if subjects:
         return {"token_endpoint_auth_method": Method.TLS_CLIENT_AUTH, **subjects}
     if certificates:
         jwks = make_jwks(map(read_file, certificates))
         return {"token_endpoint_auth_method": Method.SELF_SIGNED_TLS_CLIENT_AUTH, "jwks": jwks}
+    if jwks_uri is not None:
+        return {"token_endpoint_auth_method": Method.SELF_SIGNED_TLS_CLIENT_AUTH, "jwks_uri": jwks_uri}
     return {}
 
 
@@ -324,13 +355,18 @@ def _trusted(
 
 
 def _metadata(
-    name: str | None, scope: str | None, bound: bool | None, grant_types: Sequence[str] | None
+    name: str | None,
+    scope: str | None,
+    bound: bool | None,
+    grant_types: Sequence[str] | None,
+    ignore_validity: bool | None,
 ) -> dict[str, Any]:
     given = {
         "client_name": name,
         "scope": scope,
         "tls_client_certificate_bound_access_tokens": bound,
         "grant_types": list(grant_types) if grant_types else None,
+        IGNORE_VALIDITY: ignore_validity,
     }
     return {field: value for field, value in given.items() if value is not None}
 
@@ -340,6 +376,8 @@ def _complete(changes: Mapping[str, Any], record: ClientRecord, *, adds: bool) -
     if "token_endpoint_auth_method" not in changes:
         return dict(changes)
     gone: dict[str, Any] = dict.fromkeys((*SubjectKind, DN_ORDER))
+    if "jwks" in changes or "jwks_uri" in changes:
+        gone |= dict.fromkeys(("jwks", "jwks_uri"))
     if record.metadata.get("token_endpoint_auth_method") != changes["token_endpoint_auth_method"]:
         gone |= dict.fromkeys((*PKI_MEMBERS, *SELF_SIGNED_MEMBERS, "jwks", "jwks_uri"))
     complete = {**gone, **changes}
@@ -404,7 +442,10 @@ def _say_client(registry: "ClientRegistry", record: ClientRecord) -> None:
 def _known_by(client: Client) -> list[tuple[str, str]]:
     if client.subject is not None:
         return [(_OPTIONS[client.subject.kind].removeprefix("--"), client.subject.text)]
-    return [("certificate", f"{each.thumbprint} until {date(each.not_after)}") for each in client.certificates]
+    dates = [("dates", "do not count")] if client.ignores_validity else []
+    published = [("published at", client.jwks_uri)] if client.jwks_uri is not None else []
+    registered = [("certificate", f"{each.thumbprint} until {date(each.not_after)}") for each in client.certificates]
+    return [*published, *registered, *dates]
 
 
 def _trusted_by(client: Client) -> list[tuple[str, str]]:
@@ -460,6 +501,8 @@ _OPTIONS: Mapping[str, str] = {
     KEYS: "--anchor-key",
     CERTIFICATES: "--anchor",
     "jwks": "--self-signed",
+    "jwks_uri": "--jwks-uri",
+    IGNORE_VALIDITY: "--ignore-validity",
     "client_id": "--id",
     "client_name": "--name",
     "scope": "--scope",

@@ -143,7 +143,7 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
     if client.jwks_uri is not None:
         answer["jwks_uri"] = client.jwks_uri
     if client.ignores_validity:
-        answer[_IGNORE_VALIDITY] = True
+        answer[IGNORE_VALIDITY] = True
     return {**answer, **describe_anchors(client.anchors)}
 
 
@@ -180,7 +180,7 @@ def _self_signed_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_members(given, PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
     _one_source_of_keys(given)
     source = {"jwks_uri": _jwks_uri(given)} if "jwks_uri" in given else {"certificates": read_jwks(given.get("jwks"))}
-    return {**source, "ignores_validity": _member(given, _IGNORE_VALIDITY, bool, default=False)}
+    return {**source, "ignores_validity": _member(given, IGNORE_VALIDITY, bool, default=False)}
 
 
 def _refuse_members(given: Mapping[str, Any], members: tuple[str, ...], owner: Method) -> None:
@@ -246,10 +246,10 @@ def _list(words: Any) -> str:
 
 # Members of our own; RFC 7591 section 2 lets a server have them.
 DN_ORDER = "tls_client_auth_subject_dn_order"
-_IGNORE_VALIDITY = "self_signed_tls_client_auth_ignore_validity"
+IGNORE_VALIDITY = "self_signed_tls_client_auth_ignore_validity"
 
 PKI_MEMBERS = (*SubjectKind, DN_ORDER, *ClientAnchors.MEMBERS)
-SELF_SIGNED_MEMBERS = (_IGNORE_VALIDITY,)
+SELF_SIGNED_MEMBERS = (IGNORE_VALIDITY,)
 
 _CREDENTIALS: Mapping[Method, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     Method.TLS_CLIENT_AUTH: _pki_credentials,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from certbound.core.errors import (
     CertboundError,
+    InvalidClient,
     InvalidRequest,
     OAuthError,
     StoreUnavailable,
@@ -132,6 +133,8 @@ def _refuse(
     reason = refusal.reason
     if connection is not None and connection.unusable_certificate:
         reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
+    if isinstance(refusal, InvalidClient) and refusal.step:
+        reason = f"not so: {refusal.step}: {reason}"
     client_id = next(iter(call.form.all("client_id")), "") if call else ""
     # Bounded: what a stranger sends must not fill the log.
     _log.warning(
