@@ -6,7 +6,7 @@ Rule 3: the path builder sees only what an anchor stands behind: certificates wi
 keep it busy, cost a signature each, and after some that do not verify no more are tried.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
@@ -18,8 +18,8 @@ from certbound.trust.anchors import Anchors, by_subject
 
 MAX_SENT = 40
 """How many of the certificates sent behind the leaf are looked at."""
-MAX_BYTES = 64 * 1024
-"""How many bytes of them, and of the leaf."""
+MAX_BYTES = 48 * 1024
+"""How many bytes of the leaf and of them."""
 MAX_FAILURES = 12
 """How many signatures may turn out to be another's; good ones need no bound, for an anchor stands behind them."""
 
@@ -28,7 +28,7 @@ BASIC_CONSTRAINTS = bytes.fromhex("551d13")
 
 def authorities_in(peer: PeerCertificate) -> list[Certificate]:
     """The certificates behind the leaf that could be on a path."""
-    return list(_readable(peer.chain)) if peer.chain else []
+    return list(_readable(peer.chain, MAX_BYTES - len(peer.leaf.der)))
 
 
 def anchored(sent: Sequence[Certificate], anchors: Anchors) -> list[Certificate]:
@@ -57,9 +57,8 @@ class _Patience:
         self.left = MAX_FAILURES
 
 
-def _readable(chain: Collection[bytes]) -> Iterator[Certificate]:
-    room = MAX_BYTES
-    for der in list(chain)[:MAX_SENT]:
+def _readable(chain: Sequence[bytes], room: int) -> Iterator[Certificate]:
+    for der in chain[:MAX_SENT]:
         room -= len(der)
         if room < 0:
             return

@@ -31,7 +31,7 @@ from certbound.trust.material import is_authority
 # Every refusal comes with a traceback there, and bytes of strangers in it.
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL + 1)
 
-MOST_COMPARISONS = 2**12
+MOST_COMPARISONS = 2**11
 """Name constraints on the path times names in one certificate."""
 
 
