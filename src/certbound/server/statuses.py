@@ -55,7 +55,8 @@ class StatusBook:
 
         `InvalidClient` (401) if it was revoked since it authenticated, `StoreUnavailable` if only the store could say.
         """
-        await self._forget_invalid(now)
+        if self._revision != self._directory.revision:
+            await self._forget_invalid(now)
         key = _key(authenticated)
         until = now + lifetime + MARGIN
         remembered = self._remembered.get(key)
@@ -103,11 +104,9 @@ class StatusBook:
 
     async def _forget_invalid(self, now: float) -> None:
         """Nothing is remembered that the store called invalid at the directory's revision, or later."""
-        if self._revision == self._directory.revision:
-            return
         async with self._forgetting:
             revision = self._directory.revision
-            if self._revision == revision:
+            if self._revision == revision:  # somebody else did it meanwhile
                 return
             invalid = (await self._store.revocations.statuses(now)).invalid
             for key in [key for key, (reference, _) in self._remembered.items() if reference.index in invalid]:
