@@ -43,9 +43,9 @@ SIGNS_OCSP = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False)
 NO_CHECK = (x509.OCSPNoCheck(), False)
 
 
-def responder(authority: Authority = ROOT, *, signs: bool = True, checked: bool = False, days: float = 30) -> Issued:
+def responder(authority: Authority = ROOT, *, signs: bool = True, days: float = 30) -> Issued:
     """A certificate that `authority` gave to somebody who answers for it."""
-    extensions = [*([SIGNS_OCSP] if signs else []), *([] if checked else [NO_CHECK])]
+    extensions = [*([SIGNS_OCSP] if signs else []), NO_CHECK]
     return authority.issue("CN=responder", now=TODAY, usage="none", extensions=extensions, days=days)
 
 
@@ -188,15 +188,26 @@ async def test_a_responder_whose_certificate_imitates_the_issuers() -> None:
 
 async def test_a_responder_that_may_be_revoked_itself(tmp_path: Path) -> None:
     """Without id-pkix-ocsp-nocheck its own status has to be known; a list of the issuer says it."""
-    signer = responder(checked=True)
-    der = answer(ROOT, LEAF, signer=signer, certificates=[signer.certificate])
-    assert "unknown" == await said(der)
-    revoked = answer(ROOT, LEAF, signer=signer, certificates=[signer.certificate], revoked=True)
-    assert "revoked" == await said(revoked)
-    file = tmp_path / "ca.crl"
-    file.write_bytes(crl(ROOT, signer))
-    with answering(revoked, crls=[file]) as asked:
-        assert "good" == await standing(asked, LEAF, ROOT)
+    signer = ROOT.issue("CN=responder", now=TODAY, usage="none", extensions=[SIGNS_OCSP, named("responders")])
+    leaf = ROOT.issue("CN=leaf", now=TODAY, extensions=[named("clients")])
+    good, revoked = (answer(ROOT, leaf, signer=signer, certificates=[signer.certificate], revoked=r) for r in (0, 1))
+    assert "unknown" == await said(good, leaf, ROOT)
+    assert "revoked" == await said(revoked, leaf, ROOT)
+    # This list is about responders alone.
+    scope = x509.IssuingDistributionPoint(place("responders"), None, False, False, None, False, False)
+    file = tmp_path / "responders.crl"
+    for listed, expected in (((), "good"), ((signer,), "unknown")):
+        file.write_bytes(crl(ROOT, *listed, extensions=[(scope, True)]))
+        with answering(good, crls=[file]) as asked:
+            assert expected == await standing(asked, leaf, ROOT)
+
+
+def place(name: str) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(f"http://crl.example/{name}")]
+
+
+def named(name: str) -> tuple[x509.CRLDistributionPoints, bool]:
+    return x509.CRLDistributionPoints([x509.DistributionPoint(place(name), None, None, None)]), False
 
 
 async def test_a_weak_hash_signs_no_answer() -> None:

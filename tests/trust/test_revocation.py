@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from certbound.core import _der
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError, Untrusted
+from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued, published_at
 from certbound.trust.revocation import UNKNOWN_FOR, Revocation
+from certbound.trust.verifier import Trust
 from certificates import DAY, NOW, TODAY, read, tlv
 from revoking import Clock, Published, chain, crl, published, revocation, v1, without_next_update
 
@@ -352,6 +354,9 @@ async def test_who_signs_lists_may_stand_among_the_intermediates(tmp_path: Path)
             files[1].write_bytes(crl(ROOT, *root_says, extensions=[(point(only_contains_ca_certs=True), True)]))
         asked = revocation("hard", crls=files)
         assert expected == await standing(asked, LEAF, ROOT, signers=[read(other_key)]), (revoked, root_says)
+    trust = Trust(Anchors((read(ROOT),), (read(other_key),)), issuers=revocation("soft", crls=files[:1]))
+    with pytest.raises(Untrusted, match="revoked"):
+        await trust.require_unrevoked(chain(LEAF, ROOT), NOW)
 
 
 async def test_an_older_list_never_follows_an_authentic_newer_one(

@@ -188,8 +188,10 @@ class Revocation:
                 return verdict
 
         async def believes(answer: Answer) -> bool:
-            evidence = Evidence(answers=[answer])
-            return (await judge(case.path, evidence, evidence, case.now)).standing is not Standing.UNKNOWN
+            """Whether it makes a difference: the lists alone left the certificate unknown."""
+            lists, current = await self._lists(case)
+            fresh, known = (Evidence(each, [answer], case.signers) for each in (current, lists))
+            return (await judge(case.path, fresh, known, case.now)).standing is not Standing.UNKNOWN
 
         await self._responders.ask(certificate, issuer, case.places.responders, believes)
         verdict = await self._judge(case, answered_before=True)
@@ -201,23 +203,15 @@ class Revocation:
     async def _judge(self, case: "_Case", *, answered_before: bool) -> _Verdict:
         """By what is at hand; an answer that is to be asked for again counts only if `answered_before`."""
         version, now, max_age = self._crls.version, case.now, self._max_age
-        signers = (*case.path[1:], *case.signers)
-        await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
-        # Now that it is known who signed them, those that were followed by authentic ones are gone.
-        lists = await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
-        fresh = [each for each in lists if each.says_good and _is_current(each, now, max_age)]
+        lists, current = await self._lists(case)
         remembered = self._responders.remembered(*case.path[:2])
         if remembered is not None and not answered_before and remembered.due <= now:
             remembered = None
         answers = [] if remembered is None else [remembered.answer]
-        current = [each for each in answers if _is_current(each, now, max_age)]
-        finding = await judge(
-            case.path,
-            Evidence(fresh, current, case.signers),
-            Evidence(lists, answers, case.signers),
-            now,
-        )
-        ends = [*(each.ends_at(max_age) for each in fresh), *(each.ends_at(max_age) for each in current)]
+        believed = [each for each in answers if _is_current(each, now, max_age)]
+        fresh, known = Evidence(current, believed, case.signers), Evidence(lists, answers, case.signers)
+        finding = await judge(case.path, fresh, known, now)
+        ends = [*(each.ends_at(max_age) for each in current), *(each.ends_at(max_age) for each in believed)]
         soonest = now + min(UNKNOWN_FOR, max_age)
         if remembered is not None:
             ends.append(remembered.due if remembered.due > now else soonest)
@@ -227,6 +221,14 @@ class Revocation:
             Standing.UNKNOWN: soonest,
         }[finding.standing]
         return _Verdict(finding, now, until, version)
+
+    async def _lists(self, case: "_Case") -> tuple[list[RevocationList], list[RevocationList]]:
+        """The authentic lists that may be about the certificate; and of these, those that may say "good"."""
+        signers = (*case.path[1:], *case.signers)
+        await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
+        # Now that it is known who signed them, those that were followed by authentic ones are gone.
+        lists = await _authentic(self._crls.lists(case.issuers, case.places.lists), signers)
+        return lists, [each for each in lists if each.says_good and _is_current(each, case.now, self._max_age)]
 
 
 @dataclass(frozen=True, slots=True)
