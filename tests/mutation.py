@@ -67,7 +67,7 @@ MUTATIONS = [
     Mutation(AUTHENTICATION, "3", "if not certificate.is_valid_at(now) and not client.ignores_validity:", "if False:"),
     Mutation(AUTHENTICATION, "3", " and not client.ignores_validity:", ":"),
     Mutation(AUTHENTICATION, "4", "require_strong_key(certificate)", 'StrongKey(certificate, "any")'),
-    Mutation(AUTHENTICATION, "5", "if certificate.thumbprint in revoked.certificates:", "if False:"),
+    Mutation(AUTHENTICATION, "5", "if revoked.includes(certificate):", "if False:"),
     Mutation(
         AUTHENTICATION,
         "6",

@@ -3,17 +3,20 @@
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from certbound.core._twins import twins
 from certbound.core.anchors import read_anchors
-from certbound.core.certificate import read_certificate
+from certbound.core.certificate import Certificate, read_certificate
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, Untrusted
+from certbound.core.revoked import Revoked
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.core.svid import require_svid
-from certbound.trust.authority import Authority
+from certbound.trust.authority import Authority, self_signed
 from certbound.trust.chains import verify_chain
 from certificates import NOW, SUBJECT, TODAY, anchors, der, name, peer, read, tlv, with_field
 from fuzz.mutations import MOST_BYTES
@@ -75,3 +78,48 @@ def test_a_hundred_certificates_behind_the_leaf(authority: Authority, behind: st
                 verify_chain(presented, trusted, NOW)
             costs.append(time.thread_time() - start)
         assert min(costs) < 0.020
+
+
+@pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
+def test_a_revoked_certificate_does_not_come_back_as_its_twin(kind: Any) -> None:
+    """In ECDSA (r, s) and (r, n - s) verify alike, so whoever has a certificate has two, of two thumbprints: if one is
+    revoked here, both are."""
+    authority = Authority.create("Root", now=TODAY, key=kind)
+    certificate = read(authority.issue("CN=a", now=TODAY, key=KEY))
+    found = [each for each in map(read_certificate, twins(certificate.der)) if _is_trusted(each, authority)]
+    assert len(found) == 1
+    assert found[0].thumbprint in certificate.thumbprints
+    assert found[0].thumbprint != certificate.thumbprint
+    for revoked in (certificate, found[0]):
+        for presented in (certificate, found[0]):
+            assert Revoked(frozenset({revoked.thumbprint})).includes(presented)
+    stranger = read(authority.issue("CN=a", now=TODAY, key=KEY))
+    assert not Revoked(frozenset({certificate.thumbprint, found[0].thumbprint})).includes(stranger)
+
+
+@pytest.mark.parametrize("bits", range(1, 5))
+def test_unused_bits_make_no_other_certificate(authority: Authority, bits: int) -> None:
+    """How many bits of the signature are said to be unused is overlooked by libraries that verify it; not here."""
+    for _ in range(200):  # the bits said to be unused must be zero
+        good = authority.issue("CN=a", now=TODAY, key=KEY)
+        if good.der[-1] & (1 << bits) - 1 == 0:
+            break
+    changed = bytearray(good.der)
+    changed[-len(good.certificate.signature) - 1] = bits
+    with pytest.raises(BadCertificate, match="whole octets"):
+        read_certificate(bytes(changed))
+
+
+@pytest.mark.parametrize("kind", ["RSA-2048", "Ed25519", "ML-DSA-44"])
+def test_other_signatures_have_no_twin(kind: Any) -> None:
+    """And of what is no certificate there is none either."""
+    certificate = read(self_signed("CN=a", now=TODAY, key=kind))
+    assert certificate.thumbprints == {certificate.thumbprint}
+    assert not list(twins(b"\x30\x00"))
+
+
+def _is_trusted(certificate: Certificate, authority: Authority) -> bool:
+    try:
+        return verify_chain(peer(certificate), anchors(authority), NOW).certificate is certificate
+    except Untrusted:
+        return False

@@ -131,7 +131,7 @@ async def authenticate(
         key = require_strong_key(certificate)
         # (5) Nobody revoked it here.
         asking.step = Step.REVOKED_HERE
-        if certificate.thumbprint in revoked.certificates:
+        if revoked.includes(certificate):
             raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
         # (6) It proves the client by the one method the client registered.
         proof = await _METHODS[client.method].prove(_Case(client, peer, sources, revoked, now), asking)

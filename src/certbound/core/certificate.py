@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from certbound.core import _der
+from certbound.core._twins import twins
 from certbound.core.errors import BadCertificate
 from certbound.core.names import BadName, DistinguishedName, read_name
 
@@ -95,6 +96,11 @@ class Certificate:
         return KeyThumbprint(thumbprint(self.spki_der))
 
     @cached_property
+    def thumbprints(self) -> frozenset[Thumbprint]:
+        """`thumbprint`, and those of certificates that anybody can make of this one without a key (ECDSA)."""
+        return frozenset((self.thumbprint, *map(thumbprint, twins(self.der))))
+
+    @cached_property
     def subject(self) -> DistinguishedName:
         """The subject as it is compared.  `BadCertificate` if it is unreadable."""
         try:
@@ -142,15 +148,18 @@ def read_certificate(der: bytes) -> Certificate:
     """`der` as facts.  `BadCertificate` if it is not exactly one canonical DER certificate."""
     try:
         parsed = x509.load_der_x509_certificate(der)
-        certificate = _der.expect(_der.read(der), _der.SEQUENCE)
-        tbs = tuple(_der.read_all(_der.expect(next(_der.read_all(certificate)), _der.SEQUENCE)))
+        signed, _, signature = _der.read_all(_der.expect(_der.read(der), _der.SEQUENCE))
+        tbs = tuple(_der.read_all(_der.expect(signed, _der.SEQUENCE)))
         not_before = parsed.not_valid_before_utc.timestamp()
         not_after = parsed.not_valid_after_utc.timestamp()
         canonical = parsed.public_bytes(Encoding.DER)
-    except (ValueError, TypeError, StopIteration, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
         raise BadCertificate(f"not a DER certificate: {error}") from error
     if canonical != der:
         raise BadCertificate("the certificate is not canonical DER")
+    if signature.content[0]:
+        # Libraries overlook how many bits are said to be unused: the same signature, and another thumbprint.
+        raise BadCertificate("the signature is not of whole octets")
     # RFC 5280 section 4.1: version [0] is absent in v1; then serial, signature, issuer, validity, subject, key.
     issuer, _, subject = tbs[3:6] if tbs[0].tag == _VERSION else tbs[2:5]
     return Certificate(
