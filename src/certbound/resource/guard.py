@@ -63,7 +63,7 @@ class Guard:
         `issuer_ca` is a PEM file, or an SSL context, for an issuer whose server certificate the system's roots do not
         vouch for.  `require_bound=False` also lets unbound tokens pass; a bound one needs its certificate all the same.
         `require_status=True` refuses tokens that do not say where their status stands; of those that do, a revoked one
-        is refused either way.
+        is refused either way.  `keys` and `statuses` are fetched from the issuer where they are not given.
         `ConfigurationError` for what no guard can ask, such as an issuer that is no https URL.
         """
         self._app = app

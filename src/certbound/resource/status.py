@@ -18,7 +18,7 @@ import httpx
 
 from certbound.core.errors import InvalidToken, KeysUnavailable, StatusUnavailable
 from certbound.core.metadata import STATUS_LISTS_MEMBER
-from certbound.core.status import MEDIA_TYPE, TYPE, StatusList, StatusReference, read_list
+from certbound.core.status import MEDIA_TYPE, TYPE, ReadList, StatusList, StatusReference, read_list
 from certbound.core.tokens import Issuer
 from certbound.resource.fetching import FAILURES, SingleFlight, load, load_metadata, load_object
 from certbound.resource.issuer import KeySource
@@ -105,24 +105,30 @@ class IssuerStatuses:
 
     async def _fetch(self, kept: "_Kept") -> None:
         begun_at = self.clock()
+        found = None
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
-                token = (await load(client, kept.uri, most=MAX_LIST, accept=MEDIA_TYPE)).decode("ascii").strip()
-                header = read_signed_header(token, types=_TYPES, algorithms=self.algorithms, most=MAX_LIST)
-                claims = verified_claims(token, header, await self.keys.keys(header.kid))
-            if claims.get("iss", self.issuer) != self.issuer:
-                raise ValueError(f"it is issued by {claims.get('iss')!r:.200}")
-            now = self.now()
-            found = read_list(claims, uri=kept.uri, now=now)
+            found, ends_in = await self._load(kept.uri)
         except (*FAILURES, InvalidToken, KeysUnavailable) as error:
-            kept.failed = True
             _log.error("the status list %s cannot be fetched: %r", kept.uri, error)
-            return
-        fresh = max(1.0, min(self.max_age, self.max_age if found.ttl is None else found.ttl))
-        kept.failed = False
-        kept.content = found.content
-        kept.refresh_at, kept.stale_at = begun_at + fresh / 2, begun_at + fresh
-        kept.ends_at = begun_at + min(MAX_USE, MAX_USE if found.expires_at is None else found.expires_at - now)
+        else:
+            fresh = max(1.0, min(self.max_age, self.max_age if found.ttl is None else found.ttl))
+            kept.content = found.content
+            kept.refresh_at, kept.stale_at = begun_at + fresh / 2, begun_at + fresh
+            kept.ends_at = begun_at + ends_in
+        finally:
+            kept.failed = found is None
+
+    async def _load(self, uri: str) -> tuple[ReadList, float]:
+        """The list as it is published now, and in how many seconds it ends."""
+        async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
+            token = (await load(client, uri, most=MAX_LIST, accept=MEDIA_TYPE)).decode("ascii").strip()
+            header = read_signed_header(token, types=_TYPES, algorithms=self.algorithms, most=MAX_LIST)
+            claims = verified_claims(token, header, await self.keys.keys(header.kid))
+        if claims.get("iss", self.issuer) != self.issuer:
+            raise ValueError(f"it is issued by {claims.get('iss')!r:.200}")
+        now = self.now()
+        found = read_list(claims, uri=uri, now=now)
+        return found, min(MAX_USE, MAX_USE if found.expires_at is None else found.expires_at - now)
 
 
 @dataclass(slots=True)
