@@ -521,3 +521,22 @@ async def test_the_run_watches_and_closes(tmp_path: Path, mode: str, monkeypatch
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_extensions_that_nobody_can_decode(listing: Callable[..., Revocation]) -> None:
+    """In a certificate they name no place, and leave it unknown; in a list they make it none."""
+    strange = tlv(0x30, tlv(0x31, tlv(0x30, bytes.fromhex("0603550403") + b"\x15\x01a")))
+    points = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("2.5.29.31"), tlv(0x30, tlv(0x30, tlv(0xA2, tlv(0xA4, strange))))
+    )
+    with published() as there:
+        named = published_at(ocsp=[f"{there.url}/"])
+        leaf = ROOT.issue("CN=strange", now=TODAY, extensions=[(points, False), *named])
+        assert "unknown" == await standing(revocation("hard", from_certificates=True), leaf, ROOT)
+        assert "unknown" == await standing(listing(crl(ROOT), from_certificates=True), leaf, ROOT)
+        assert there.asked == []
+    issuing = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("2.5.29.28"), tlv(0x30, tlv(0xA0, tlv(0xA0, tlv(0xA4, strange))))
+    )
+    with pytest.raises(ConfigurationError):
+        listing(crl(ROOT, extensions=[(issuing, True)]))
