@@ -106,6 +106,12 @@ def _require_client_auth(_: Policy, __: x509.Certificate, usage: x509.ExtendedKe
         raise ValueError("the extended key usage does not contain clientAuth (RFC 5280 section 4.2.1.12)")
 
 
+def _require_authority(_: Policy, __: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    """It is a CA (section 4.2.1.9)."""
+    if not constraints.ca:
+        raise ValueError("an issuer that is no CA (RFC 5280 section 4.2.1.9)")
+
+
 def _require_certificate_signing(_: Policy, __: x509.Certificate, usage: x509.KeyUsage | None) -> None:
     """Key usage is absent or contains keyCertSign (section 4.2.1.3)."""
     if usage is not None and not usage.key_cert_sign:
@@ -124,17 +130,21 @@ def _require_known_constraints(_: Policy, __: x509.Certificate, constraints: x50
         raise ValueError(f"{len(subtrees)} name constraints; {MOST_CONSTRAINTS} are looked at")
 
 
-# Defaults of `cryptography`, but: a client known by its DN needs no SAN, EKU is ours to judge, and a private CA
-# often has no key usage.
+# Defaults of `cryptography`, but: a client known by its DN needs no SAN, EKU is ours to judge, a private CA often has
+# no key usage, and whoever has no key identifiers or basic constraints that are not critical is told so by
+# `trust.formed`, in words that help.
 _LEAF_POLICY = (
     ExtensionPolicy.webpki_defaults_ee()
     .may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
     .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _require_client_auth)
+    .may_be_present(x509.AuthorityKeyIdentifier, Criticality.NON_CRITICAL, None)
 )
 _CA_POLICY = (
     ExtensionPolicy.webpki_defaults_ca()
     .may_be_present(x509.NameConstraints, Criticality.AGNOSTIC, _require_known_constraints)
     .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _require_certificate_signing)
+    .may_be_present(x509.SubjectKeyIdentifier, Criticality.NON_CRITICAL, None)
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _require_authority)
 )
 _EDWARDS = (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)
 _POLICY_RULES = tuple(bytes((0x55, 0x1D, arc)) for arc in (33, 36, 54))
