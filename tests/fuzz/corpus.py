@@ -4,13 +4,18 @@ Rule: the same in every process and on every day, so an input is known by its nu
 serial numbers and dates are stated, signatures are deterministic.
 """
 
+import contextlib
+import gzip
 import ipaddress
+import json
+import re
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from hashlib import sha512
+from pathlib import Path as File
 from typing import Any
 
 from cryptography import x509
@@ -102,6 +107,24 @@ def splices() -> tuple[Node, ...]:
             if len(node.encoded) < 4096:
                 found.setdefault(node.encoded, node)
     return tuple(found.values())
+
+
+@cache
+def strangers() -> tuple[bytes, ...]:
+    """Authorities that nobody trusts, in the names of ours and of each other, with keys that cost."""
+    names = [INTERMEDIATE.certificate.subject, ROOT.certificate.subject]
+    keys: list[Any] = [_p521(number) for number in range(12)]
+    keys += [ed448.Ed448PrivateKey.from_private_bytes(secret(f"ed448/{number}", 57)) for number in range(6)]
+    found = []
+    for position, key in enumerate(keys):
+        above = keys[position - 1]
+        issuer = Issuer(_authority(names[position % 2], above, None).certificate, above)
+        found += [_authority(name, key, issuer).der for name in names]
+    return tuple(found)
+
+
+def _p521(number: int) -> ec.EllipticCurvePrivateKey:
+    return ec.derive_private_key(int.from_bytes(secret(f"p521/{number}", 60)), ec.SECP521R1())
 
 
 @cache
@@ -235,9 +258,9 @@ def _builder(subject: x509.Name, key: Any) -> x509.CertificateBuilder:
 def _issue(builder: x509.CertificateBuilder, issuer: x509.Name, key: Any) -> x509.Certificate:
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     builder = builder.issuer_name(issuer).add_extension(authority, critical=False)
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return builder.sign(key, None)
-    return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return builder.sign(key, hashes.SHA256(), ecdsa_deterministic=True)
+    return builder.sign(key, None)
 
 
 def _name(*attributes: tuple[x509.ObjectIdentifier, str, String | None]) -> x509.Name:
@@ -253,7 +276,16 @@ def _trees() -> tuple[Node, ...]:
     ours = tuple(to_be_signed(_issue(each, ROOT.certificate.subject, ROOT.private_key).public_bytes(Encoding.DER))
                  for each in _seeds())  # fmt: skip
     authorities = tuple(to_be_signed(each.der) for each in (ROOT, INTERMEDIATE, CONFINED, POLICED))
-    return (*ours, *authorities)
+    return (*ours * 2, *authorities, *_foreign())
+
+
+def _foreign() -> Iterator[Node]:
+    """Of x509-limbo's certificates that a client might have, one in so many."""
+    cases = json.loads(gzip.decompress(_LIMBO.read_bytes()))["testcases"]
+    for case in cases[::_ONE_IN]:
+        with contextlib.suppress(ValueError, IndexError):
+            [pem] = _PEM.findall(case["peer_certificate"])
+            yield to_be_signed(b64decode(pem))
 
 
 @cache
@@ -282,6 +314,9 @@ def _raw(encoded: bytes) -> Node:
     return Node(0, encoded, None, encoded)
 
 
+_LIMBO = File(__file__).parent.parent / "vectors" / "limbo-client.json.gz"
+_ONE_IN = 79
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL)
 _ECDSA_SHA256, _ED25519 = bytes.fromhex("300a06082a8648ce3d040302"), bytes.fromhex("300506032b6570")
 _ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
 _QC_STATEMENTS = x509.UnrecognizedExtension(

@@ -283,21 +283,18 @@ def _after_signing(rng: Random) -> Sent:
 def _crowded(rng: Random) -> Sent:
     """A hundred certificates behind the leaf."""
     made = _issued(rng, corpus.INTERMEDIATE, ())
-    crowd = [each.der for each in corpus.ISSUERS] * 2 + [_self_issued(number) for number in range(86)]
+    crowd = [*(each.der for each in corpus.ISSUERS), *corpus.crowd()] if rng.random() < 0.5 else [*corpus.strangers()]
     rng.shuffle(crowd)
+    if rng.random() < 0.5:
+        crowd.insert(0, corpus.INTERMEDIATE.der)
     behind, size = [], len(made.leaf)
     for each in crowd:
         size += len(each)
         if size > MOST_BYTES:
             break
         behind.append(each)
-    there = corpus.INTERMEDIATE.der in behind[:8]
+    there = corpus.INTERMEDIATE.der in behind
     return Sent(made.leaf, tuple(behind), is_signed=True, names_issuer=there and made.names_issuer)
-
-
-def _self_issued(number: int) -> bytes:
-    """An intermediate with a key of its own, as short as can be."""
-    return corpus.crowd()[number]
 
 
 def _issued(rng: Random, issuer: corpus.Issuer, behind: tuple[bytes, ...]) -> Sent:
