@@ -41,7 +41,7 @@ class Lists:
 
     name = "crls"
     at_least: Mapping[str, float] = {"read": 0.4, "judged": 0.3, "revoked": 0.05}
-    most_cpu = 0.050
+    most_cpu = 0.040
 
     def make(self, rng: Random) -> Made:
         return _made(rng, rng.choice(_LISTS), _mutated_list)
@@ -79,7 +79,7 @@ class Answers:
 
     name = "answers"
     at_least: Mapping[str, float] = {"read": 0.25, "good": 0.05, "revoked": 0.05}
-    most_cpu = 0.050
+    most_cpu = 0.040
 
     def make(self, rng: Random) -> Made:
         return _made(rng, rng.choice(_ANSWERS), _mutated_answer)
@@ -145,7 +145,7 @@ def _signed(good: bytes) -> tuple[bytes, bytes]:
     """What is signed, and the signature."""
     outer = parse(good)
     parts = (outer if outer.children and len(outer.children) == 3 else _node(outer, _BASIC)).children or ()
-    return parts[0].encoded, parts[2].encoded
+    return parts[0].encoded, parts[2].content[1:]
 
 
 def _mutated(rng: Random, tree: Node) -> Node:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certbound.core._twins import twins
@@ -18,6 +19,7 @@ from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.core.svid import require_svid
 from certbound.trust.authority import Authority, self_signed
 from certbound.trust.chains import verify_chain
+from certbound.trust.crls import BadList, read_lists
 from certificates import NOW, SUBJECT, TODAY, anchors, der, name, peer, read, tlv, with_field
 from fuzz.mutations import MOST_BYTES
 
@@ -123,3 +125,17 @@ def _is_trusted(certificate: Certificate, authority: Authority) -> bool:
         return verify_chain(peer(certificate), anchors(authority), NOW).certificate is certificate
     except Untrusted:
         return False
+
+
+def test_a_list_of_an_issuer_with_a_long_name(authority: Authority) -> None:
+    """Who sends a revocation list over plain HTTP has signed nothing yet: a name of 360 KB is refused, not folded."""
+    rdn = name([("2.5.4.10", 0x0C, b"Example")])[2:]
+    issuer = tlv(0x30, rdn * 20_000)
+    fields = [b"\x02\x01\x01", bytes.fromhex("300a06082a8648ce3d040302"), issuer, tlv(0x17, b"300601110000Z")]
+    found = tlv(
+        0x30, tlv(0x30, b"".join(fields)) + fields[1] + tlv(0x03, b"\x00" + authority.private_key.sign(b"", ES256))
+    )
+    start = time.thread_time()
+    with pytest.raises(BadList, match="bytes"):
+        read_lists(found)
+    assert time.thread_time() - start < 0.060

@@ -151,7 +151,9 @@ def read_lists(data: bytes) -> tuple[RevocationList, ...]:
 
 
 def issuer_name(name: bytes) -> IssuerName:
-    """A Name, DER, in the form names are compared in.  `BadList` if it cannot be read."""
+    """A Name, DER, in the form names are compared in.  `BadList` if it cannot be read, or is too long to be."""
+    if len(name) > _LONGEST_NAME:  # nobody has signed it yet, and a megabyte takes seconds
+        raise BadList(f"an issuer of {len(name)} bytes; {_LONGEST_NAME} are read")
     try:
         return str(asn1_x509.Name.load(name).hashable)
     except Exception as error:
@@ -354,6 +356,7 @@ _CRITICAL = re.compile(rb"\x01\x01\xff\x04")
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _OFFSET = 28
 _MOST_BYTES = (1 << _OFFSET) - 1
+_LONGEST_NAME = 4096
 _HASH_BITS = 64 - _OFFSET
 _HASH = (1 << _HASH_BITS) - 1
 _HASH_FIRST = frozenset({"ecdsa", "rsassa_pkcs1v15", "rsassa_pss"})
