@@ -132,9 +132,9 @@ def test_a_list_of_an_issuer_with_a_long_name(authority: Authority) -> None:
     rdn = name([("2.5.4.10", 0x0C, b"Example")])[2:]
     issuer = tlv(0x30, rdn * 20_000)
     fields = [b"\x02\x01\x01", bytes.fromhex("300a06082a8648ce3d040302"), issuer, tlv(0x17, b"300601110000Z")]
-    found = tlv(
-        0x30, tlv(0x30, b"".join(fields)) + fields[1] + tlv(0x03, b"\x00" + authority.private_key.sign(b"", ES256))
-    )
+    signed = tlv(0x30, b"".join(fields))
+    signature = authority.private_key.sign(signed, ec.ECDSA(hashes.SHA256()))
+    found = tlv(0x30, signed + fields[1] + tlv(0x03, b"\x00" + signature))
     start = time.thread_time()
     with pytest.raises(BadList, match="bytes"):
         read_lists(found)
