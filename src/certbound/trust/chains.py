@@ -17,7 +17,7 @@ from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.keys import require_strong_key
 from certbound.trust import first_judge
 from certbound.trust.anchors import Anchors
-from certbound.trust.formed import called, require_well_formed
+from certbound.trust.formed import called, name_of, require_well_formed
 from certbound.trust.material import MAX_BYTES, anchored, authorities_in
 
 MAX_DEPTH = 6
@@ -72,15 +72,16 @@ def _find_path(peer: PeerCertificate, anchors: Anchors, now: float, max_depth: i
     except Untrusted as error:
         refusal, unjudged = f"{error}; ", first_judge.beyond(leaf, (*sent, *anchors.intermediates), anchors.anchors)
         if not unjudged:
-            raise Untrusted(f"no path from {leaf.thumbprint} to a trust anchor: {error}") from error
+            raise Untrusted(f"{_no_path(leaf)}: {error}") from error
     try:
         found: Sequence[Certificate] = _second_judge().find_path(leaf, sent, anchors, now, max_depth)
     except Untrusted as error:
-        raise Untrusted(
-            f"no path from {leaf.thumbprint} to a trust anchor: {refusal}since there is {unjudged}, a second judge was "
-            f"asked: {error}"
-        ) from error
+        raise Untrusted(f"{_no_path(leaf)}: {refusal}a second judge was asked ({unjudged}): {error}") from error
     return found
+
+
+def _no_path(leaf: Certificate) -> str:
+    return f"no path from {called(leaf)}, issued by {name_of(leaf.issuer_der)}, to a trust anchor"
 
 
 def _ask_first(

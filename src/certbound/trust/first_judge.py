@@ -50,7 +50,7 @@ def beyond(leaf: Certificate, authorities: Sequence[Certificate], anchors: Itera
     issuers = (*authorities, *trusted)
     subjects = {each.subject_der for each in issuers}
     if any(each.issuer_der not in subjects for each in (leaf, *authorities)):
-        return "an issuer's name in another encoding"
+        return "no authority has the issuer's name byte for byte"
     for each in issuers:
         try:
             if isinstance(each.public_key, _EDWARDS):

@@ -54,11 +54,15 @@ def require_well_formed(path: Sequence[Certificate]) -> None:
 
 def called(certificate: Certificate) -> str:
     """What people can find a certificate by: its subject, and its thumbprint."""
+    return f"the certificate {name_of(certificate.subject_der)} ({certificate.thumbprint})"
+
+
+def name_of(der: bytes) -> str:
+    """A Name for people, in quotes and not too long; empty if it cannot be read."""
     try:
-        name = format_name(certificate.subject_der)
+        return repr(format_name(der)[:_LONGEST_NAME])
     except BadName:
-        name = ""
-    return f"the certificate {name[:_LONGEST_NAME]!r} ({certificate.thumbprint})"
+        return repr("")
 
 
 _LONGEST_NAME = 200
