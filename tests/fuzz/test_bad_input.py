@@ -139,3 +139,28 @@ def test_a_list_of_an_issuer_with_a_long_name(authority: Authority) -> None:
     with pytest.raises(BadList, match="bytes"):
         read_lists(found)
     assert time.thread_time() - start < 0.060
+
+
+def test_a_key_usage_of_many_bits() -> None:
+    """Nine bits are defined; 160,000 are refused before a library makes a set of them."""
+    edwards = Authority.create("Edwards", now=TODAY, key="Ed25519")
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a")]))
+        .issuer_name(edwards.certificate.subject)
+        .public_key(KEY.public_key())
+        .serial_number(1)
+        .not_valid_before(TODAY)
+        .not_valid_after(TODAY)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(edwards.private_key.public_key()), False)
+    )
+    bits = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.15"), tlv(0x03, b"\x00" + b"\x80" * 20_000))
+    good, long = (
+        peer(read(each.sign(edwards.private_key, None)))
+        for each in (builder, builder.add_extension(bits, critical=True))
+    )
+    assert verify_chain(good, anchors(edwards), NOW)
+    start = time.thread_time()
+    with pytest.raises(Untrusted, match="a key usage of"):
+        verify_chain(long, anchors(edwards), NOW)
+    assert time.thread_time() - start < 0.020

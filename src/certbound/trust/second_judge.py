@@ -96,6 +96,10 @@ def _require_fit(path: Sequence[Certificate], max_depth: int) -> None:
     _require_purpose(leaf, {_CLIENT_AUTH})
     for each in path[1:-1]:
         _require_purpose(each, {_CLIENT_AUTH, _ANY_PURPOSE})
+    for each in path[:-1]:
+        usage = each.extensions.get(_KEY_USAGE)
+        if usage is not None and len(usage.value) > _LONGEST_KEY_USAGE:  # pyhanko makes a set of its bits
+            raise Untrusted(f"a key usage of {len(usage.value)} bytes (RFC 5280 section 4.2.1.3)")
     constraints = [each for authority in path[1:] for each in constraints_in(authority)]
     if not constraints:
         return
@@ -145,7 +149,8 @@ def _completed(coroutine: Coroutine[Any, Any, Any]) -> None:
 _WITHOUT_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
 )
-_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_KEY_USAGE, _EXTENDED_KEY_USAGE = bytes.fromhex("551d0f"), bytes.fromhex("551d25")
+_LONGEST_KEY_USAGE = 5  # nine bits are defined
 _CLIENT_AUTH = bytes.fromhex("2b06010505070302")
 _ANY_PURPOSE = bytes.fromhex("551d2500")
 _DNS = 0x82
