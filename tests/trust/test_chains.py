@@ -227,6 +227,17 @@ def test_a_ca_certificate_as_leaf(authority: Authority) -> None:
     refused(PeerCertificate(read(authority)), anchors(authority))
 
 
+def test_a_client_certificate_that_is_the_anchor(authority: Authority) -> None:
+    """One client's certificate may be put in place of an authority, and vouches for itself alone."""
+    end = leaf(authority)
+    pinned = Anchors((read(end),))
+    assert verify_chain(peer(end), pinned, NOW).anchor.der == end.der
+    refused(peer(leaf(authority)), pinned)
+    refused(peer(leaf(Authority(end.certificate, LEAF_KEY)), end), pinned)
+    server = leaf(authority, usage="server")
+    refused(peer(server), Anchors((read(server),)))
+
+
 def test_path_length(authority: Authority) -> None:
     """An intermediate below one that may issue leaves only is refused."""
     first = authority.subordinate("First", now=TODAY)

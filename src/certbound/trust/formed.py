@@ -41,7 +41,7 @@ def require_well_formed(path: Sequence[Certificate]) -> None:
     """Every certificate from the leaf to the anchor keeps to the profile.  `Untrusted` otherwise."""
     last = len(path) - 1
     for index, certificate in enumerate(path):
-        place = Place.ANCHOR if index == last else Place.BETWEEN if index else Place.LEAF
+        place = Place.LEAF if not index else Place.ANCHOR if index == last else Place.BETWEEN
         try:
             broken = next(((number, rule) for number, rule in _RULES[place] if rule.is_broken(certificate)), None)
         except BadCertificate as error:

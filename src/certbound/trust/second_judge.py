@@ -42,6 +42,8 @@ def find_path(
     known = {leaf.der: leaf, **{each.der: each for each in authorities}, **anchors.by_der}
     try:
         path = [known[der] for der in _prepared(anchors).find(leaf, (*authorities, *anchors.intermediates), now)]
+        if path[-1] not in anchors.anchors:
+            raise Untrusted("the path that was found does not end at an anchor")
         _require_fit(path, max_depth)
         _ask_pyhanko(path, now)
     except (BadCertificate, Untrusted) as error:
