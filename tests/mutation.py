@@ -19,9 +19,13 @@ ROOT = Path(__file__).parent.parent
 SUITES = [
     "tests/core/test_authentication.py",
     "tests/core/test_status.py",
+    "tests/trust/test_verifier.py",
     "tests/resource",
     "tests/server",
-    "tests/e2e",
+    "tests/e2e/test_token.py",
+    "tests/e2e/test_guard.py",
+    "tests/e2e/test_lifetime.py",
+    "tests/e2e/test_revoke.py",
 ]
 
 
@@ -37,6 +41,7 @@ AUTHENTICATION = "core/authentication.py"
 GUARD = "resource/guard.py"
 VERIFY = "resource/verify.py"
 STATUS = "core/status.py"
+VERIFIER = "trust/verifier.py"
 
 MUTATIONS = [
     Mutation(TOKEN, "1", 'form.require("client_id")', '(*form.all("client_id"), "")[0]'),
@@ -66,7 +71,7 @@ MUTATIONS = [
     Mutation(AUTHENTICATION, "2", "if peer is None:", "if False:"),
     Mutation(AUTHENTICATION, "3", "if not certificate.is_valid_at(now) and not client.ignores_validity:", "if False:"),
     Mutation(AUTHENTICATION, "3", " and not client.ignores_validity:", ":"),
-    Mutation(AUTHENTICATION, "4", "require_strong_key(certificate)", 'StrongKey(certificate, "any")'),
+    Mutation(AUTHENTICATION, "4", "key = require_strong_key(certificate)", 'StrongKey(certificate, "any")'),
     Mutation(AUTHENTICATION, "5", "if revoked.includes(certificate):", "if False:"),
     Mutation(
         AUTHENTICATION,
@@ -113,6 +118,10 @@ MUTATIONS = [
     Mutation(STATUS, "3b", 'if not _is_time(claims.get("iat")):', "if False:"),
     Mutation(STATUS, "4c", "or now >= expires_at", "or False"),
     Mutation(STATUS, "4d", "or ttl <= 0", "or False"),
+    Mutation(VERIFIER, "1", "if is_spiffe_id(subject):", "if False:"),
+    Mutation(VERIFIER, "2", "anchors = self._anchors_of(client.anchors)", "anchors = self._anchors"),
+    Mutation(VERIFIER, "3", "chain = verify_chain(peer, anchors, now)", "chain = TrustedChain((peer.leaf,), now)"),
+    Mutation(VERIFIER, "4", "barred = self._barred(chain, subject)", "barred = None"),
     Mutation(STATUS, "5", "if not inflating.eof or inflating.unused_data:", "if False:"),
 ]
 
@@ -140,7 +149,7 @@ def main(chosen: list[str]) -> int:
 
 
 def require_every_step() -> None:
-    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS):
+    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS, VERIFIER):
         steps = set(re.findall(r"# \((\d+[a-z]?)\)", (ROOT / "src/certbound" / file).read_text()))
         if missing := steps - {each.step for each in MUTATIONS if each.file == file}:
             raise SystemExit(f"{file}: steps without a mutation: {sorted(missing)}")

@@ -42,16 +42,6 @@ class Service:
     clock: Callable[[], float] = time.time
 
 
-async def every(seconds: float, action: Callable[[], None]) -> None:
-    """Runs until cancelled: `action` once in so many seconds, also after it failed."""
-    while True:
-        await asyncio.sleep(seconds)
-        try:
-            action()
-        except Exception:  # noqa: BLE001 - a watch that ended because of one bad look would end unnoticed
-            _log.exception("%s failed", action)
-
-
 async def keep_fresh(clients: ClientDirectory) -> None:
     """Runs until cancelled: requests find a directory that was confirmed a moment ago."""
     while True:

@@ -234,7 +234,7 @@ class Tokens(Section, frozen=True, kw_only=True):
         Meta(description="Resources (audiences) there are, the default one first.", examples=[["https://api.example"]]),
     ]
     lifetime: Annotated[
-        Seconds, Meta(description="Seconds an access token lives; a day at most, for nothing ends it sooner.")
+        Seconds, Meta(description="Seconds an access token lives; a day at most: what `certbound revoke` ends, only guards that read the status list know.")
     ] = 300
     bind: Annotated[
         Bind,
