@@ -44,6 +44,8 @@ def find_path(
         path = [known[der] for der in _prepared(anchors).find(leaf, (*authorities, *anchors.intermediates), now)]
         if path[-1] not in anchors.anchors:
             raise Untrusted("the path that was found does not end at an anchor")
+        for each in path[:-1]:
+            _require_brief(each)
         _require_fit(path, max_depth)
         _ask_pyhanko(path, now)
     except (BadCertificate, Untrusted) as error:
@@ -98,10 +100,6 @@ def _require_fit(path: Sequence[Certificate], max_depth: int) -> None:
     _require_purpose(leaf, {_CLIENT_AUTH})
     for each in path[1:-1]:
         _require_purpose(each, {_CLIENT_AUTH, _ANY_PURPOSE})
-    for each in path[:-1]:
-        usage = each.extensions.get(_KEY_USAGE)
-        if usage is not None and len(usage.value) > _LONGEST_KEY_USAGE:  # pyhanko makes a set of its bits
-            raise Untrusted(f"a key usage of {len(usage.value)} bytes (RFC 5280 section 4.2.1.3)")
     constraints = [each for authority in path[1:] for each in constraints_in(authority)]
     if not constraints:
         return
@@ -115,6 +113,15 @@ def _require_fit(path: Sequence[Certificate], max_depth: int) -> None:
             raise Untrusted("a constraint on dNSName with a leading period (RFC 5280 section 4.2.1.10)")
         if tag == _DNS and any(each.tag == _DNS and b"*" in each.value for each in leaf.alternative_names):
             raise Untrusted("a wildcard in a dNSName that is constrained")
+
+
+def _require_brief(certificate: Certificate) -> None:
+    """No extension that pyhanko reads is so long that it would cost: it makes a set of each bit, and text of object
+    identifiers in quadratic time."""
+    for oid, most in _MOST_BYTES.items():
+        extension = certificate.extensions.get(oid)
+        if extension is not None and len(extension.value) > most:
+            raise Untrusted(f"an extension {_der.read_oid(oid)} of {len(extension.value)} bytes; {most} are looked at")
 
 
 def _require_purpose(certificate: Certificate, purposes: set[bytes]) -> None:
@@ -151,8 +158,16 @@ def _completed(coroutine: Coroutine[Any, Any, Any]) -> None:
 _WITHOUT_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
 )
-_KEY_USAGE, _EXTENDED_KEY_USAGE = bytes.fromhex("551d0f"), bytes.fromhex("551d25")
-_LONGEST_KEY_USAGE = 5  # nine bits are defined
+_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_MOST_BYTES = {
+    bytes.fromhex("551d0f"): 5,  # keyUsage: nine bits are defined
+    bytes.fromhex("551d1f"): 4096,  # cRLDistributionPoints
+    bytes.fromhex("551d20"): 2048,  # certificatePolicies
+    bytes.fromhex("551d21"): 2048,  # policyMappings
+    bytes.fromhex("551d24"): 64,  # policyConstraints
+    _EXTENDED_KEY_USAGE: 2048,
+    bytes.fromhex("2b06010505070101"): 2048,  # authorityInfoAccess
+}
 _CLIENT_AUTH = bytes.fromhex("2b06010505070302")
 _ANY_PURPOSE = bytes.fromhex("551d2500")
 _DNS = 0x82
