@@ -116,8 +116,10 @@ def _require_fit(path: Sequence[Certificate], max_depth: int) -> None:
 
 
 def _require_brief(certificate: Certificate) -> None:
-    """No extension that pyhanko reads is so long that it would cost: it makes a set of each bit, and text of object
+    """Nothing that pyhanko reads is so long that it would cost: it folds names, makes sets of bits, and text of object
     identifiers in quadratic time."""
+    if len(certificate.subject_der) > _LONGEST_NAME:
+        raise Untrusted(f"a subject of {len(certificate.subject_der)} bytes; {_LONGEST_NAME} are looked at")
     for oid, most in _MOST_BYTES.items():
         extension = certificate.extensions.get(oid)
         if extension is not None and len(extension.value) > most:
@@ -159,6 +161,7 @@ _WITHOUT_REVOCATION = CertRevTrustPolicy(
     RevocationCheckingPolicy(RevocationCheckingRule.NO_CHECK, RevocationCheckingRule.NO_CHECK)
 )
 _EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_LONGEST_NAME = 8192
 _MOST_BYTES = {
     bytes.fromhex("551d0f"): 5,  # keyUsage: nine bits are defined
     bytes.fromhex("551d1f"): 4096,  # cRLDistributionPoints
