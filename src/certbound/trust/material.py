@@ -6,12 +6,12 @@ Rule 3: the path builder sees only what an anchor stands behind: certificates wi
 keep it busy, cost a signature each, and after some that do not verify no more are tried.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from certbound.core import _der
-from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
+from certbound.core.certificate import Certificate, Extension, PeerCertificate, read_certificate
 from certbound.core.errors import BadCertificate
 from certbound.core.keys import require_strong_key
 from certbound.trust.anchors import Anchors, by_subject
@@ -35,8 +35,7 @@ def anchored(sent: Sequence[Certificate], anchors: Anchors) -> list[Certificate]
     """The configured intermediates, and those of `sent` that an anchor issued, or one of these did."""
     found, waiting, issuers, patience = list(anchors.intermediates), sent, anchors.by_subject, _Patience()
     while waiting:
-        issued = [each for each in waiting if any(_is_issued_by(each, issuer, patience)
-                  for issuer in issuers.get(each.issuer_der, ()))]  # fmt: skip
+        issued = [each for each in waiting if _is_issued_by_any(each, issuers.get(each.issuer_der, ()), patience)]
         if not issued:
             break
         waiting = [each for each in waiting if each not in issued]
@@ -71,6 +70,21 @@ def _readable(chain: Sequence[bytes], room: int) -> Iterator[Certificate]:
             continue
 
 
+def _is_issued_by_any(certificate: Certificate, issuers: Collection[Certificate], patience: _Patience) -> bool:
+    """Those whose key identifier it names come first (section 4.2.1.1 of RFC 5280)."""
+    hint = certificate.extensions.get(_AUTHORITY_KEY_IDENTIFIER, _NOTHING).value
+    hinted = sorted(issuers, key=lambda issuer: _key_identifier(issuer) not in hint) if len(issuers) > 1 else issuers
+    return any(_is_issued_by(certificate, issuer, patience) for issuer in hinted)
+
+
+def _key_identifier(certificate: Certificate) -> bytes:
+    """As it stands in an authorityKeyIdentifier, without its tag."""
+    try:
+        return certificate.extensions.get(_SUBJECT_KEY_IDENTIFIER, _NOTHING).value[1:]
+    except BadCertificate:
+        return b""
+
+
 def _is_issued_by(certificate: Certificate, issuer: Certificate, patience: _Patience) -> bool:
     """The signature verifies, and names fit.  Only a sieve: the verdict on the path asks again, and more."""
     if not patience.left:
@@ -83,4 +97,7 @@ def _is_issued_by(certificate: Certificate, issuer: Certificate, patience: _Pati
     return True
 
 
+_SUBJECT_KEY_IDENTIFIER = bytes.fromhex("551d0e")
+_AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("551d23")
+_NOTHING = Extension(critical=False, value=b"")
 _TRUE = bytes((_der.BOOLEAN, 1, 0xFF))
