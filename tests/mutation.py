@@ -76,25 +76,23 @@ MUTATIONS = [
     Mutation(
         AUTHENTICATION,
         "6",
-        "await _METHODS[client.method].prove(_Case(client, peer, sources, revoked, now), asking)",
+        "await _METHODS[client.method].prove(client, peer, sources, revoked, now, asking)",
         "RegisteredCertificate(certificate)",
     ),
-    Mutation(AUTHENTICATION, "6a", "match_subject(case.peer.leaf, case.client.subject)", "pass"),
+    Mutation(AUTHENTICATION, "6a", "match_subject(peer.leaf, client.subject)", "pass"),
     Mutation(
         AUTHENTICATION,
         "6b",
-        "await case.sources.chains.verify_chain(case.peer, case.client, case.now)",
-        "TrustedChain((case.peer.leaf,), case.now)",
+        "await sources.chains.verify_chain(peer, client, now)",
+        "TrustedChain((peer.leaf,), now)",
     ),
-    Mutation(AUTHENTICATION, "6c", "if authority.key_thumbprint in case.revoked.authorities:", "if False:"),
-    Mutation(
-        AUTHENTICATION, "6d", "return await case.sources.chains.require_unrevoked(chain, case.now)", "return chain"
-    ),
+    Mutation(AUTHENTICATION, "6c", "if authority.key_thumbprint in revoked.authorities:", "if False:"),
+    Mutation(AUTHENTICATION, "6d", "return await sources.chains.require_unrevoked(chain, now)", "return chain"),
     Mutation(
         AUTHENTICATION,
         "6",
-        "return match_registered(case.peer.leaf, registered)",
-        "return RegisteredCertificate(case.peer.leaf)",
+        "return match_registered(peer.leaf, registered)",
+        "return RegisteredCertificate(peer.leaf)",
     ),
     Mutation(GUARD, "1", "if len(values) > 1:", "if False:"),
     Mutation(GUARD, "2", "if issuer not in self._policies:", "if False:"),

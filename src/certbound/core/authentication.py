@@ -134,15 +134,13 @@ async def authenticate(
         if revoked.includes(certificate):
             raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
         # (6) It proves the client by the one method the client registered.
-        proof = await _METHODS[client.method].prove(_Case(client, peer, sources, revoked, now), asking)
+        proof = await _METHODS[client.method].prove(client, peer, sources, revoked, now, asking)
     except (BadCertificate, Untrusted) as error:
         refusal = InvalidClient(str(error))
-        refusal.step = asking.step
+        _complete(refusal, asking, peer)
         raise refusal from error
     except InvalidClient as refusal:
-        refusal.step = asking.step
-        if peer is not None:
-            _read_all(peer.leaf)
+        _complete(refusal, asking, peer)
         raise
     return AuthenticatedClient(client, certificate, key, proof)
 
@@ -150,13 +148,6 @@ async def authenticate(
 def steps_of(method: Method) -> tuple[Step, ...]:
     """The questions that are asked of a client of this method, in order."""
     return (*_FIRST, *_METHODS[method].steps)
-
-
-def _read_all(certificate: Certificate) -> None:
-    """What any client's certificate is read for has been read."""
-    read_carried(certificate)
-    with contextlib.suppress(BadCertificate):
-        require_strong_key(certificate)
 
 
 class _Asking:
@@ -168,48 +159,52 @@ class _Asking:
         self.step = Step.CLIENT
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
-    client: Client
-    peer: PeerCertificate
-    sources: Sources
-    revoked: Revoked
-    now: float
+def _complete(refusal: InvalidClient, asking: _Asking, peer: PeerCertificate | None) -> None:
+    """It knows its step; and whatever any client's certificate is read for has been read of this one."""
+    refusal.step = asking.step
+    if peer is not None:
+        read_carried(peer.leaf)
+        with contextlib.suppress(BadCertificate):
+            require_strong_key(peer.leaf)
 
 
-async def _prove_by_chain(case: _Case, asking: _Asking) -> Proof:
+async def _prove_by_chain(
+    client: Client, peer: PeerCertificate, sources: Sources, revoked: Revoked, now: float, asking: _Asking
+) -> Proof:
     """RFC 8705 section 2.1: the one registered subject, and a validated chain."""
     # (6a) The subject first: a pure comparison, before anything that costs.
     asking.step = Step.SUBJECT
-    if case.client.subject is None:
+    if client.subject is None:
         raise InvalidClient("the client has no registered subject")
-    match_subject(case.peer.leaf, case.client.subject)
+    match_subject(peer.leaf, client.subject)
     # (6b) Then the path to a trust anchor that may speak for that subject.
     asking.step = Step.PATH
-    chain = await case.sources.chains.verify_chain(case.peer, case.client, case.now)
+    chain = await sources.chains.verify_chain(peer, client, now)
     # (6c) No key on the path was revoked here.
     asking.step = Step.AUTHORITIES
-    if case.revoked.authorities:
+    if revoked.authorities:
         for authority in chain.path[1:]:
-            if authority.key_thumbprint in case.revoked.authorities:
+            if authority.key_thumbprint in revoked.authorities:
                 raise InvalidClient(f"the authority with the key {authority.key_thumbprint} was revoked here")
     # (6d) Only now, of a chain that is trusted, may anybody be asked about revocation.
     asking.step = Step.REVOCATION
-    return await case.sources.chains.require_unrevoked(chain, case.now)
+    return await sources.chains.require_unrevoked(chain, now)
 
 
-async def _prove_by_registration(case: _Case, asking: _Asking) -> Proof:
+async def _prove_by_registration(
+    client: Client, peer: PeerCertificate, sources: Sources, _: Revoked, now: float, asking: _Asking
+) -> Proof:
     """RFC 8705 section 2.2: one of the registered certificates; its chain means nothing."""
     asking.step = Step.REGISTERED
-    registered = case.client.certificates
-    if case.client.jwks_uri is not None:
-        registered = tuple(await case.sources.published.published(case.client, case.peer.leaf, case.now))
-    return match_registered(case.peer.leaf, registered)
+    registered = client.certificates
+    if client.jwks_uri is not None:
+        registered = tuple(await sources.published.published(client, peer.leaf, now))
+    return match_registered(peer.leaf, registered)
 
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    prove: Callable[[_Case, _Asking], Awaitable[Proof]]
+    prove: Callable[[Client, PeerCertificate, Sources, Revoked, float, _Asking], Awaitable[Proof]]
     steps: tuple[Step, ...]
 
 

@@ -58,24 +58,26 @@ class Reply:
 
 def read_form(body: bytes) -> Form:
     """The parameters in `body`, `application/x-www-form-urlencoded`.  `InvalidRequest` (400) if it is not that."""
-    pairs = body.split(b"&") if body else []
+    pairs = body.decode("latin-1").split("&") if body else []  # where nothing is encoded, a byte is a character
     if len(pairs) > MAX_PARAMETERS:
         raise InvalidRequest(f"the body has more than {MAX_PARAMETERS} parameters")
+    is_ascii = body.isascii()
     values: dict[str, list[str]] = {}
     for pair in pairs:
-        name, equals, value = pair.partition(b"=")
+        name, equals, value = pair.partition("=")
         if not equals:
             raise InvalidRequest("the body is not application/x-www-form-urlencoded: a parameter has no '='")
-        if value:
-            values.setdefault(_decode(name), []).append(_decode(value))
+        if not value:
+            continue
+        if "%" in pair or "+" in pair or not is_ascii:
+            name, value = _decode(name), _decode(value)
+        values.setdefault(name, []).append(value)
     return Form(values)
 
 
-def _decode(text: bytes) -> str:
-    if b"%" in text or b"+" in text:
-        text = unquote_to_bytes(text.replace(b"+", b" "))
+def _decode(text: str) -> str:
     try:
-        return text.decode("utf-8")
+        return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidRequest("the body is not application/x-www-form-urlencoded: a parameter is not UTF-8") from error
 
