@@ -270,6 +270,20 @@ def test_a_refusal_does_not_tell_by_its_time_whether_there_is_such_a_client() ->
     assert max(medians.values()) < 1.4 * min(medians.values()), medians
 
 
+@pytest.mark.parametrize("key", [ec.SECP256R1(), ec.SECP256K1()], ids=["strong", "weak"])
+def test_as_much_is_read_of_a_refused_certificate_whoever_was_named(key: ec.EllipticCurve) -> None:
+    """Where something was revoked here, too, no more is read of a stranger's certificate if its client exists."""
+    foreign = self_signed("CN=foreign", dns=["foreign.example"], key=ec.generate_private_key(key), now=TODAY)
+    revoked = Revoked(certificates=frozenset({read(GOOD).thumbprint}))
+    read_of = {}
+    for name, client in {"none": None, "PKI": pki_client(), "self-signed": OWN_CLIENT, "disabled": DISABLED}.items():
+        presented = peer(foreign)
+        with pytest.raises(InvalidClient):
+            authenticate(client, presented, chains=Verifier(), now=NOW, revoked=revoked)
+        read_of[name] = frozenset(member for member, value in vars(presented.leaf).items() if value)
+    assert len(set(read_of.values())) == 1, read_of
+
+
 def decided(coroutine: Coroutine[Any, Any, AuthenticatedClient]) -> None:
     """To its end, without an event loop: nothing is waited for."""
     with contextlib.suppress(StopIteration):

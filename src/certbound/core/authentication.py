@@ -137,10 +137,10 @@ async def authenticate(
         proof = await _METHODS[client.method].prove(client, peer, sources, revoked, now, asking)
     except (BadCertificate, Untrusted) as error:
         refusal = InvalidClient(str(error))
-        _complete(refusal, asking, peer)
+        _complete(refusal, asking, peer, revoked)
         raise refusal from error
     except InvalidClient as refusal:
-        _complete(refusal, asking, peer)
+        _complete(refusal, asking, peer, revoked)
         raise
     return AuthenticatedClient(client, certificate, key, proof)
 
@@ -159,10 +159,11 @@ class _Asking:
         self.step = Step.CLIENT
 
 
-def _complete(refusal: InvalidClient, asking: _Asking, peer: PeerCertificate | None) -> None:
+def _complete(refusal: InvalidClient, asking: _Asking, peer: PeerCertificate | None, revoked: Revoked) -> None:
     """It knows its step; and whatever any client's certificate is read for has been read of this one."""
     refusal.step = asking.step
     if peer is not None:
+        revoked.includes(peer.leaf)
         read_carried(peer.leaf)
         with contextlib.suppress(BadCertificate):
             require_strong_key(peer.leaf)
