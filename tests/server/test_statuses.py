@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.exceptions import InvalidSignature
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from certbound.core._twins import twins
 from certbound.core.authentication import AuthenticatedClient, TrustedChain
-from certbound.core.certificate import read_certificate, read_pem_certificates
+from certbound.core.certificate import Certificate, read_certificate, read_pem_certificates
 from certbound.core.clients import read_client
 from certbound.core.errors import InvalidClient, StoreUnavailable
 from certbound.core.jwks import RegisteredCertificate
@@ -94,6 +96,14 @@ async def revoke(store: Store, kind: RevokedKind, value: str) -> None:
     await store.revocations.add(RevocationRecord(kind=kind, value=value, revoked_at=NOW))
 
 
+def _is_signed(certificate: Certificate) -> bool:
+    try:
+        certificate.parsed.verify_directly_issued_by(AUTHORITY.certificate)
+    except InvalidSignature:
+        return False
+    return True
+
+
 def read(token: bytes) -> Any:
     """What the list says, its signature verified."""
     return msgspec.json.decode(jws.deserialize_compact(token, ECKey.import_key(KEY.public_jwk())).payload)
@@ -150,6 +160,15 @@ async def test_a_revoked_status_is_given_no_more(
         await book.reference(authenticated(), now=NOW, lifetime=300)
     said = read_list(read(await book.published([KEY], lambda: NOW)), uri=URI, now=NOW)
     assert not said.content.is_valid(first.index)
+
+
+async def test_a_twin_has_no_token_left(book: StatusBook, store: Store) -> None:
+    """A thief makes another certificate of the stolen one, without any key (ECDSA): what it obtained ends too."""
+    twin = next(each for each in map(read_certificate, twins(LEAF.der)) if _is_signed(each))
+    assert twin.thumbprint != LEAF.thumbprint
+    first = await book.reference(authenticated(twin), now=NOW, lifetime=300)
+    await revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint)
+    assert (await store.revocations.statuses(NOW)).invalid == {first.index}
 
 
 async def test_a_status_that_was_found_before_a_revocation_is_not_remembered(

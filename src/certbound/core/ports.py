@@ -49,6 +49,8 @@ class StatusRecord:
     client_id: str
     thumbprint: str
     authorities: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+    """The other thumbprints of `Certificate.thumbprints`: a revocation of any of them is one of this certificate."""
     index: int = -1
     valid: bool = True
     """False for ever once it was revoked; what the client gets afterwards has another place."""

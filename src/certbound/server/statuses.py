@@ -68,6 +68,7 @@ class StatusBook:
             client_id=client_id,
             thumbprint=thumbprint,
             authorities=tuple(authorities),
+            twins=tuple(sorted(authenticated.certificate.thumbprints - {thumbprint})),
             created_at=now,
             ends_at=now + LEASE,
         )

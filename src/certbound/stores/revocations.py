@@ -85,7 +85,7 @@ class SqlRevocations:
 
     async def allot(self, record: StatusRecord, *, until: float, now: float) -> StatusRecord:
         """The valid status of this client, certificate and path, which ends at `until` or later."""
-        if not all(map(can_be_kept, (record.client_id, record.thumbprint, *record.authorities))):
+        if not all(map(can_be_kept, (record.client_id, record.thumbprint, *record.authorities, *record.twins))):
             raise StoreUnavailable("a status is of a client_id and of thumbprints, text without NUL")
         return await self._allotments.allot(record, until, now)
 
@@ -115,17 +115,21 @@ async def _affected(connection: AsyncConnection, kind: RevokedKind, value: str, 
 def _seems_touched(kind: RevokedKind, value: str) -> ColumnElement[bool]:
     conditions = {
         RevokedKind.CLIENT: statuses.c.client_id == value,
-        RevokedKind.CERTIFICATE: statuses.c.thumbprint == value,
-        RevokedKind.AUTHORITY: statuses.c.authorities.contains(f" {value} ", autoescape=True),
+        RevokedKind.CERTIFICATE: (statuses.c.thumbprint == value) | _is_listed(statuses.c.twins, value),
+        RevokedKind.AUTHORITY: _is_listed(statuses.c.authorities, value),
     }
     return conditions[kind]
+
+
+def _is_listed(column: ColumnElement[str], value: str) -> ColumnElement[bool]:
+    return column.contains(f" {value} ", autoescape=True)
 
 
 def _is_touched(record: StatusRecord, kind: RevokedKind, value: str) -> bool:
     """Character by character: to a database's LIKE, capitals are small letters."""
     values = {
         RevokedKind.CLIENT: (record.client_id,),
-        RevokedKind.CERTIFICATE: (record.thumbprint,),
+        RevokedKind.CERTIFICATE: (record.thumbprint, *record.twins),
         RevokedKind.AUTHORITY: record.authorities,
     }
     return value in values[kind]

@@ -49,7 +49,7 @@ revocations = Table(
     Column("revoked_at", Double, nullable=False),
 )
 
-# `authorities` are thumbprints with a space before, between and after them.
+# `authorities` and `twins` are thumbprints with a space before, between and after them.
 statuses = Table(
     "statuses",
     tables,
@@ -57,6 +57,7 @@ statuses = Table(
     Column("client_id", Text, nullable=False),
     Column("thumbprint", Text, nullable=False),
     Column("authorities", Text, nullable=False),
+    Column("twins", Text, nullable=False),
     Column("valid", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),

@@ -129,8 +129,9 @@ async def _judge(connection: AsyncConnection, some: Sequence[_Wanted]) -> Any:
     def refuse(record: StatusRecord) -> str | None:
         if record.client_id not in enabled:
             return f"client {record.client_id!r} is not there or disabled"
-        if (RevokedKind.CERTIFICATE.value, record.thumbprint) in revoked:
-            return f"the certificate {record.thumbprint} was revoked here"
+        for thumbprint in (record.thumbprint, *record.twins):
+            if (RevokedKind.CERTIFICATE.value, thumbprint) in revoked:
+                return f"the certificate {record.thumbprint} was revoked here"
         for authority in record.authorities:
             if (RevokedKind.AUTHORITY.value, authority) in revoked:
                 return f"the authority with the key {authority} was revoked here"
@@ -171,11 +172,12 @@ def indices(count: int) -> int:
 
 def read_status(row: Sequence[Any]) -> StatusRecord:
     """The record of a row of `ALL_STATUSES`."""
-    index, client_id, thumbprint, authorities, valid, created_at, ends_at = row
+    index, client_id, thumbprint, authorities, twins, valid, created_at, ends_at = row
     return StatusRecord(
         client_id=client_id,
         thumbprint=thumbprint,
         authorities=tuple(authorities.split()),
+        twins=tuple(twins.split()),
         index=index,
         valid=valid == 1,
         created_at=created_at,
@@ -188,11 +190,16 @@ def _row(record: StatusRecord) -> dict[str, Any]:
         "idx": record.index,
         "client_id": record.client_id,
         "thumbprint": record.thumbprint,
-        "authorities": "".join(f" {each}" for each in record.authorities) + " ",
+        "authorities": _listed(record.authorities),
+        "twins": _listed(record.twins),
         "valid": record.valid,
         "created_at": record.created_at,
         "ends_at": record.ends_at,
     }
+
+
+def _listed(thumbprints: Sequence[str]) -> str:
+    return "".join(f" {each}" for each in thumbprints) + " "
 
 
 def _place(record: StatusRecord) -> Place:
@@ -205,6 +212,7 @@ ALL_STATUSES = select(
     statuses.c.client_id,
     statuses.c.thumbprint,
     statuses.c.authorities,
+    statuses.c.twins,
     type_coerce(statuses.c.valid, Integer),
     statuses.c.created_at,
     statuses.c.ends_at,

@@ -428,6 +428,18 @@ class StoreConformance:
                 await _refused(RevokedMeanwhile, allot(store, record))
             await allot(store, status("client", "lost", "stolen"))  # of another kind
 
+    async def test_a_revocation_finds_the_twins_of_a_certificate(self) -> None:
+        """Who made another certificate of a stolen one has no token left either, and gets no status any more."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            made = await allot(store, status(thumbprint="twin", twins=("other", "leaf")))
+            assert made.twins == ("other", "leaf")
+            await allot(store, status(thumbprint="unlike", twins=("LEAF",)))
+            assert list(await store.revocations.affected(RevokedKind.CERTIFICATE, "leaf", now=NOW)) == [made]
+            assert list(await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "leaf"))) == [made]
+            assert (await store.revocations.statuses(NOW)).invalid == {made.index}
+            await _refused(RevokedMeanwhile, allot(store, status(thumbprint="twin", twins=("other", "leaf"))))
+
     async def test_a_revoked_status_stays_so(self) -> None:
         """What is lifted gets another place; the old one is invalid until it ends, and then it is forgotten."""
         async with self.opened() as store:

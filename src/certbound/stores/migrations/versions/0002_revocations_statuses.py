@@ -21,6 +21,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("client_id", sa.Text, nullable=False),
         sa.Column("thumbprint", sa.Text, nullable=False),
         sa.Column("authorities", sa.Text, nullable=False),
+        sa.Column("twins", sa.Text, nullable=False),
         sa.Column("valid", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("ends_at", sa.Double, nullable=False),
