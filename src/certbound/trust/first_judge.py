@@ -68,20 +68,15 @@ def constrained(path: Iterable[Certificate]) -> str:
         try:
             if any(oid in each.extensions for oid in _POLICY_RULES):
                 return "policy constraints"
-            if not _KINDS.issuperset(constraints_of(each)):
+            if not _KINDS.issuperset(tag for tag, _ in constraints_in(each)):
                 return "name constraints other than on dNSName and iPAddress"
         except BadCertificate:
             continue
     return ""
 
 
-def constraints_of(authority: Certificate) -> list[int]:
-    """The kind of each name constraint, as the tag of a GeneralName.  `BadCertificate` if unreadable or too many."""
-    return [tag for tag, _ in constraints_in(authority)]
-
-
 def constraints_in(authority: Certificate) -> list[tuple[int, bytes]]:
-    """Tag and content of each name constraint.  `BadCertificate` if they are unreadable or too many."""
+    """The tag of each name constraint as a GeneralName, and its content.  `BadCertificate` if unreadable or too many."""
     extension = authority.extensions.get(NAME_CONSTRAINTS)
     try:
         return [] if extension is None else list(_subtrees(extension.value))
