@@ -281,9 +281,11 @@ def _after_signing(rng: Random) -> Sent:
 
 
 def _crowded(rng: Random) -> Sent:
-    """A hundred certificates behind the leaf."""
+    """As many certificates behind the leaf as a handshake may carry."""
     made = _issued(rng, corpus.INTERMEDIATE, ())
-    crowd = [*(each.der for each in corpus.ISSUERS), *corpus.crowd()] if rng.random() < 0.5 else [*corpus.strangers()]
+    # Authorities of one name that an anchor certified are few; strangers are as many as they like.
+    crowd = [*(each.der for each in corpus.ISSUERS), *rng.sample(corpus.crowd(), rng.choice((0, 3, 16)))]
+    crowd += rng.sample(corpus.strangers(), rng.choice((0, 20, 36)))
     rng.shuffle(crowd)
     if rng.random() < 0.5:
         crowd.insert(0, corpus.INTERMEDIATE.der)
