@@ -192,6 +192,12 @@ class TestAddresses:
         with closing(Fetcher(ca=ca)) as fetcher:
             assert Failure.NAME == await failure_of(fetcher, "https://a..b/")
 
+    async def test_a_resolver_that_was_closed(self, ca: Path) -> None:
+        """Or that gets no thread: it is a failure as any other."""
+        fetcher = Fetcher(ca=ca)
+        fetcher.close()
+        assert Failure.NAME == await failure_of(fetcher, "https://a.example/")
+
 
 class TestURLs:
     @pytest.mark.parametrize(

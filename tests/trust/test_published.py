@@ -134,6 +134,24 @@ class TestReading:
         with pytest.raises(Untrusted):
             await publisher.ask(OLD, "/another")
 
+    async def test_what_nobody_foresaw_is_a_failure_as_well(
+        self, publisher: Publisher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Of the source: it is refused, told with its traceback once, and asked less often."""
+
+        async def breaks(_: str, __: int) -> Any:
+            raise LookupError("of a resolver that keeps to nothing")
+
+        with contextlib.closing(Fetcher(ca=tmp_path / "ca.pem", private_addresses=True, resolve=breaks)) as fetcher:
+            memory = PublishedByUri(fetcher)
+            for _ in range(3):
+                with pytest.raises(Untrusted):
+                    await memory.published(publisher.client(), OLD, 0.0)
+            assert 1 == memory.statistics().failing
+            assert 1 == fetcher.statistics.attempts
+            assert ["LookupError"] == [each.exc_info[0].__name__ for each in caplog.records if each.exc_info]  # type: ignore[union-attr]
+            await memory.close()
+
     @pytest.mark.parametrize("keys", [[], [{"kty": "EC"}]])
     async def test_a_readable_set_without_certificates_means_nobody(self, publisher: Publisher, keys: Any) -> None:
         """It replaces the last good one: its client has taken everything away."""

@@ -178,7 +178,7 @@ class Fetcher:
         """Those that may be connected to, at least one."""
         try:
             addresses = await self._resolve(target.host, target.port)
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, RuntimeError) as error:  # the last where no thread can be had
             raise FetchFailed(Failure.NAME, f"{target.host} has no address: {error}") from error
         found = permitted(addresses, private=self._private_addresses)[:MOST_ADDRESSES]
         if not found:

@@ -229,7 +229,7 @@ class _Source:
                 self._uri, most=MAX_JWKS, accept="application/jwk-set+json, application/json"
             )
             certificates, complaints = _read(fetched)
-        except (FetchFailed, InvalidClientMetadata) as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits is refused then, not left with it
             self._note_failure(error)
         else:
             self._note_success(certificates, complaints, lifetime(fetched.headers))
@@ -252,14 +252,15 @@ class _Source:
         before, self.size = self.size, sum(len(each.der) for each in certificates)
         self._grow(self.size - before)
 
-    def _note_failure(self, error: FetchFailed | InvalidClientMetadata) -> None:
+    def _note_failure(self, error: Exception) -> None:
         if isinstance(error, FetchFailed) and error.failure is Failure.BUSY:
             return  # nothing is known of the source
         self.failures += 1
         if self.failures > 1:
             return
+        defect = None if isinstance(error, FetchFailed | InvalidClientMetadata) else error
         if self.known is None:
-            _log.error("%.200s cannot be fetched, so its clients are refused: %s", self._uri, error)
+            _log.error("%.200s cannot be fetched, so its clients are refused: %s", self._uri, error, exc_info=defect)
             return
         age = self._clock() - self.known.fetched_at
         _log.error(
@@ -268,6 +269,7 @@ class _Source:
             age,
             max(0.0, self.known.kept_until - self._clock()),
             error,
+            exc_info=defect,
         )
 
 
