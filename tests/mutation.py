@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
-SUITES = [
+TRUST_SUITES = ["tests/trust/test_chains.py", "tests/trust/test_verifier.py"]
+OTHER_SUITES = [
     "tests/core/test_authentication.py",
     "tests/core/test_status.py",
-    "tests/trust/test_verifier.py",
     "tests/resource",
     "tests/server",
     "tests/e2e/test_token.py",
@@ -35,6 +35,10 @@ class Mutation(NamedTuple):
     found: str
     becomes: str
 
+    @property
+    def suites(self) -> list[str]:
+        return TRUST_SUITES if self.file.startswith("trust/") else OTHER_SUITES
+
 
 TOKEN = "server/token.py"
 AUTHENTICATION = "core/authentication.py"
@@ -42,6 +46,7 @@ GUARD = "resource/guard.py"
 VERIFY = "resource/verify.py"
 STATUS = "core/status.py"
 VERIFIER = "trust/verifier.py"
+CHAINS = "trust/chains.py"
 
 MUTATIONS = [
     Mutation(TOKEN, "1", 'form.require("client_id")', '(*form.all("client_id"), "")[0]'),
@@ -116,6 +121,11 @@ MUTATIONS = [
     Mutation(STATUS, "3b", 'if not _is_time(claims.get("iat")):', "if False:"),
     Mutation(STATUS, "4c", "or now >= expires_at", "or False"),
     Mutation(STATUS, "4d", "or ttl <= 0", "or False"),
+    Mutation(CHAINS, "1", "if not anchors:", "if False:"),
+    Mutation(CHAINS, "2", "    _require_bounded(peer.leaf)", "    pass"),
+    Mutation(CHAINS, "3", "path = _find_path(peer, anchors, now, min(max_depth, MAX_DEPTH))", "path = [peer.leaf]"),
+    Mutation(CHAINS, "4", "        _require_strong(authority)", "        pass"),
+    Mutation(CHAINS, "5", "    require_well_formed(path)", "    pass"),
     Mutation(VERIFIER, "1", "if is_spiffe_id(subject):", "if False:"),
     Mutation(VERIFIER, "2", "anchors = self._anchors_of(client.anchors)", "anchors = self._anchors"),
     Mutation(VERIFIER, "3", "chain = verify_chain(peer, anchors, now)", "chain = TrustedChain((peer.leaf,), now)"),
@@ -147,7 +157,7 @@ def main(chosen: list[str]) -> int:
 
 
 def require_every_step() -> None:
-    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS, VERIFIER):
+    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS, VERIFIER, CHAINS):
         steps = set(re.findall(r"# \((\d+[a-z]?)\)", (ROOT / "src/certbound" / file).read_text()))
         if missing := steps - {each.step for each in MUTATIONS if each.file == file}:
             raise SystemExit(f"{file}: steps without a mutation: {sorted(missing)}")
@@ -177,7 +187,7 @@ def is_red(mutation: Mutation | None) -> bool:
                 "not wide and not peers",
                 "-p",
                 "no:cacheprovider",
-                *SUITES,
+                *(TRUST_SUITES + OTHER_SUITES if mutation is None else mutation.suites),
             ],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": copy, "PYTHONDONTWRITEBYTECODE": "1"},

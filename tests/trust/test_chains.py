@@ -1,5 +1,7 @@
 """certbound.trust.chains: a path to a trust anchor, or `Untrusted` (R5, R8, R32, R33)."""
 
+import itertools
+import math
 import time
 from datetime import timedelta
 from ipaddress import ip_network
@@ -375,6 +377,21 @@ def test_sha1_signatures(authority: Authority) -> None:
     presented = PeerCertificate(read_certificate(weak))
     assert presented.leaf.parsed.signature_algorithm_oid._name == "ecdsa-with-SHA1"
     refused(presented, anchors(authority))
+
+
+def test_an_anchor_whose_key_no_library_minds() -> None:
+    """Also what the judges would let pass is held against our table of keys: an exponent that costs too much."""
+    numbers = rsa.generate_private_key(65537, 2048).private_numbers()
+    totient = (numbers.p - 1) * (numbers.q - 1)
+    exponent = next(each for each in itertools.count(2**33 + 1, 2) if math.gcd(each, totient) == 1)
+    secret = pow(exponent, -1, totient)
+    costly = rsa.RSAPrivateNumbers(
+        numbers.p, numbers.q, secret, secret % (numbers.p - 1), secret % (numbers.q - 1), numbers.iqmp,
+        rsa.RSAPublicNumbers(exponent, numbers.p * numbers.q),
+    ).private_key()  # fmt: skip
+    authority = Authority.create("R", key=costly, now=TODAY)
+    with pytest.raises(Untrusted, match="exponent"):
+        verify_chain(peer(leaf(authority)), anchors(authority), NOW)
 
 
 @pytest.mark.parametrize(
