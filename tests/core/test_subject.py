@@ -345,6 +345,8 @@ def test_no_certificate_is_costly(make: Callable[[], Certificate]) -> None:
         (URI, ""), (URI, "client.example"), (URI, "//client.example"), (URI, "https:"), (URI, "https://a.example/ü"),
         (URI, "https://a.example/ "), (URI, " https://a.example"), (URI, "https://a.example\n"), (URI, "1a:b"),
         (URI, "https://[::1"), (URI, "urn:a\x00b"),
+        (URI, "spiffe://a.example"), (URI, "spiffe://a.example/"), (URI, "SPIFFE://a.example/b?c"), (URI, "spiffe:///b"),
+        (URI, "spiffe://a.example:443/b"), (URI, "spiffe://a.example/b/../c"), (URI, "spiffe://a/" + "b" * 2048),
         (IP, ""), (IP, "127.1"), (IP, "0x7f.1"), (IP, "0x7f.0.0.1"), (IP, "010.0.0.1"), (IP, "2130706433"),
         (IP, "192.0.2.1 "), (IP, "192.0.2.256"), (IP, "192.0.2.0/24"), (IP, "fe80::1%eth0"), (IP, "fe80::1%"),
         (IP, "[2001:db8::1]"), (IP, "1::2::3"), (IP, "a.example"), (IP, "１９２.0.2.1"), (IP, "192.0.2.*"),

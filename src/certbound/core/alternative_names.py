@@ -54,6 +54,15 @@ def read_uri(text: str) -> tuple[str, str | None, str]:
     return scheme.lower(), userinfo + host.lower(), rest
 
 
+def read_spiffe_id(text: str) -> str:
+    """The SPIFFE ID of a workload, exact."""
+    if len(text) > _LONGEST_SPIFFE_ID or not (found := _SPIFFE_ID.fullmatch(text)):
+        raise ValueError(f"{text[:80]!r} is no SPIFFE ID")
+    if not found["path"]:
+        raise ValueError(f"{text[:80]!r} names a trust domain, not a workload in one")
+    return text
+
+
 def read_ip(text: str) -> bytes:
     """The octets (RFC 5952 section 8); IPv4 and IPv4-mapped IPv6 are different octets."""
     if "%" in text:
@@ -109,12 +118,10 @@ def spiffe_id(certificate: Certificate) -> str:
     uris = [name.value for name in certificate.alternative_names if name.tag == URI]
     if len(uris) != 1:
         raise BadCertificate(f"an X.509-SVID has exactly one URI among its alternative names, not {len(uris)}")
-    text = uris[0].decode("ascii", errors="replace")
-    if len(uris[0]) > _LONGEST_SPIFFE_ID or not (found := _SPIFFE_ID.fullmatch(text)):
-        raise BadCertificate(f"{text[:80]!r} is no SPIFFE ID")
-    if not found["path"]:
-        raise BadCertificate(f"{text!r} names a trust domain, not a workload in one")
-    return text
+    try:
+        return read_spiffe_id(uris[0].decode("ascii", errors="replace"))
+    except ValueError as error:
+        raise BadCertificate(str(error)) from error
 
 
 def trust_domain(spiffe: str) -> str:

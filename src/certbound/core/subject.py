@@ -20,6 +20,7 @@ from certbound.core.alternative_names import (
     read_dns,
     read_email,
     read_ip,
+    read_spiffe_id,
     read_uri,
     spiffe_id,
     trust_domain,
@@ -122,6 +123,13 @@ def _registered_name(text: str, order: RdnOrder) -> Subject:
     return Subject(SubjectKind.DN, values[order], text, order, unordered)
 
 
+def _registered_uri(text: str) -> Hashable:
+    scheme, authority, rest = uri = read_uri(text)
+    if scheme == "spiffe" and authority is not None:
+        read_spiffe_id(f"spiffe://{authority}{rest}")  # whoever has another one has no X.509-SVID
+    return uri
+
+
 def _refused_for_order(certificate: Certificate, subject: Subject) -> str:
     """Only the order of the RDNs differs: what to register so that it does not."""
     name = certificate.subject
@@ -153,7 +161,7 @@ class _Kind(NamedTuple):
 _KINDS: Mapping[SubjectKind, _Kind] = {
     SubjectKind.DN: _Kind(parse_name, _presented_name),
     SubjectKind.DNS: _Kind(read_dns, presented_dns),
-    SubjectKind.URI: _Kind(read_uri, presented_uri),
+    SubjectKind.URI: _Kind(_registered_uri, presented_uri),
     SubjectKind.IP: _Kind(read_ip, presented_ip),
     SubjectKind.EMAIL: _Kind(read_email, presented_email),
 }
