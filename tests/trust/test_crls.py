@@ -23,6 +23,7 @@ ED25519 = Authority.create("Edwards", now=TODAY, key="Ed25519")
 RSA = Authority.create("RSA", now=TODAY, key="RSA-2048")
 KEY = read(ROOT).spki_der
 ONE = crl(ROOT, 1, 2, 3)
+PEM = x509.load_der_x509_crl(ONE).public_bytes(Encoding.PEM)
 
 
 def listed(der: bytes, serial: int) -> bool:
@@ -140,7 +141,7 @@ def test_empty_lists_and_lists_without_extensions(entries: int) -> None:
     "data",
     [
         b"", b"garbage", b"\x30\x80", ONE[:-1], ONE + b"\x00", ONE[:200], b"-----BEGIN X509 CRL-----\n",
-        b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", ROOT.certificate_pem,
+        b"-----BEGIN X509 CRL-----\nMIIB\n-----END X509 CRL-----\n", PEM + PEM[:-20], ROOT.certificate_pem,
         ROOT.certificate.public_bytes(Encoding.DER),
         ONE.replace(b"\x30\x81", b"\x30\x82\x00", 1),
         resigned(ONE, ROOT, lambda fields: [fields[0], *fields[2:]]),
@@ -150,9 +151,9 @@ def test_empty_lists_and_lists_without_extensions(entries: int) -> None:
         resigned(ONE, ROOT, lambda fields: [fields[0], tlv(0x30, b"\x06\x03\x2b\x65\x70"), *fields[2:]]),
     ],
     ids=[
-        "empty", "garbage", "indefinite", "cut", "more", "half", "pem-cut", "pem-garbage", "certificate-pem",
-        "certificate", "length-not-minimal", "no-algorithm", "serial-not-minimal", "serial-cut", "entry-cut",
-        "two-algorithms",
+        "empty", "garbage", "indefinite", "cut", "more", "half", "pem-cut", "pem-garbage", "second-pem-cut",
+        "certificate-pem", "certificate", "length-not-minimal", "no-algorithm", "serial-not-minimal", "serial-cut",
+        "entry-cut", "two-algorithms",
     ],
 )  # fmt: skip
 def test_what_is_no_list(data: bytes) -> None:

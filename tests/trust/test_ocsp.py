@@ -26,7 +26,7 @@ from certbound.trust.authority import Authority, Issued, published_at
 from certbound.trust.judgement import Evidence, Standing, judge
 from certbound.trust.ocsp import BadAnswer, ask, read_answer
 from certbound.trust.revocation import Revocation
-from certificates import NOW, TODAY, read
+from certificates import NOW, TODAY, read, tlv
 from revoking import Clock, answer, chain, crl, nonce_of, published, revocation
 from trust.test_revocation import standing
 
@@ -489,4 +489,47 @@ async def test_a_responder_without_an_answer_is_not_asked_on_every_request() -> 
         assert "good" == await standing(asked, SECOND, ROOT, now=clock.now)
         there.at["/"] = answer(ROOT, LEAF)
         clock.now += 31
+        assert "good" == await standing(asked, LEAF, ROOT, now=clock.now)
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+async def test_an_answer_about_what_cannot_be_decoded(revoked: bool) -> None:
+    """A certificate that the library cannot decode stays revoked, and is not cleared."""
+    broken = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.16"), b"\x30\x03\x02\x01")
+    leaf = ROOT.issue("CN=broken", now=TODAY, extensions=[(broken, False)])
+    assert ("revoked" if revoked else "unknown") == await said(answer(ROOT, leaf, revoked=revoked), leaf, ROOT)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://a b/", "http://a:99999/", "http://\u00fc\x00/", "http://", "http://" + "a" * 5000]
+)
+async def test_odd_urls_in_certificates_are_no_places(url: str) -> None:
+    """They leave the certificate unknown; nothing is raised but that."""
+    try:
+        leaf = ROOT.issue("CN=odd", now=TODAY, extensions=published_at(crls=[url], ocsp=[url]))
+    except ValueError:  # `cryptography` writes no such name: as the certificate's own bytes
+        content = url.encode()
+        access = tlv(0x30, tlv(0x30, bytes.fromhex("06082b06010505073001") + tlv(0x86, content)))
+        odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.1"), access)
+        leaf = ROOT.issue("CN=odd", now=TODAY, extensions=[(odd, False)])
+    asked = revocation("hard", from_certificates=True)
+    assert "unknown" == await standing(asked, leaf, ROOT)
+    await asked._crls.close()
+
+
+async def test_a_revocation_is_not_forgotten_when_it_is_time_to_ask_again(tmp_path: Path) -> None:
+    """Though a list that came later, made before it, says good: the responder is asked, and what it said counts."""
+    clock = Clock()
+    file = tmp_path / "ca.crl"
+    file.write_bytes(crl(OTHER))
+    with published() as there:
+        there.at["/"] = answer(ROOT, LEAF, revoked=True)
+        asked = revocation("hard", ocsp=[f"{there.url}/"], crls=[file], clock=clock, max_age=60)
+        assert "revoked" == await standing(asked, LEAF, ROOT)
+        file.write_bytes(crl(ROOT, at=TODAY - timedelta(hours=1)))
+        await asked._crls.look()
+        for _ in range(3):
+            assert "revoked" == await standing(asked, LEAF, ROOT, now=clock.now)
+            clock.now += 61
+        there.at["/"] = answer(ROOT, LEAF, at=TODAY + timedelta(minutes=4))
         assert "good" == await standing(asked, LEAF, ROOT, now=clock.now)

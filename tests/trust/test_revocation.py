@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import os
+import resource
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -11,8 +15,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certbound.core import _der
+from certbound.core.authentication import TrustedChain
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError, Untrusted
 from certbound.trust.anchors import Anchors
@@ -20,7 +26,7 @@ from certbound.trust.authority import Authority, Issued, published_at
 from certbound.trust.revocation import UNKNOWN_FOR, Revocation
 from certbound.trust.verifier import Trust
 from certificates import DAY, NOW, TODAY, read, tlv
-from revoking import Clock, Published, chain, crl, published, revocation, v1, without_next_update
+from revoking import Clock, Published, chain, crl, published, resigned, revocation, v1, without_next_update
 
 ROOT = Authority.create("Root", now=TODAY)
 TWIN = Authority.create("Root", now=TODAY)
@@ -542,3 +548,166 @@ async def test_extensions_that_nobody_can_decode(listing: Callable[..., Revocati
     )
     with pytest.raises(ConfigurationError):
         listing(crl(ROOT, extensions=[(issuing, True)]))
+
+
+@pytest.mark.parametrize(
+    "oid",
+    ["2.5.29.9", "2.5.29.16", "2.5.29.18", "2.5.29.31", "2.5.29.46", "1.3.6.1.5.5.7.1.11", "1.3.6.1.5.5.7.48.1.5"],
+)
+async def test_no_extension_keeps_a_revocation_from_being_seen(listing: Callable[..., Revocation], oid: str) -> None:
+    """What the library cannot decode never clears a certificate, and hides no entry about it."""
+    broken = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), b"\x30\x03\x02\x01")
+    leaf = ROOT.issue("CN=broken", now=TODAY, extensions=[(broken, False)])
+    assert "revoked" == await standing(listing(crl(ROOT, leaf)), leaf, ROOT)
+    assert "unknown" == await standing(listing(crl(ROOT)), leaf, ROOT)
+
+
+async def test_two_lists_of_one_name_in_one_file(listing: Callable[..., Revocation]) -> None:
+    """An authority that changed its key publishes one list for each: neither takes the other's place."""
+    pem = [x509.load_der_x509_crl(each).public_bytes(Encoding.PEM) for each in (crl(ROOT, LEAF), crl(TWIN))]
+    for both in (pem, pem[::-1]):
+        assert "revoked" == await standing(listing(b"".join(both)), LEAF, ROOT)
+
+
+async def test_a_new_key_does_not_take_the_old_keys_list(tmp_path: Path) -> None:
+    """The list of another key of the same name is in force for its own certificates, and for no others."""
+    file = tmp_path / "ca.crl"
+    file.write_bytes(crl(ROOT, LEAF))
+    asked = revocation("soft", crls=[file])
+    assert "revoked" == await standing(asked, LEAF, ROOT)
+    others = TWIN.issue("CN=other", now=TODAY)
+    for number in (2, 3):
+        file.write_bytes(crl(TWIN, others, number=number, at=TODAY + timedelta(minutes=number)))
+        await asked._crls.look()
+        assert "revoked" == await standing(asked, others, TWIN)
+        assert "revoked" == await standing(asked, LEAF, ROOT)
+
+
+async def test_a_file_that_could_not_be_opened_is_opened_as_soon_as_it_can(tmp_path: Path) -> None:
+    """Though it is the same file of the same time: permissions leave no trace there."""
+    file = tmp_path / "ca.crl"
+    file.write_bytes(crl(ROOT))
+    asked = revocation("soft", crls=[file])
+    assert "good" == await standing(asked, LEAF, ROOT)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(crl(ROOT, LEAF, number=2))
+    [source] = asked._crls._files
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(file, os.O_RDONLY)
+    os.close(lowest)
+    await asyncio.to_thread(int)  # its thread is there before nothing can be opened any more
+    elsewhere.replace(file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limit[1]))
+    try:
+        await asked._crls.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert source.source.failures == 1
+    await asked._crls.look()
+    assert "revoked" == await standing(asked, LEAF, ROOT)
+
+
+async def test_a_list_that_arrives_while_a_path_is_judged(tmp_path: Path) -> None:
+    """The intermediate was asked about before, the leaf waits: the new list is in force for the next question."""
+    with published() as there:
+        arrived, go_on = threading.Event(), threading.Event()
+
+        def respond(_: bytes) -> bytes:
+            arrived.set()
+            assert go_on.wait(5)
+            return crl(MIDDLE)
+
+        there.at["/middle.crl"] = respond
+        file = tmp_path / "root.crl"
+        file.write_bytes(crl(ROOT))
+        asked = revocation("hard", crls=[file], urls=[f"{there.url}/middle.crl"])
+        first = asyncio.create_task(asked.require_unrevoked(chain(BELOW, MIDDLE, ROOT), NOW))
+        assert await asyncio.to_thread(arrived.wait, 5)
+        file.write_bytes(crl(ROOT, MIDDLE, number=2))
+        for source in asked._crls._files:
+            assert await source.reload_if_changed(NOW)
+        asked._crls._changed()
+        go_on.set()
+        await first
+        with pytest.raises(Untrusted, match="revoked"):
+            await asked.require_unrevoked(chain(BELOW, MIDDLE, ROOT), NOW)
+        await asked._crls.close()
+
+
+async def test_a_signer_that_is_configured_later_counts_at_once(listing: Callable[..., Revocation]) -> None:
+    """A verdict without it is not remembered for one with it, and the other way round."""
+    keeper = ROOT.subordinate("Keeper of lists", now=TODAY)
+    names = x509.CRLDistributionPoints([
+        x509.DistributionPoint(None, None, None, [x509.DirectoryName(keeper.certificate.subject)])
+    ])  # fmt: skip
+    leaf = ROOT.issue("CN=indirect", now=TODAY, extensions=[(names, False)])
+    whose = (x509.CertificateIssuer([x509.DirectoryName(ROOT.certificate.subject)]), True)
+    asked = listing(
+        crl(keeper, leaf, extensions=[(point(indirect_crl=True), True)], entry_extensions=[whose]), crl(ROOT)
+    )
+    assert "unknown" == await standing(asked, leaf, ROOT)
+    assert "revoked" == await standing(asked, leaf, ROOT, signers=[read(keeper)])
+    assert "unknown" == await standing(asked, leaf, ROOT)
+
+
+async def test_more_urls_than_are_remembered_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for a list that is forgotten meanwhile gets a verdict all the same."""
+    monkeypatch.setattr("certbound.trust.crl_sources.MOST_URLS", 2)
+
+    def slow(_: bytes) -> bytes:
+        time.sleep(0.05)
+        return crl(ROOT)
+
+    with published() as there:
+        for n in range(6):
+            there.at[f"/{n}"] = slow
+        asked = revocation("hard", from_certificates=True)
+        leaves = [naming(there, lists=[f"/{n}"]) for n in range(6)]
+        outcomes = await asyncio.gather(
+            *(asked.require_unrevoked(chain(leaf, ROOT), NOW) for leaf in leaves), return_exceptions=True
+        )
+        assert {type(each) for each in outcomes} <= {Untrusted, TrustedChain}
+        await asked._crls.close()
+
+
+async def test_an_entry_says_whose_the_next_ones_are(listing: Callable[..., Revocation]) -> None:
+    """Also if that is not marked as critical, as it has to be: such a list is not cut down."""
+    keeper = ROOT.subordinate("Keeper of lists", now=TODAY)
+    names = x509.CRLDistributionPoints([
+        x509.DistributionPoint(None, None, None, [x509.DirectoryName(keeper.certificate.subject)])
+    ])  # fmt: skip
+    leaf = ROOT.issue("CN=indirect", now=TODAY, extensions=[(names, False)])
+    date = tlv(0x17, b"300601120000Z")
+    whose = x509.CertificateIssuer([x509.DirectoryName(ROOT.certificate.subject)]).public_bytes()
+    extension = tlv(0x30, tlv(0x30, bytes.fromhex("0603551d1d") + tlv(0x04, whose)))
+    entries = tlv(0x30, tlv(0x02, b"\x07") + date + extension)
+    serial = leaf.certificate.serial_number
+    entries += tlv(0x30, tlv(0x02, serial.to_bytes(serial.bit_length() // 8 + 1, "big")) + date)
+    plain = crl(keeper, 1, extensions=[(point(indirect_crl=True), True)])
+    listed = resigned(plain, keeper, lambda fields: [*fields[:5], tlv(0x30, entries), *fields[6:]])
+    asked = listing(listed, crl(ROOT))
+    assert "revoked" == await standing(asked, leaf, ROOT, signers=[read(keeper)])
+
+
+async def test_many_authorities_of_one_name(listing: Callable[..., Revocation]) -> None:
+    """A list is found by the key of its issuer, however many others of that name were asked about before."""
+    twins = [Authority.create("Root", now=TODAY) for _ in range(18)]
+    asked = listing(crl(ROOT, LEAF))
+    for each in twins:
+        assert "unknown" == await standing(asked, each.issue("CN=twin", now=TODAY), each)
+    assert "revoked" == await standing(asked, LEAF, ROOT)
+
+
+async def test_a_clock_that_goes_back(listing: Callable[..., Revocation]) -> None:
+    """A server that started in a wrong year asks again once it knows the right one."""
+    clock = Clock(NOW + 365 * DAY)
+    with published() as there:
+        there.at["/ca.crl"] = crl(ROOT, at=TODAY + timedelta(days=365))
+        asked = revocation("hard", urls=[f"{there.url}/ca.crl"], clock=clock)
+        await settled(asked)
+        clock.now = NOW
+        there.at["/ca.crl"] = crl(ROOT, LEAF)
+        await settled(asked)
+        assert there.asked == ["/ca.crl"] * 2
+        assert "revoked" == await standing(asked, LEAF, ROOT)
+        await asked._crls.close()

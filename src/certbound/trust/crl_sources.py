@@ -3,13 +3,14 @@
 Rule 1: a list is read off the event loop, and only if it is not longer than the deployment allows.
 Rule 2: what cannot be read leaves what was read before in force.  A file that cannot be read at the start stops it.
 Rule 3: anybody on the way may put his list in the place of the right one.  So one that no key vouched for yet takes
-nobody's place: the last authentic one stays beside it.  An authentic list is never followed by an older one.
+nobody's place: the last authentic one stays beside it.  An authentic list is never followed by an older one, nor by
+one of another key: an authority that changed its key still answers for what the old one signed.
 """
 
 import asyncio
 import logging
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,11 @@ class Shelf:
     """The lists of one source."""
 
     def __init__(self) -> None:
-        self._kept: dict[bytes, _Kept] = {}
+        self._kept: dict[tuple[bytes, int], _Kept] = {}
 
     def __iter__(self) -> Iterator[RevocationList]:
         for kept in self._kept.values():
-            yield kept.newest
-            if kept.proven is not None and not kept.newest.is_authentic:
-                yield kept.proven
+            yield from kept.in_force
 
     @property
     def newest(self) -> list[RevocationList]:
@@ -53,32 +52,44 @@ class Shelf:
         """`arrived` are its lists now.  What is odd about that, or nothing."""
         odd = ""
         before, self._kept = self._kept, {}
+        same: Counter[bytes] = Counter()
         for each in arrived:
-            kept = before.pop(each.scope, None)
-            proven = None if kept is None else kept.best
-            if kept is not None and each.digest in {kept.newest.digest, proven.digest if proven else b""}:
-                self._kept[each.scope] = kept
-            elif proven is not None and each.this_update < proven.this_update:
+            # Two keys of one authority may have a list each, of one scope, in one file.
+            place = (each.scope, same[each.scope])
+            same[each.scope] += 1
+            kept = before.pop(place, None)
+            proven = () if kept is None else kept.proven
+            if kept is not None and each.digest == kept.newest.digest:
+                self._kept[place] = kept
+            elif proven and all(each.this_update < known.this_update for known in proven):
                 odd = "an older list than the one that is known; the newer one stays"
-                self._kept[each.scope] = _Kept(proven, None)
+                self._kept[place] = _Kept(proven[0], proven[1:])
             else:
-                self._kept[each.scope] = _Kept(each, proven)
-        for scope, kept in before.items():
-            if kept.best is not None:
+                self._kept[place] = _Kept(each, tuple(known for known in proven if known.digest != each.digest))
+        for place, kept in before.items():
+            if proven := kept.proven:
                 odd = odd or "a list that was there is missing; it counts until it ends"
-                self._kept[scope] = _Kept(kept.best, None)
+                self._kept[place] = _Kept(proven[0], proven[1:])
         return odd
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
     newest: RevocationList
-    proven: RevocationList | None
+    earlier: tuple[RevocationList, ...]
+    """Authentic ones, each of which stays until it is known that its own key signed the newest."""
 
     @property
-    def best(self) -> RevocationList | None:
-        """The newest one that is authentic."""
-        return self.newest if self.newest.is_authentic else self.proven
+    def in_force(self) -> tuple[RevocationList, ...]:
+        followed = [each for each in self.earlier if each.keys & self.newest.keys]
+        if any(each.this_update > self.newest.this_update for each in followed):
+            return self.earlier
+        return (self.newest, *(each for each in self.earlier if each not in followed))
+
+    @property
+    def proven(self) -> tuple[RevocationList, ...]:
+        """Those that are authentic."""
+        return tuple(each for each in self.in_force if each.is_authentic)
 
 
 class CRLSources:
@@ -193,7 +204,9 @@ class _File:
         try:
             lists = await asyncio.to_thread(self._read)
         except (OSError, BadList) as error:
-            self._bad_stamp = stamp
+            # Why a file that is there cannot be opened leaves no trace in its stamp.
+            if stamp is None or isinstance(error, BadList):
+                self._bad_stamp = stamp
             self.source.failed(_said(error))
             return False
         self._stamp, self._bad_stamp = stamp, (0, 0, 0)
@@ -229,7 +242,7 @@ class _URL:
         self._fetcher = fetcher
         self._clock = clock
         self._changed = changed
-        self._due = 0.0
+        self._due = self._tried = 0.0
         self._attempts = 0
         self._running: asyncio.Task[None] | None = None
 
@@ -238,11 +251,12 @@ class _URL:
         if not self._attempts:
             self.fetch_if_due(self._clock())
         if self._running is not None and not self._attempts:
-            await asyncio.shield(self._running)
+            await asyncio.wait({self._running})  # neither cancels it, nor is cancelled if it is
 
     def fetch_if_due(self, now: float) -> None:
-        """One fetch at a time."""
-        if self._running is None and now >= self._due:
+        """One fetch at a time.  A clock that went back does not put it off."""
+        if self._running is None and not self._tried <= now < self._due:
+            self._tried = now
             self._running = asyncio.create_task(self._fetch())
 
     def cancel(self) -> None:

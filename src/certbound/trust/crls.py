@@ -22,6 +22,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from pyhanko_certvalidator.sig_validate import DefaultSignatureValidator, SignatureValidationContext
 
+MOST_LISTS = 512
+"""In PEM, from one place; each is held against a key on the event loop."""
 MOST_UNCUT = 2000
 """Entries of a list that cannot be cut."""
 
@@ -83,11 +85,19 @@ class RevocationList:
 
     def is_signed_by(self, spki: bytes) -> bool:
         """Whether the key, a SubjectPublicKeyInfo, signed the list.  The first answer reads all of it."""
-        if spki not in self._signed_by:
-            if len(self._signed_by) >= _MOST_KEYS:
-                return False
-            self._signed_by[spki] = self._verify(spki)
-        return self._signed_by[spki]
+        known = self._signed_by.get(spki)
+        if known is None:
+            known = self._verify(spki)
+            others = [each for each, signed in self._signed_by.copy().items() if not signed]
+            if len(others) >= _MOST_KEYS:
+                self._signed_by.pop(others[0], None)
+            self._signed_by[spki] = known
+        return known
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """Those of the keys it was held against that have signed it."""
+        return frozenset(spki for spki, signed in self._signed_by.copy().items() if signed)
 
     def about(self, serials: Iterable[int]) -> Cut:
         """What the list says of these serial numbers; no other is left in it."""
@@ -147,6 +157,10 @@ def read_lists(data: bytes) -> tuple[RevocationList, ...]:
         raise BadList(f"no PEM list: {error}") from error
     if not blocks:
         raise BadList("no list in it")
+    if len(blocks) != data.count(_BEGIN):
+        raise BadList("a list in it is cut off")
+    if len(blocks) > MOST_LISTS:
+        raise BadList(f"{len(blocks)} lists; {MOST_LISTS} at most are read from one place")
     return tuple(map(_read, blocks))
 
 
@@ -187,14 +201,20 @@ class _Frame:
 
 def _read(der: bytes) -> RevocationList:
     try:
-        parsed = x509.load_der_x509_crl(der)
-        frame = _read_frame(der)
-        starts = _walk(der, *frame.entries_at)
-        extensions = parsed.extensions
-        this_update = parsed.last_update_utc.timestamp()
-        next_update = None if parsed.next_update_utc is None else parsed.next_update_utc.timestamp()
+        return _read_list(der)
+    except BadList:
+        raise
     except Exception as error:  # `cryptography` raises what it likes on extensions
         raise BadList(f"not a DER revocation list: {error}") from error
+
+
+def _read_list(der: bytes) -> RevocationList:
+    parsed = x509.load_der_x509_crl(der)
+    frame = _read_frame(der)
+    starts = _walk(der, *frame.entries_at)
+    extensions = parsed.extensions
+    this_update = parsed.last_update_utc.timestamp()
+    next_update = None if parsed.next_update_utc is None else parsed.next_update_utc.timestamp()
     index = None
     if not _is_critical_somewhere(frame, starts):
         index = _make_index(der, starts)
@@ -333,7 +353,7 @@ def _encode(tag: int, content: bytes) -> bytes:
 
 def _integer(number: int) -> bytes:
     """The content of an INTEGER."""
-    return number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
+    return number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, "big", signed=True)
 
 
 def _value(extensions: x509.Extensions, kind: type[x509.ExtensionType]) -> bytes | None:
@@ -351,8 +371,9 @@ def _is_numbered(extensions: x509.Extensions) -> bool:
 
 
 _SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
-_CRITICAL = re.compile(rb"\x01\x01\xff\x04")
-"""In an extension: BOOLEAN TRUE, and the OCTET STRING behind it."""
+_CRITICAL = re.compile(rb"\x01\x01\xff\x04|\x06\x03\x55\x1d\x1d")
+"""In an extension: BOOLEAN TRUE, and the OCTET STRING behind it; or certificateIssuer, which has to be critical."""
+_BEGIN = b"-----BEGIN X509 CRL-----"
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _OFFSET = 28
 _MOST_BYTES = (1 << _OFFSET) - 1
@@ -362,3 +383,4 @@ _HASH = (1 << _HASH_BITS) - 1
 _HASH_FIRST = frozenset({"ecdsa", "rsassa_pkcs1v15", "rsassa_pss"})
 _DIGEST = SignatureValidationContext(prehashed=True)
 _MOST_KEYS = 16
+"""Keys that did not sign it, and are remembered."""

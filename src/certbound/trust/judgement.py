@@ -7,6 +7,7 @@ name, serial number and signature bytes are like: so a list is held against the 
 and of the certificates in an answer only those that the issuer signed are left.
 Rule 3: it fetches nothing, builds no path, waits for nothing, and its log is silent.
 Rule 4: "good" needs what is fresh; "revoked" is believed of what is stale, too, for few who are revoked come back.
+Rule 5: what the library cannot decode in a certificate never clears it, and never keeps a revocation from being seen.
 """
 
 import logging
@@ -90,19 +91,26 @@ async def judge(path: Sequence[Certificate], fresh: Evidence, known: Evidence, n
     """
     found = Finding(Standing.UNKNOWN, "nothing current is known of it")
     if fresh:
-        found = await _ask(path, fresh, _STRICT, now)
+        found = await _ask(path, fresh, _STRICT, now, parse=_parse)
     if found.standing is Standing.UNKNOWN and known:
-        second = await _ask(path, known, _LENIENT, now)
+        second = await _ask(path, known, _LENIENT, now, parse=_parse_decodable)
         if second.standing is Standing.REVOKED:
             return second
     return found
 
 
-async def _ask(path: Sequence[Certificate], evidence: Evidence, policy: CertRevTrustPolicy, now: float) -> Finding:
+async def _ask(
+    path: Sequence[Certificate],
+    evidence: Evidence,
+    policy: CertRevTrustPolicy,
+    now: float,
+    *,
+    parse: Callable[[bytes], Any],
+) -> Finding:
     """What the library says; whatever it raises on foreign bytes is no answer."""
     try:
-        leaf, *authorities = [_parse(each.der) for each in path]
-        signers = [_parse(each.der) for each in evidence.signers]
+        leaf, *authorities = [parse(each.der) for each in path]
+        signers = [parse(each.der) for each in evidence.signers]
         answers = [readable for each in evidence.answers if (readable := _readable(each, path[1])) is not None]
         # Also whoever signed a list or an answer may be revoked by one of the lists.
         concerned = [leaf, *authorities, *signers, *(each for answer in answers for each in _certificates(answer))]
@@ -225,6 +233,26 @@ class _WholeLists(SignatureValidator):
 @lru_cache(maxsize=256)
 def _parse(der: bytes) -> Any:
     return asn1_x509.Certificate.load(der)
+
+
+@lru_cache(maxsize=256)
+def _parse_decodable(der: bytes) -> Any:
+    """The certificate without extensions that the library would stumble over; what is left is not believed to clear."""
+    parsed = asn1_x509.Certificate.load(der)
+    signed = parsed["tbs_certificate"]
+    kept = [each for each in signed["extensions"] if _is_decodable(each)]
+    if len(kept) == len(signed["extensions"]):
+        return _parse(der)
+    signed["extensions"] = kept
+    return parsed
+
+
+def _is_decodable(extension: Any) -> bool:
+    try:
+        _ = extension["extn_value"].parsed.native
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True
 
 
 _ANY_AGE: dict[str, Any] = {

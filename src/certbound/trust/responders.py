@@ -25,6 +25,9 @@ MOST_RESPONDERS = 64
 SILENT_FOR = 60.0
 """Seconds until a responder is asked again about a certificate of which it had nothing to say."""
 
+_LONGEST = 300.0
+"""As `retry_after` has it."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 Subject = tuple[Thumbprint, Thumbprint]
@@ -67,7 +70,9 @@ class Responders:
         subject = (certificate.thumbprint, issuer.thumbprint)
         for url in dict.fromkeys((*self._urls, *named)):
             responder = self._responder(url)
-            if self._clock() < max(responder.left_alone_until, self._silent.get((url, subject), 0.0)):
+            now = self._clock()
+            until = max(responder.left_alone_until, self._silent.get((url, subject), 0.0))
+            if now < until <= now + _LONGEST:  # or the clock went back
                 continue
             running = self._running.get((url, subject))
             if running is None:

@@ -110,7 +110,9 @@ class Revocation:
         self._responders = responders
         self._from_certificates = from_certificates
         self._max_age = max_age
-        self._verdicts: OrderedDict[tuple[Thumbprint, ...], _Verdict] = OrderedDict()
+        self._signers: Sequence[Certificate] = ()
+        self._generation = 0
+        self._verdicts: OrderedDict[tuple[int, tuple[Thumbprint, ...]], _Verdict] = OrderedDict()
 
     async def require_unrevoked(
         self, chain: TrustedChain, now: float, signers: Sequence[Certificate] = ()
@@ -148,7 +150,10 @@ class Revocation:
 
     async def _verdict(self, path: Sequence[Certificate], signers: Sequence[Certificate], now: float) -> _Verdict:
         """On `path[0]` and all above it but the anchor, from memory where it still holds."""
-        question = tuple([each.thumbprint for each in path])
+        if signers is not self._signers:
+            self._generation += [*signers] != [*self._signers]
+            self._signers = signers
+        question = (self._generation, tuple([each.thumbprint for each in path]))
         verdict = self._verdicts.get(question)
         if verdict is not None and verdict.version == self._crls.version and verdict.given_at <= now < verdict.until:
             return verdict
@@ -158,7 +163,8 @@ class Revocation:
         verdict = await self._find(path, signers, now)
         if above is not None:
             finding = above.finding if verdict.finding.standing is Standing.GOOD else verdict.finding
-            verdict = replace(verdict, finding=finding, until=min(verdict.until, above.until))
+            version = min(verdict.version, above.version)
+            verdict = replace(verdict, finding=finding, until=min(verdict.until, above.until), version=version)
         self._verdicts[question] = verdict
         while len(self._verdicts) > REMEMBERED_VERDICTS:
             self._verdicts.popitem(last=False)
@@ -206,6 +212,9 @@ class Revocation:
         lists, current = await self._lists(case)
         remembered = self._responders.remembered(*case.path[:2])
         if remembered is not None and not answered_before and remembered.due <= now:
+            if await self._revokes(case, remembered.answer):
+                # Whatever the lists say: to be asked again is not to be forgotten.
+                return _Verdict(Finding(Standing.UNKNOWN, "it was revoked"), now, now, version)
             remembered = None
         answers = [] if remembered is None else [remembered.answer]
         believed = [each for each in answers if _is_current(each, now, max_age)]
@@ -221,6 +230,11 @@ class Revocation:
             Standing.UNKNOWN: soonest,
         }[finding.standing]
         return _Verdict(finding, now, until, version)
+
+    @staticmethod
+    async def _revokes(case: "_Case", answer: Answer) -> bool:
+        found = await judge(case.path, Evidence(), Evidence((), [answer], case.signers), case.now)
+        return found.standing is Standing.REVOKED
 
     async def _lists(self, case: "_Case") -> tuple[list[RevocationList], list[RevocationList]]:
         """The authentic lists that may be about the certificate; and of these, those that may say "good"."""
@@ -259,7 +273,7 @@ def _make_case(path: Sequence[Certificate], signers: Sequence[Certificate], now:
     issuers = places.signers | {_name(path[1].subject_der)}
     beside = [each for each in signers if _name(each.subject_der) in issuers and each not in path]
     if beside:
-        issuers |= {_name(each.parsed.issuer.public_bytes()) for each in (*beside, *path)}
+        issuers |= {_name(each.issuer_der) for each in (*beside, *path)}
     return _Case(path, beside, issuers - {""}, places if asks_named else _Named(), now)
 
 
@@ -281,6 +295,8 @@ async def _is_signed_by(found: RevocationList, signer: Certificate) -> bool:
         return False
     if found.size > _LARGE and not found.knows_key(key):
         return await asyncio.to_thread(found.is_signed_by, key)
+    if not found.knows_key(key):
+        await asyncio.sleep(0)  # there may be hundreds in one place
     return found.is_signed_by(key)
 
 
@@ -305,7 +321,7 @@ def _places(certificate: Certificate) -> _Named:
                     for each in extension.value
                     if each.access_method == AuthorityInformationAccessOID.OCSP
                 )
-    except (BadCertificate, ValueError):
+    except Exception:  # noqa: BLE001 - `cryptography` raises what it likes on foreign bytes
         return _Named()
     return _Named(tuple(lists[:MOST_PLACES]), tuple(responders[:MOST_PLACES]), frozenset(signers - {""}))
 
