@@ -11,7 +11,11 @@ from certbound.core.display import shown
 
 
 def configure_log(*, level: str, form: Literal["console", "json"]) -> None:
-    """Ours of `level` and above are written, and uvicorn's warnings; control characters are shown, not run."""
+    """Ours of `level` and above are written, uvicorn's warnings, and Python's, which odd certificates cause.
+
+    Control characters are shown, not run.
+    """
+    logging.captureWarnings(True)
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -30,7 +34,7 @@ def configure_log(*, level: str, form: Literal["console", "json"]) -> None:
             processors=[remove_meta, structlog.processors.format_exc_info, _show_controls, renderer],
         )
     )
-    for name, least in (("certbound", level.upper()), ("uvicorn", "WARNING")):
+    for name, least in (("certbound", level.upper()), ("uvicorn", "WARNING"), ("py.warnings", "WARNING")):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(least)

@@ -197,3 +197,21 @@ def test_many_constraints_that_are_compared(constraints: int, names: int) -> Non
         assert verify_chain(presented, trusted, NOW)
         costs.append(time.thread_time() - began)
     assert min(costs) < LIMIT
+
+
+def test_many_certified_authorities_of_one_name_and_a_leaf_with_a_long_one() -> None:
+    """The leaf's own names are written down again for each issuer that is tried, so they have a bound."""
+    root = ec.generate_private_key(ec.SECP256R1())
+    trusted = Anchors((read_certificate(signed("R", "R", signer=root, key=root)),))
+    sent = [signed("M", "R", signer=root, key=KEY, number=number) for number in range(30)]
+    stranger = ec.generate_private_key(ec.SECP256R1())
+    for units, refusal in ((40, "no path"), (700, "a name of more than 4096 bytes")):
+        end = signed("leaf", "M", signer=stranger, key=KEY, is_ca=False, units=units)
+        presented = PeerCertificate(read_certificate(end), tuple(sent))
+        costs = []
+        for _ in range(4):
+            began = time.thread_time()
+            with pytest.raises(Untrusted, match=refusal):
+                verify_chain(presented, trusted, NOW)
+            costs.append(time.thread_time() - began)
+        assert min(costs) < LIMIT

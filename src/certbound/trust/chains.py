@@ -22,6 +22,8 @@ from certbound.trust.material import MAX_BYTES, anchored, authorities_in
 
 MAX_DEPTH = 6
 """How many intermediates a path may have."""
+MAX_NAME = 4096
+"""Bytes of the leaf's subject and of its issuer: a library reads them again for each issuer that it tries."""
 
 
 def verify_chain(peer: PeerCertificate, anchors: Anchors, now: float, *, max_depth: int = MAX_DEPTH) -> TrustedChain:
@@ -48,6 +50,8 @@ def _require_bounded(leaf: Certificate) -> None:
     """What a judge may spend on it has a bound: its bytes, names and extensions are counted, and its key."""
     if len(leaf.der) > MAX_BYTES:
         raise Untrusted(f"the certificate {leaf.thumbprint} has {len(leaf.der)} bytes; {MAX_BYTES} are looked at")
+    if max(len(leaf.subject_der), len(leaf.issuer_der)) > MAX_NAME:
+        raise Untrusted(f"the certificate {leaf.thumbprint} has a name of more than {MAX_NAME} bytes")
     try:
         _ = leaf.extensions, leaf.alternative_names
     except BadCertificate as error:
