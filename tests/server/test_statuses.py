@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,22 @@ async def test_a_status_outlives_its_tokens(book: StatusBook, store: Store) -> N
     assert first == await book.reference(authenticated(), now=last + 1, lifetime=300)
     assert first == await book.reference(authenticated(), now=last + 2, lifetime=300)
     assert counted.allotted == 2
+
+
+async def test_a_certificate_of_an_hour_takes_no_place_for_a_week(book: StatusBook, store: Store) -> None:
+    """When it and its last token have expired, its place is free; one that is accepted expired stays for the week."""
+    hour, gone = (
+        read_certificate(AUTHORITY.issue(dns=["a.example"], now=datetime.fromtimestamp(at, UTC), days=1 / 24).der)
+        for at in (NOW, NOW - 7200)
+    )
+    for certificate in (hour, gone):
+        await book.reference(authenticated(certificate), now=NOW, lifetime=300)
+    await book.reference(authenticated(hour), now=NOW + 3600 - 1, lifetime=300)
+    found = await store.revocations.affected(RevokedKind.CLIENT, "a", now=NOW)
+    assert {each.thumbprint: each.ends_at for each in found} == {
+        hour.thumbprint: NOW + 3600 + 300 + MARGIN,
+        gone.thumbprint: NOW + LEASE,
+    }
 
 
 @pytest.mark.parametrize(

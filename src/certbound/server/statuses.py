@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from certbound.core.authentication import AuthenticatedClient, TrustedChain
+from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient
 from certbound.core.ports import RevokedMeanwhile, Statuses, StatusRecord, Store
 from certbound.core.status import StatusReference, describe_list, encode_list, make_list
@@ -21,7 +22,10 @@ from certbound.core.tokens import SigningKey, sign_list
 from certbound.server.directory import ClientDirectory
 
 LEASE = 7 * 86400
-"""Seconds a status stands, at most, after the last token for it; so often is one written that is in use."""
+"""Seconds a status stands, at most, after the last token for it; so often is one written that is in use.
+
+Where the certificate expires before, as those do that live an hour, it stands no longer than their last token.
+"""
 MARGIN = 3600
 """Seconds a status stands longer than any token for it lives: by so much may the clocks of two servers differ."""
 CAPACITY = 10_000
@@ -70,7 +74,7 @@ class StatusBook:
             authorities=tuple(authorities),
             twins=tuple(sorted(authenticated.certificate.thumbprints - {thumbprint})),
             created_at=now,
-            ends_at=now + LEASE,
+            ends_at=_ends_at(authenticated.certificate, now, lifetime),
         )
         try:
             allotted = await self._store.revocations.allot(record, until=until, now=now)
@@ -118,6 +122,12 @@ class StatusBook:
         self._remembered[key] = (reference, ends_at)
         if len(self._remembered) > CAPACITY:
             self._remembered.popitem(last=False)
+
+
+def _ends_at(certificate: Certificate, now: float, lifetime: int) -> float:
+    """Until when its status stands.  After the certificate expired there are tokens only if the client ignores that."""
+    last_token = certificate.not_after if now <= certificate.not_after else now + LEASE
+    return min(now + LEASE, last_token + lifetime + MARGIN)
 
 
 def _key(authenticated: AuthenticatedClient) -> _Key:
