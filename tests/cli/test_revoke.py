@@ -121,6 +121,24 @@ def test_what_nobody_has_seen_is_revoked_all_the_same(certbound: Certbound) -> N
     assert revoked(certbound) == [{"kind": "certificate", "value": "A" * 43}]
 
 
+def test_the_wrong_kind_of_file_is_remarked(certbound: Certbound, billing: Issued) -> None:
+    """An authority's certificate as a client's, or the reverse, ends next to nothing; who is in a hurry must see it."""
+    done = certbound("revoke", "--thumbprint", "ca.pem", "--dry-run")
+    assert "ca.pem is the certificate of an authority; what it certified goes on: for that, --anchor ca.pem" in done.err
+    done = certbound("revoke", "--anchor", "billing.pem", "--dry-run")
+    assert "billing.pem is not the certificate of an authority; alone it is --thumbprint billing.pem" in done.err
+    for right in (("--thumbprint", "billing.pem"), ("--anchor", "ca.pem")):
+        assert "certificate of an authority" not in certbound("revoke", *right, "--dry-run").err
+
+
+@pytest.mark.usefixtures("deployment")
+def test_lifting_answers_json(certbound: Certbound) -> None:
+    """As every other answer of the command."""
+    certbound("revoke", "--thumbprint", "A" * 43)
+    done = certbound("revoke", "--thumbprint", "A" * 43, "--lift", "--json")
+    assert json.loads(done.out) == {"kind": "certificate", "value": "A" * 43, "revoked": False}
+
+
 @pytest.mark.usefixtures("deployment")
 def test_twice_is_once(certbound: Certbound) -> None:
     """The second time says since when, and keeps that time."""
@@ -157,6 +175,8 @@ def test_one_audit_line_says_who_did_what(
         (("--list", "--client", "a"), 2, "give one of"),
         (("--client", "a", "--lift", "--dry-run"), 2, "not both"),
         (("--thumbprint", "A" * 42), 1, "no SHA-256 in base64url"),
+        (("--thumbprint", "A" * 42 + "B"), 1, "is no SHA-256: its last character"),
+        (("--anchor", "A" * 42 + "_"), 1, "is no SHA-256: its last character"),
         (("--anchor", "missing.pem"), 1, "no SHA-256 in base64url"),
         (("--thumbprint", "as.key"), 1, "private key"),
         (("--client", "nobody"), 1, "there is no client 'nobody'"),

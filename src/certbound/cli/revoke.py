@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from cryptography import x509
 
 from certbound.cli._certificates import read_file
 from certbound.cli._commands import WrongUse
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.core.certificate import Certificate
-from certbound.core.errors import ConfigurationError
+from certbound.core.errors import BadCertificate, ConfigurationError
 from certbound.core.ports import RevokedKind
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def revoke(
     [(kind, value)] = given.items()
     value = _read(kind, value)
     if lift:
-        asyncio.run(_lift(config, kind, value))
+        asyncio.run(_lift(config, kind, value, json=json))
     else:
         asyncio.run(_revoke(config, kind, value, dry_run=dry_run, json=json))
 
@@ -96,9 +97,12 @@ async def _list(config: Path | None, *, json: bool) -> None:
         say("nothing is revoked")
 
 
-async def _lift(config: Path | None, kind: RevokedKind, value: str) -> None:
+async def _lift(config: Path | None, kind: RevokedKind, value: str, *, json: bool) -> None:
     async with _revoker(config) as revoker:
         await revoker.lift(kind, value)
+    if json:
+        say_json({"kind": kind, "value": value, "revoked": False})
+        return
     say(f"the {kind} {value} is not revoked any more; tokens that were out stay ended")
 
 
@@ -155,6 +159,8 @@ def _read(kind: RevokedKind, text: str) -> str:
     if kind is RevokedKind.CLIENT:
         return text
     if _BASE64URL.fullmatch(text):
+        if text[-1] not in _LAST:
+            raise ConfigurationError(f"{text!r} is no SHA-256: its last character is wrong; copy it again")
         return text
     if _HEX.fullmatch(text):
         return urlsafe_b64encode(bytes.fromhex(text.replace(":", ""))).rstrip(b"=").decode("ascii")
@@ -163,7 +169,18 @@ def _read(kind: RevokedKind, text: str) -> str:
             f"{text!r} is no SHA-256 in base64url (43 characters) or hex (64), and no file; "
             "certbound cert inspect FILE shows both"
         )
-    return _THUMBPRINTS[kind](read_file(Path(text)))
+    certificate = read_file(Path(text))
+    if _is_authority(certificate) is not (kind is RevokedKind.AUTHORITY):
+        note(_UNUSUAL[kind].format(text))  # who is in a hurry takes one for the other, and ends next to nothing
+    return _THUMBPRINTS[kind](certificate)
+
+
+def _is_authority(certificate: Certificate) -> bool:
+    """Whether it says that it certifies others (RFC 5280 section 4.2.1.9)."""
+    try:
+        return bool(certificate.decoded_extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except (BadCertificate, x509.ExtensionNotFound):
+        return False
 
 
 def _thumbprint(certificate: Certificate) -> str:
@@ -178,6 +195,13 @@ _THUMBPRINTS: Mapping[RevokedKind, Callable[[Certificate], str]] = {
     RevokedKind.CERTIFICATE: _thumbprint,
     RevokedKind.AUTHORITY: _key_thumbprint,
 }
+_UNUSUAL: Mapping[RevokedKind, str] = {
+    RevokedKind.CERTIFICATE: "{0} is the certificate of an authority; what it certified goes on: for that, "
+    "--anchor {0}",
+    RevokedKind.AUTHORITY: "{0} is not the certificate of an authority; alone it is --thumbprint {0}",
+}
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_LAST = frozenset("AEIMQUYcgkosw048")
+"""What 43 characters for 32 bytes end with: the last one has four bits."""
 _HEX = re.compile(r"[0-9A-Fa-f]{64}|[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){31}", re.ASCII)
 _NOBODY = "nobody has obtained a token with it that still lives; it is refused from now on, should it turn up"
