@@ -4,7 +4,7 @@ Rule 1: a header names the key and the type and brings no key of its own.
 Rule 2: what is signed is what `claims_of` made; nothing of the request is copied into a token unread.
 """
 
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NewType
@@ -12,7 +12,6 @@ from typing import Any, NewType
 import msgspec
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
@@ -126,9 +125,15 @@ def sign_list(claims: Mapping[str, Any], key: SigningKey) -> str:
 
 def _sign(header: bytes, claims: Mapping[str, Any], key: SigningKey) -> str:
     signing_input = header + _base64url(_JSON.encode(claims))
-    r, s = decode_dss_signature(key.private.sign(signing_input, _ECDSA))
-    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    signature = _concatenated(key.private.sign(signing_input, _ECDSA))
     return (signing_input + b"." + _base64url(signature)).decode("ascii")
+
+
+def _concatenated(signature: bytes) -> bytes:
+    """An ECDSA signature of P-256 in DER, our own, as JWS has it: r and s, 32 bytes each (RFC 7518 section 3.4)."""
+    # SEQUENCE { INTEGER r, INTEGER s }, each with its length in one byte, and with a zero before or none too few.
+    r_ends = 4 + signature[3]
+    return signature[4:r_ends][-32:].rjust(32, b"\0") + signature[r_ends + 2 :][-32:].rjust(32, b"\0")
 
 
 def _header(type_: str, kid: str) -> bytes:
@@ -136,8 +141,9 @@ def _header(type_: str, kid: str) -> bytes:
 
 
 def _base64url(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
+    return b2a_base64(data, newline=False).rstrip(b"=").translate(_URL_SAFE)
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ECDSA = ec.ECDSA(hashes.SHA256())
 _JSON = msgspec.json.Encoder()

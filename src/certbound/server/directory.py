@@ -57,7 +57,8 @@ class ClientDirectory:
 
     async def find(self, client_id: str) -> Client | None:
         """The client, or None.  `StoreUnavailable` if the store is needed and does not answer."""
-        await self._ask_if_older(MAX_AGE)
+        if self._clock() - self._asked_at > MAX_AGE:  # hardly ever: this is the hot path
+            await self._ask_if_older(MAX_AGE)
         if client_id not in self._remembered and self._records is not None and client_id not in self._records:
             await self._ask_if_older(NEWS)  # it may have been registered a moment ago
         # Looked up only now: while one waits, another may have read the client.
