@@ -153,7 +153,7 @@ def read_certificate(der: bytes) -> Certificate:
         not_before = parsed.not_valid_before_utc.timestamp()
         not_after = parsed.not_valid_after_utc.timestamp()
         canonical = parsed.public_bytes(Encoding.DER)
-    except (ValueError, TypeError, x509.InvalidVersion) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, Warning) as error:  # a warning where somebody made them errors
         raise BadCertificate(f"not a DER certificate: {error}") from error
     if canonical != der:
         raise BadCertificate("the certificate is not canonical DER")
