@@ -330,6 +330,26 @@ def test_a_file_that_is_written_in_place(file: Path) -> None:
     assert in_force(files) == [der(second)]
 
 
+@pytest.mark.parametrize("left", [0, 1], ids=["nothing", "half"])
+def test_a_file_that_changes_while_it_is_read(file: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    """What was read of it is not taken for the whole: the last good set stays until the next look."""
+    files, pems = AnchorFiles([file]), [OTHER.certificate_pem, ROOT.certificate_pem]
+    file.write_bytes(b"".join(pems))
+    read_bytes = Path.read_bytes
+
+    def read_while_written(path: Path) -> bytes:
+        path.write_bytes(b"".join(pems[:left]))  # by somebody who has come so far
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_while_written)
+    files.reload_if_changed()
+    assert in_force(files) == [der(ROOT)]
+    monkeypatch.undo()
+    file.write_bytes(b"".join(pems))
+    files.reload_if_changed()
+    assert in_force(files) == [der(OTHER), der(ROOT)]
+
+
 def test_what_changed_nothing_keeps_what_is_remembered(file: Path, folder: Path) -> None:
     """Files that were touched, or hold in other files what was there before, leave the set as it is."""
     files = AnchorFiles([file], folder=folder)

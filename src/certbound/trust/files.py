@@ -3,8 +3,8 @@
 Rule 1: a file or folder that is missing or unusable at the start stops the start.
 Rule 2: later it keeps the last good set as a whole, says so once, and is looked at again; a readable empty file means
 nobody, and so does an empty folder.
-Rule 3: a file that is not whole, or holds anything but certificates, or one with a key that is too weak to vouch for
-anybody, is unusable: nothing of it is taken.
+Rule 3: a file that is not whole, changes while it is read, or holds anything but certificates, or one with a key that
+is too weak to vouch for anybody, is unusable: nothing of it is taken.
 Rule 4: of a folder the .pem, .crt and .cer files count, through symbolic links too (that is how secrets are mounted);
 hidden ones and what lies deeper do not.
 """
@@ -117,7 +117,12 @@ class AnchorFiles:
         if isinstance(stamp, str):
             raise ConfigurationError(f"trust anchors cannot be taken from {path}: {stamp}")
         known = self._read.get(path)
-        return known if known and known[0] == stamp else (stamp, _read_file(path))
+        if known and known[0] == stamp:
+            return known
+        certificates = _read_file(path)
+        if stamp.size and _stamp(path) != stamp:  # a pipe has no size, and may change as it likes
+            raise ConfigurationError(f"trust anchors cannot be taken from {path}: it changed while it was read")
+        return stamp, certificates
 
 
 class _Stamp(NamedTuple):
