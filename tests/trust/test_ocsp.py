@@ -533,3 +533,25 @@ async def test_a_revocation_is_not_forgotten_when_it_is_time_to_ask_again(tmp_pa
             clock.now += 61
         there.at["/"] = answer(ROOT, LEAF, at=TODAY + timedelta(minutes=4))
         assert "good" == await standing(asked, LEAF, ROOT, now=clock.now)
+
+
+async def test_a_forged_answer_beside_a_list_that_arrives_is_not_remembered(tmp_path: Path) -> None:
+    """It made no difference, so nobody stood behind it; the genuine one is not taken for an older one."""
+    file = tmp_path / "ca.crl"
+    file.write_bytes(crl(OTHER))
+    clock = Clock()
+    with published() as there:
+        asked = revocation("hard", ocsp=[f"{there.url}/"], crls=[file], clock=clock, max_age=60)
+
+        def respond(_: bytes) -> bytes:
+            file.write_bytes(crl(ROOT, days=0.001))
+            asyncio.run_coroutine_threadsafe(asked._crls.look(), loop).result(5)
+            return answer(TWIN, LEAF, at=TODAY + timedelta(minutes=4))
+
+        loop = asyncio.get_running_loop()
+        there.at["/"] = respond
+        assert "good" == await standing(asked, LEAF, ROOT)
+        assert asked._responders.remembered(read(LEAF), read(ROOT)) is None
+        clock.now += 120
+        there.at["/"] = answer(ROOT, LEAF, revoked=True)
+        assert "revoked" == await standing(asked, LEAF, ROOT, now=clock.now)

@@ -182,18 +182,22 @@ OTHERS = frozenset({
     ("scopes", "clean", "listed"),
     [
         ([point(only_contains_user_certs=True)], "good", "revoked"),
-        ([point(only_contains_ca_certs=True)], "unknown", "unknown"),
+        ([point(only_contains_ca_certs=True)], "unknown", "revoked"),
         ([point(only_contains_attribute_certs=True)], "unknown", "unknown"),
         ([point(only_some_reasons=COMPROMISE)], "unknown", "revoked"),
         ([point(only_some_reasons=COMPROMISE), point(only_some_reasons=OTHERS)], "good", "revoked"),
-        ([point(full_name=[x509.UniformResourceIdentifier("http://a.example/1")])], "unknown", "unknown"),
+        ([point(full_name=[x509.UniformResourceIdentifier("http://a.example/1")])], "unknown", "revoked"),
+        ([point(indirect_crl=True)], "good", "revoked"),
     ],
-    ids=["users", "authorities", "attributes", "one-reason", "all-reasons-in-two", "another-point"],
+    ids=["users", "authorities", "attributes", "one-reason", "all-reasons-in-two", "another-point", "indirect"],
 )
 async def test_scopes(
     listing: Callable[..., Revocation], scopes: list[x509.IssuingDistributionPoint], clean: str, listed: str
 ) -> None:
-    """A list speaks for the certificates and reasons that are its own; together, lists may cover all reasons."""
+    """A list clears the certificates and reasons that are its own; together, lists may cover all reasons.
+
+    Whom it names by number is revoked: no authority gives a number twice.
+    """
     assert clean == await standing(listing(*(crl(ROOT, extensions=[(each, True)]) for each in scopes)), LEAF, ROOT)
     both = [crl(ROOT, LEAF, extensions=[(each, True)]) for each in scopes]
     assert listed == await standing(listing(*both), LEAF, ROOT)
@@ -711,3 +715,30 @@ async def test_a_clock_that_goes_back(listing: Callable[..., Revocation]) -> Non
         assert there.asked == ["/ca.crl"] * 2
         assert "revoked" == await standing(asked, LEAF, ROOT)
         await asked._crls.close()
+
+
+@pytest.mark.parametrize("names_issuer", [False, True])
+async def test_what_a_certificate_declares_hides_no_entry_about_it(
+    listing: Callable[..., Revocation], names_issuer: bool
+) -> None:
+    """Neither a place where it is not listed, nor somebody else who keeps the lists."""
+    elsewhere = [x509.UniformResourceIdentifier("http://elsewhere.example/")]
+    keeper = [x509.DirectoryName(MIDDLE.certificate.subject)] if names_issuer else None
+    points = x509.CRLDistributionPoints([x509.DistributionPoint(elsewhere, None, None, keeper)])
+    leaf = ROOT.issue("CN=elsewhere", now=TODAY, extensions=[(points, False)])
+    for scope in ([], [(point(full_name=[x509.UniformResourceIdentifier("http://here.example/")]), True)]):
+        assert "revoked" == await standing(listing(crl(ROOT, leaf, extensions=scope)), leaf, ROOT)
+
+
+async def test_a_delta_list_that_only_certificates_speak_of(listing: Callable[..., Revocation]) -> None:
+    """The complete list need not say that there is one (RFC 5280 section 4.2.1.15)."""
+    is_delta = (x509.DeltaCRLIndicator(1), True)
+    removed = (x509.CRLReason(x509.ReasonFlags.remove_from_crl), False)
+    later = TODAY + timedelta(minutes=1)
+    adds = crl(ROOT, LEAF, number=2, at=later, extensions=[is_delta])
+    removes = crl(ROOT, LEAF, number=2, at=later, extensions=[is_delta], entry_extensions=[removed])
+    assert "revoked" == await standing(listing(crl(ROOT), adds), LEAF, ROOT)
+    assert "revoked" == await standing(listing(adds), LEAF, ROOT)
+    assert "good" == await standing(listing(crl(ROOT), removes), LEAF, ROOT)
+    assert "good" == await standing(listing(crl(ROOT, at=later + timedelta(minutes=1)), adds), LEAF, ROOT)
+    assert "unknown" == await standing(listing(crl(TWIN, LEAF, number=2, extensions=[is_delta])), LEAF, ROOT)

@@ -56,6 +56,8 @@ class RevocationList:
     is_delta: bool
     says_good: bool
     """Whether a serial that is absent counts as good: version 2 needs its CRLNumber for that (section 5.2.3)."""
+    is_plain: bool
+    """Whether its entries are about certificates of whoever signed it, and nothing critical in it is unknown."""
     entries: int
     digest: bytes = field(repr=False)
     _parsed: x509.CertificateRevocationList = field(repr=False)
@@ -98,6 +100,13 @@ class RevocationList:
     def keys(self) -> frozenset[bytes]:
         """Those of the keys it was held against that have signed it."""
         return frozenset(spki for spki, signed in self._signed_by.copy().items() if signed)
+
+    def revokes(self, serial: int) -> bool | None:
+        """Whether an entry takes this number back; False if one gives it back, None if none can be said to be of it."""
+        if self._index is None or not self.is_plain:
+            return None
+        entries = list(self._find(_integer(serial)))
+        return not any(map(_REMOVED.search, entries)) if entries else None
 
     def about(self, serials: Iterable[int]) -> Cut:
         """What the list says of these serial numbers; no other is left in it."""
@@ -230,6 +239,7 @@ def _read_list(der: bytes) -> RevocationList:
         next_update=next_update,
         is_delta=is_delta,
         says_good=frame.is_v1 or _is_numbered(extensions),
+        is_plain=_is_plain(extensions),
         entries=len(starts),
         digest=hashlib.sha256(der).digest(),
         _parsed=parsed,
@@ -370,9 +380,18 @@ def _is_numbered(extensions: x509.Extensions) -> bool:
         return False
 
 
+def _is_plain(extensions: x509.Extensions) -> bool:
+    if any(each.critical and isinstance(each.value, x509.UnrecognizedExtension) for each in extensions):
+        return False
+    points = [each.value for each in extensions if isinstance(each.value, x509.IssuingDistributionPoint)]
+    return not any(each.indirect_crl or each.only_contains_attribute_certs for each in points)
+
+
 _SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
 _CRITICAL = re.compile(rb"\x01\x01\xff\x04|\x06\x03\x55\x1d\x1d")
 """In an extension: BOOLEAN TRUE, and the OCTET STRING behind it; or certificateIssuer, which has to be critical."""
+_REMOVED = re.compile(rb"\x06\x03\x55\x1d\x15(\x01\x01\xff)?\x04\x03\x0a\x01\x08")
+"""The reason removeFromCRL."""
 _BEGIN = b"-----BEGIN X509 CRL-----"
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _OFFSET = 28

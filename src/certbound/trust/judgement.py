@@ -7,7 +7,8 @@ name, serial number and signature bytes are like: so a list is held against the 
 and of the certificates in an answer only those that the issuer signed are left.
 Rule 3: it fetches nothing, builds no path, waits for nothing, and its log is silent.
 Rule 4: "good" needs what is fresh; "revoked" is believed of what is stale, too, for few who are revoked come back.
-Rule 5: what the library cannot decode in a certificate never clears it, and never keeps a revocation from being seen.
+Rule 5: what a certificate says of itself never keeps a revocation from being seen: neither what the library cannot
+decode, which never clears it either, nor where it claims to be listed.  An entry of its number by its issuer counts.
 """
 
 import logging
@@ -44,7 +45,8 @@ from pyhanko_certvalidator.sig_validate import (
 )
 
 from certbound.core.certificate import Certificate
-from certbound.trust.crls import Cut, RevocationList, is_weak
+from certbound.core.errors import BadCertificate
+from certbound.trust.crls import BadList, Cut, RevocationList, is_weak, issuer_name
 from certbound.trust.ocsp import Answer
 
 # Every refusal comes with a traceback there, and bytes of strangers in it.
@@ -89,14 +91,43 @@ async def judge(path: Sequence[Certificate], fresh: Evidence, known: Evidence, n
 
     `fresh` may say "good"; `known`, which is all there is, may say "revoked".
     """
-    found = Finding(Standing.UNKNOWN, "nothing current is known of it")
+    found, standing, asked = Finding(Standing.UNKNOWN, "nothing current is known of it"), Standing.UNKNOWN, fresh
     if fresh:
         found = await _ask(path, fresh, _STRICT, now, parse=_parse)
-    if found.standing is Standing.UNKNOWN and known:
+        standing = found.standing
+    if standing is Standing.UNKNOWN and known:
         second = await _ask(path, known, _LENIENT, now, parse=_parse_decodable)
         if second.standing is Standing.REVOKED:
             return second
+        standing, asked = second.standing, known
+    if standing is not Standing.REVOKED and _is_listed(path, known, asked if standing is Standing.GOOD else None):
+        return Finding(Standing.REVOKED, "its issuer lists its serial number")
     return found
+
+
+def _is_listed(path: Sequence[Certificate], known: Evidence, good: Evidence | None) -> bool:
+    """Whether the newest word of its issuer about its number takes it back, whatever the certificate says of itself.
+
+    Against `good`, for which the library calls it good, only a newer delta list counts: the library overlooks those
+    that no complete list speaks of.
+    """
+    serial, issuer, said, since = path[0].parsed.serial_number, path[1], known.lists, float("-inf")
+    if good is not None:
+        said = [each for each in said if each.is_delta]
+        since = max((*(each.this_update for each in good.lists if not each.is_delta),
+                     *(each.this_update for each in good.answers)), default=since)  # fmt: skip
+    try:
+        words = sorted(
+            (each.this_update, word)
+            for each in said
+            if each.this_update > since
+            and (word := each.revokes(serial)) is not None
+            and each.issuer == issuer_name(issuer.subject_der)
+            and each.is_signed_by(issuer.spki_der)
+        )
+    except (BadList, BadCertificate):
+        return False
+    return bool(words) and words[-1][1]
 
 
 async def _ask(

@@ -194,10 +194,14 @@ class Revocation:
                 return verdict
 
         async def believes(answer: Answer) -> bool:
-            """Whether it makes a difference: the lists alone left the certificate unknown."""
+            """Whether somebody with authority stands behind it: it says something alone, or changes what lists say."""
             lists, current = await self._lists(case)
-            fresh, known = (Evidence(each, [answer], case.signers) for each in (current, lists))
-            return (await judge(case.path, fresh, known, case.now)).standing is not Standing.UNKNOWN
+            alone, without, with_it = [
+                (await judge(case.path, Evidence(fresh, answers, case.signers), Evidence(known, answers, case.signers),
+                             case.now)).standing
+                for fresh, known, answers in (([], [], [answer]), (current, lists, []), (current, lists, [answer]))
+            ]  # fmt: skip
+            return alone is not Standing.UNKNOWN or without is not with_it
 
         await self._responders.ask(certificate, issuer, case.places.responders, believes)
         verdict = await self._judge(case, answered_before=True)
