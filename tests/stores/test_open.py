@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
-from certbound.core.ports import KeyRecord, Store
+from certbound.core.ports import KeyRecord, RevokedKind, Store
 from certbound.stores import open_store, pending
-from certbound.testing.stores import client, key
+from certbound.testing.stores import NOW, allot, client, key, revocation, status
 
 
 @pytest.fixture
@@ -320,6 +320,19 @@ async def test_rows_of_the_wrong_type_stop_nothing(opening: Opening, url: str, p
     assert not any(record.enabled for name, record in records.items() if name != "b")
     assert all(isinstance(record.version, int) for record in records.values())
     assert [record.private_key for record in await store.keys.list()] == [b"-----BEGIN PRIVATE KEY-----"]
+    await store.close()
+
+
+async def test_a_status_of_the_wrong_type_is_revoked_like_others(opening: Opening, url: str, path: Path) -> None:
+    """Nothing that a hand wrote stands in the way of a revocation; until then the status is found and mended."""
+    await _filled(url)
+    store = await opening(url)
+    first = await allot(store, status("b"))
+    _by_hand(path, "UPDATE statuses SET ends_at = 'soon', created_at = 'once'")
+    assert (await allot(store, status("b"))).index == first.index
+    _by_hand(path, "UPDATE statuses SET ends_at = x'ff', created_at = 'once'")
+    await store.revocations.add(revocation(RevokedKind.CLIENT, "b"))
+    assert (await store.revocations.statuses(NOW)).invalid == {first.index}
     await store.close()
 
 

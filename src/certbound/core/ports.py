@@ -150,8 +150,9 @@ class Revocations(Protocol):
     async def add(self, record: RevocationRecord) -> Sequence[StatusRecord]:
         """It is revoked, a client disabled too, and the `affected` statuses are not valid: all at once or nothing.
 
-        What is returned were the affected.  What was revoked already stays so since then, and the statuses that came
-        since are affected.  `NotFound` if a client is not there.
+        What is returned were the affected.  A status that has ended by `revoked_at` is not valid either: that clock may
+        be wrong.  What was revoked already stays so since then, and the statuses that came since are affected.
+        `NotFound` if a client is not there.
         """
 
     async def remove(self, kind: RevokedKind, value: str) -> None:

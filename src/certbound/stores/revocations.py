@@ -47,7 +47,7 @@ class SqlRevocations:
             return ()
 
         async def question(connection: AsyncConnection) -> Sequence[StatusRecord]:
-            return await _affected(connection, kind, value, now)
+            return [each for each in await _touched(connection, kind, value) if each.ends_at >= now]
 
         return await self._database.ask(question)
 
@@ -62,10 +62,11 @@ class SqlRevocations:
             if await connection.scalar(select(revocations.c.kind).where(_is(record.kind, record.value))) is None:
                 values = {"kind": record.kind.value, "value": record.value, "revoked_at": record.revoked_at}
                 await connection.execute(insert(revocations).values(values))
-            affected = await _affected(connection, record.kind, record.value, record.revoked_at)
-            for some in _chunks([each.index for each in affected]):
+            # Those too that seem to have ended: the clock of whoever revokes may be wrong.
+            touched = await _touched(connection, record.kind, record.value)
+            for some in _chunks([each.index for each in touched]):
                 await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(valid=False))
-            return affected
+            return [each for each in touched if each.ends_at >= record.revoked_at]
 
         return await self._database.change(steps)
 
@@ -106,8 +107,8 @@ class SqlRevocations:
         return await self._database.ask(question)
 
 
-async def _affected(connection: AsyncConnection, kind: RevokedKind, value: str, now: float) -> Sequence[StatusRecord]:
-    question = ALL_STATUSES.where(_is_valid(), statuses.c.ends_at >= now, _seems_touched(kind, value))
+async def _touched(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[StatusRecord]:
+    question = ALL_STATUSES.where(_is_valid(), _seems_touched(kind, value))
     rows = (await connection.execute(question.order_by(statuses.c.idx))).all()
     return [record for record in map(read_status, rows) if _is_touched(record, kind, value)]
 

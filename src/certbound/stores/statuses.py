@@ -180,9 +180,14 @@ def read_status(row: Sequence[Any]) -> StatusRecord:
         twins=tuple(twins.split()),
         index=index,
         valid=valid == 1,
-        created_at=created_at,
-        ends_at=ends_at,
+        created_at=_time(created_at),
+        ends_at=_time(ends_at),
     )
+
+
+def _time(stored: Any) -> float:
+    """What a hand wrote instead is long ago: a status that ended so is written anew."""
+    return stored if isinstance(stored, float) else 0.0
 
 
 def _row(record: StatusRecord) -> dict[str, Any]:

@@ -428,6 +428,14 @@ class StoreConformance:
                 await _refused(RevokedMeanwhile, allot(store, record))
             await allot(store, status("client", "lost", "stolen"))  # of another kind
 
+    async def test_a_revocation_believes_no_clock(self) -> None:
+        """Who revokes by a clock that is days ahead ends what is out all the same, by the clock of those who ask."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            out = await allot(store, status())
+            assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, "client", out.ends_at + 1))) == []
+            assert (await store.revocations.statuses(NOW)).invalid == {out.index}
+
     async def test_a_revocation_finds_the_twins_of_a_certificate(self) -> None:
         """Who made another certificate of a stolen one has no token left either, and gets no status any more."""
         async with self.opened() as store:
