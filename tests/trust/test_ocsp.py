@@ -555,3 +555,13 @@ async def test_a_forged_answer_beside_a_list_that_arrives_is_not_remembered(tmp_
         clock.now += 120
         there.at["/"] = answer(ROOT, LEAF, revoked=True)
         assert "revoked" == await standing(asked, LEAF, ROOT, now=clock.now)
+
+
+async def test_a_responder_without_answers_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """One line for each kind of trouble, not one for each certificate."""
+    with answering(answer(TWIN, LEAF)) as asked:
+        for path in ((LEAF, ROOT), (SECOND, ROOT), (BELOW, MIDDLE, ROOT)):
+            assert "unknown" == await standing(asked, *path)
+    said = [each.message for each in caplog.records if "no answer" in each.message]
+    assert len(said) == len({each.partition(" (")[0] for each in said}) <= 2
+    assert any(read(LEAF).thumbprint in each for each in said)

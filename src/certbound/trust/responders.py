@@ -121,17 +121,17 @@ class Responders:
         try:
             answer = read_answer(fetched.body, question, max_age=self._max_age, now=now)
         except BadAnswer as error:
-            responder.source.remark(f"no answer about {certificate.thumbprint}: {error}")
+            responder.source.remark(f"no answer about a certificate: {error}", certificate.thumbprint)
             return None
         if not await believes(answer):
-            responder.source.remark(f"no answer about {certificate.thumbprint} that its issuer stands behind")
+            responder.source.remark("no answer that the issuer of a certificate stands behind", certificate.thumbprint)
             return None
         return self._remember(subject, answer, now, responder)
 
     def _remember(self, subject: Subject, answer: Answer, now: float, responder: "_Responder") -> Answer | None:
         known = self._answers.get(subject)
         if known is not None and answer.this_update < known.answer.this_update:
-            responder.source.remark(f"an older answer about {subject[0]} than the one that is known")
+            responder.source.remark("an older answer about a certificate than the one that is known", subject[0])
             return None
         due = min(now + self._max_age, answer.ends_at(self._max_age))
         self._keep(self._answers, subject, Remembered(answer, due))

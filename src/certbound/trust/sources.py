@@ -69,10 +69,10 @@ class Source:
         self.failures += 1
         self.problem = problem
 
-    def remark(self, text: str) -> None:
-        """Something is odd about what was read; said once."""
+    def remark(self, text: str, about: str = "") -> None:
+        """Something is odd about what was read; said once, and of the first certificate that it is about."""
         if text != self._remark:
-            _log.warning("%s %s: %s", self.kind, self.where, text)
+            _log.warning("%s %s: %s", self.kind, self.where, f"{text} ({about})" if about else text)
         self._remark = text
 
     def look(self, now: float) -> None:
