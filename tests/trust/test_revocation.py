@@ -742,3 +742,42 @@ async def test_a_delta_list_that_only_certificates_speak_of(listing: Callable[..
     assert "good" == await standing(listing(crl(ROOT), removes), LEAF, ROOT)
     assert "good" == await standing(listing(crl(ROOT, at=later + timedelta(minutes=1)), adds), LEAF, ROOT)
     assert "unknown" == await standing(listing(crl(TWIN, LEAF, number=2, extensions=[is_delta])), LEAF, ROOT)
+
+
+async def test_lists_that_certificates_name_share_a_room() -> None:
+    """Though all of them arrive at once: four times what one may have is kept."""
+    with published() as there:
+        for n in range(8):
+            there.at[f"/{n}"] = crl(ROOT, *range(1000 + n, 1100))
+        most = len(crl(ROOT, *range(1000, 1100))) + 50
+        asked = revocation("soft", from_certificates=True, max_crl_bytes=most)
+        leaves = [naming(there, lists=[f"/{n}"]) for n in range(8)]
+        await asyncio.gather(*(asked.require_unrevoked(chain(leaf, ROOT), NOW) for leaf in leaves))
+        await asked._crls.look()
+        assert 0 < sum(each.shelf.size for each in asked._crls._named.values()) <= 4 * most
+        await asked._crls.close()
+
+
+async def test_a_request_that_is_cancelled_takes_nobody_along() -> None:
+    """Others who wait for the same list get their verdict, and nothing stays behind."""
+    with published() as there:
+        arrived, go_on = threading.Event(), threading.Event()
+
+        def respond(_: bytes) -> bytes:
+            arrived.set()
+            assert go_on.wait(5)
+            return crl(ROOT)
+
+        there.at["/ca.crl"] = respond
+        asked = revocation("hard", urls=[f"{there.url}/ca.crl"])
+        waiting = [asyncio.create_task(asked.require_unrevoked(chain(LEAF, ROOT), NOW)) for _ in range(3)]
+        assert await asyncio.to_thread(arrived.wait, 5)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        first, *others = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(first, asyncio.CancelledError)
+        assert all(isinstance(each, TrustedChain) for each in others)
+        assert there.asked == ["/ca.crl"]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asked._crls.close()

@@ -149,6 +149,7 @@ class CRLSources:
             url.fetch_if_due(now)
         for source in self._sources():
             source.look(now)
+        self._forget()  # what arrived since was not counted when it was asked for
 
     async def close(self) -> None:
         """Nothing is fetched any more."""
