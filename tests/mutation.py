@@ -88,7 +88,7 @@ MUTATIONS = [
     Mutation(
         AUTHENTICATION,
         "6b",
-        "await sources.chains.verify_chain(peer, client, now)",
+        "await sources.chains.verify_chain(peer, client, revoked, now)",
         "TrustedChain((peer.leaf,), now)",
     ),
     Mutation(AUTHENTICATION, "6c", "if authority.key_thumbprint in revoked.authorities:", "if False:"),
@@ -129,7 +129,7 @@ MUTATIONS = [
     Mutation(VERIFIER, "1", "if is_spiffe_id(subject):", "if False:"),
     Mutation(VERIFIER, "2", "anchors = self._anchors_of(client.anchors)", "anchors = self._anchors"),
     Mutation(VERIFIER, "3", "chain = verify_chain(peer, anchors, now)", "chain = TrustedChain((peer.leaf,), now)"),
-    Mutation(VERIFIER, "4", "barred = self._barred(chain, subject)", "barred = None"),
+    Mutation(VERIFIER, "4", "barred = self._barred(chain, subject, revoked)", "barred = None"),
     Mutation(STATUS, "5", "if not inflating.eof or inflating.unused_data:", "if False:"),
 ]
 

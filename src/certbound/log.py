@@ -15,7 +15,7 @@ def configure_log(*, level: str, form: Literal["console", "json"]) -> None:
 
     Control characters are shown, not run.
     """
-    logging.captureWarnings(True)
+    logging.captureWarnings(capture=True)
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,

@@ -38,7 +38,7 @@ class Verifier:
     asked: list[PeerCertificate] = field(default_factory=list)
     asked_about_revocation: list[TrustedChain] = field(default_factory=list)
 
-    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
         self.asked.append(peer)
         if not self.trusts:
             raise Untrusted("nobody is trusted here")

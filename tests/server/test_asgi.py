@@ -21,6 +21,7 @@ from certbound.core.grants import Policy
 from certbound.core.jwks import make_jwks
 from certbound.core.metadata import Offer
 from certbound.core.ports import ClientRecord, Store
+from certbound.core.revoked import Revoked
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer, SigningKey
 from certbound.server.asgi import Application
@@ -38,7 +39,7 @@ BODY = b"grant_type=client_credentials&client_id=own"
 
 
 class NoChains:
-    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
         raise AssertionError("no client of these tests needs a chain")
 
     async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:

@@ -19,7 +19,7 @@ from certbound.core.certificate import KeyThumbprint, PeerCertificate
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClient, Untrusted
 from certbound.core.limits import read_limit
-from certbound.core.revoked import NOTHING_REVOKED
+from certbound.core.revoked import NOTHING_REVOKED, Revoked
 from certbound.trust import verifier
 from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued
@@ -73,7 +73,7 @@ def naming(*authorities: Authority) -> dict[str, list[str]]:
 async def refused(trust: Trust, presented: PeerCertificate, who: Client) -> str:
     """The reason why there is no path."""
     with pytest.raises(Untrusted) as refusal:
-        await trust.verify_chain(presented, who, NOW)
+        await trust.verify_chain(presented, who, NOTHING_REVOKED, NOW)
     return str(refusal.value)
 
 
@@ -92,17 +92,19 @@ async def test_a_remembered_verdict_is_the_same(authority: Authority) -> None:
     """The same question again is answered from memory."""
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    assert await trust.verify_chain(presented, client(), NOW) is await trust.verify_chain(presented, client(), NOW + 1)
+    assert await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW) is await trust.verify_chain(
+        presented, client(), NOTHING_REVOKED, NOW + 1
+    )
 
 
 async def test_a_verdict_ends_with_the_certificate(authority: Authority) -> None:
     """A remembered verdict is not used a second beyond the leaf's `notAfter`."""
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    await trust.verify_chain(presented, client(), NOW)
-    assert await trust.verify_chain(presented, client(), presented.leaf.not_after)
+    await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
+    assert await trust.verify_chain(presented, client(), NOTHING_REVOKED, presented.leaf.not_after)
     with pytest.raises(Untrusted):
-        await trust.verify_chain(presented, client(), presented.leaf.not_after + 1)
+        await trust.verify_chain(presented, client(), NOTHING_REVOKED, presented.leaf.not_after + 1)
 
 
 @pytest.mark.parametrize("short", ["intermediate", "root"])
@@ -112,41 +114,41 @@ async def test_a_verdict_ends_with_any_certificate_on_the_path(short: str) -> No
     middle = root.subordinate("M", now=TODAY, days=10 if short == "intermediate" else 1000)
     trust = Trust(anchors(root))
     presented = peer(leaf(middle), middle)
-    assert (await trust.verify_chain(presented, client(), NOW)).valid_until == NOW + 10 * DAY
+    assert (await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)).valid_until == NOW + 10 * DAY
     with pytest.raises(Untrusted):
-        await trust.verify_chain(presented, client(), NOW + 10 * DAY + 1)
+        await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW + 10 * DAY + 1)
 
 
 async def test_a_verdict_is_not_used_before_it_was_given(authority: Authority) -> None:
     """A clock that goes back finds no verdict of the future."""
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    await trust.verify_chain(presented, client(), NOW)
+    await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
     with pytest.raises(Untrusted):
-        await trust.verify_chain(presented, client(), NOW - 10 * DAY)
+        await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW - 10 * DAY)
 
 
 async def test_replaced_anchors_forget_everything(authority: Authority) -> None:
     """When an anchor is taken away, the next question is answered without it (R32)."""
     trust = Trust(anchors(authority, STRANGER))
     presented = peer(leaf(authority))
-    await trust.verify_chain(presented, client(), NOW)
+    await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
     trust.replace(anchors(STRANGER))
     assert trust.anchors == anchors(STRANGER)
     with pytest.raises(Untrusted):
-        await trust.verify_chain(presented, client(), NOW)
+        await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
     trust.replace(Anchors())
     with pytest.raises(Untrusted):
-        await trust.verify_chain(presented, client(), NOW)
+        await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
 
 
 async def test_a_changed_client_is_asked_anew(authority: Authority) -> None:
     """A verdict belongs to one state of one client: another version or another client has none."""
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    first = await trust.verify_chain(presented, client(), NOW)
-    assert await trust.verify_chain(presented, client(version=2), NOW) is not first
-    assert await trust.verify_chain(presented, client(client_id="b"), NOW) is not first
+    first = await trust.verify_chain(presented, client(), NOTHING_REVOKED, NOW)
+    assert await trust.verify_chain(presented, client(version=2), NOTHING_REVOKED, NOW) is not first
+    assert await trust.verify_chain(presented, client(client_id="b"), NOTHING_REVOKED, NOW) is not first
 
 
 async def test_a_failure_is_not_remembered(authority: Authority) -> None:
@@ -155,8 +157,8 @@ async def test_a_failure_is_not_remembered(authority: Authority) -> None:
     middle = authority.subordinate("M", now=TODAY)
     end = leaf(middle)
     with pytest.raises(Untrusted):
-        await trust.verify_chain(peer(end), client(), NOW)
-    assert await trust.verify_chain(peer(end, middle), client(), NOW)
+        await trust.verify_chain(peer(end), client(), NOTHING_REVOKED, NOW)
+    assert await trust.verify_chain(peer(end, middle), client(), NOTHING_REVOKED, NOW)
 
 
 async def test_memory_is_bounded(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +166,11 @@ async def test_memory_is_bounded(authority: Authority, monkeypatch: pytest.Monke
     monkeypatch.setattr(verifier, "REMEMBERED_VERDICTS", 3)
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    first = await trust.verify_chain(presented, client(0), NOW)
+    first = await trust.verify_chain(presented, client(0), NOTHING_REVOKED, NOW)
     for version in range(1, 6):
-        await trust.verify_chain(presented, client(version), NOW)
+        await trust.verify_chain(presented, client(version), NOTHING_REVOKED, NOW)
         assert len(trust._verdicts) <= 3
-    assert await trust.verify_chain(presented, client(0), NOW) is not first
+    assert await trust.verify_chain(presented, client(0), NOTHING_REVOKED, NOW) is not first
 
 
 async def test_a_remembered_chain_does_not_spare_the_other_checks(authority: Authority) -> None:
@@ -207,22 +209,22 @@ async def test_a_client_narrows_the_servers_anchors() -> None:
     """A client that names an anchor is certified by that key alone; others are not affected."""
     trust = Trust(anchors(ONE, TWO))
     narrow = named(trusted=naming(ONE))
-    assert await trust.verify_chain(peer(leaf(ONE)), narrow, NOW)
+    assert await trust.verify_chain(peer(leaf(ONE)), narrow, NOTHING_REVOKED, NOW)
     assert "no path" in await refused(trust, peer(leaf(TWO)), narrow)
     for each in (ONE, TWO):
-        assert await trust.verify_chain(peer(leaf(each)), named("b"), NOW)
-        assert await trust.verify_chain(peer(leaf(each)), named("c", trusted=naming(ONE, TWO)), NOW)
+        assert await trust.verify_chain(peer(leaf(each)), named("b"), NOTHING_REVOKED, NOW)
+        assert await trust.verify_chain(peer(leaf(each)), named("c", trusted=naming(ONE, TWO)), NOTHING_REVOKED, NOW)
 
 
 async def test_a_named_anchor_is_a_key_and_not_a_name() -> None:
     """An anchor of the server's with the same name and another key does not count for the client."""
     trust = Trust(anchors(ONE_AGAIN, ONE))
     narrow = named(trusted=naming(ONE))
-    assert (await trust.verify_chain(peer(leaf(ONE)), narrow, NOW)).anchor.der == der(ONE)
+    assert (await trust.verify_chain(peer(leaf(ONE)), narrow, NOTHING_REVOKED, NOW)).anchor.der == der(ONE)
     await refused(trust, peer(leaf(ONE_AGAIN), ONE), narrow)
     renewed = Authority.create("One", now=TODAY, key=ONE.private_key)
     trust.replace(anchors(ONE_AGAIN, renewed))
-    assert (await trust.verify_chain(peer(leaf(ONE)), narrow, NOW)).anchor.der == der(renewed)
+    assert (await trust.verify_chain(peer(leaf(ONE)), narrow, NOTHING_REVOKED, NOW)).anchor.der == der(renewed)
 
 
 async def test_a_named_anchor_that_went_away_is_nobody() -> None:
@@ -230,23 +232,23 @@ async def test_a_named_anchor_that_went_away_is_nobody() -> None:
     trust = Trust(anchors(ONE, TWO))
     narrow = named(trusted=naming(ONE))
     presented = peer(leaf(ONE))
-    assert await trust.verify_chain(presented, narrow, NOW)
+    assert await trust.verify_chain(presented, narrow, NOTHING_REVOKED, NOW)
     trust.replace(anchors(TWO))
     assert key_of(ONE) in await refused(trust, presented, narrow)
     trust.replace(Anchors())
     assert key_of(ONE) in await refused(trust, presented, narrow)
     trust.replace(anchors(ONE))
-    assert await trust.verify_chain(presented, narrow, NOW)
+    assert await trust.verify_chain(presented, narrow, NOTHING_REVOKED, NOW)
 
 
 async def test_a_client_that_brings_its_anchors_has_no_others() -> None:
     """The client's own anchor certifies it, and the server's do not."""
     trust = Trust(anchors(ONE))
     own = named(trusted=bringing(TWO))
-    assert (await trust.verify_chain(peer(leaf(TWO)), own, NOW)).anchor.der == der(TWO)
+    assert (await trust.verify_chain(peer(leaf(TWO)), own, NOTHING_REVOKED, NOW)).anchor.der == der(TWO)
     assert "no path" in await refused(trust, peer(leaf(ONE)), own)
     assert "no path" in await refused(trust, peer(leaf(ONE), ONE, TWO), own)
-    assert await Trust(Anchors()).verify_chain(peer(leaf(TWO)), own, NOW)
+    assert await Trust(Anchors()).verify_chain(peer(leaf(TWO)), own, NOTHING_REVOKED, NOW)
 
 
 async def test_a_clients_own_anchor_certifies_nobody_else() -> None:
@@ -267,7 +269,7 @@ async def test_a_clients_own_anchor_certifies_nobody_else() -> None:
             for authority in authorities:
                 presented = certificates[id(authority)]
                 if certified_by[who] is authority:
-                    assert await trust.verify_chain(presented, everybody[who], NOW)
+                    assert await trust.verify_chain(presented, everybody[who], NOTHING_REVOKED, NOW)
                 else:
                     await refused(trust, presented, everybody[who])
         assert trust.anchors == anchors(ONE)
@@ -277,11 +279,11 @@ async def test_clients_that_bring_the_same_anchor() -> None:
     """They share it; when one changes to another anchor, its old one is none of its own any more."""
     trust = Trust(Anchors())
     presented = peer(leaf(TWO))
-    assert await trust.verify_chain(presented, named("a", trusted=bringing(TWO)), NOW)
-    assert await trust.verify_chain(presented, named("b", trusted=bringing(TWO)), NOW)
+    assert await trust.verify_chain(presented, named("a", trusted=bringing(TWO)), NOTHING_REVOKED, NOW)
+    assert await trust.verify_chain(presented, named("b", trusted=bringing(TWO)), NOTHING_REVOKED, NOW)
     await refused(trust, presented, named("a", 2, trusted=bringing(STRANGER)))
     await refused(trust, presented, named("a", 3))
-    assert await trust.verify_chain(presented, named("b", trusted=bringing(TWO)), NOW)
+    assert await trust.verify_chain(presented, named("b", trusted=bringing(TWO)), NOTHING_REVOKED, NOW)
 
 
 async def test_a_client_may_bring_an_intermediate() -> None:
@@ -289,7 +291,7 @@ async def test_a_client_may_bring_an_intermediate() -> None:
     middle, other = ONE.subordinate("M", now=TODAY), ONE.subordinate("N", now=TODAY)
     trust = Trust(anchors(ONE))
     own = named(trusted=bringing(middle))
-    assert (await trust.verify_chain(peer(leaf(middle), ONE), own, NOW)).anchor.der == der(middle)
+    assert (await trust.verify_chain(peer(leaf(middle), ONE), own, NOTHING_REVOKED, NOW)).anchor.der == der(middle)
     await refused(trust, peer(leaf(other), other, ONE), own)
     await refused(trust, peer(leaf(ONE), ONE), own)
 
@@ -298,7 +300,7 @@ async def test_configured_intermediates_lead_to_own_anchors_too() -> None:
     """The server's intermediates complete a path to a client's anchor, and are none themselves."""
     middle = TWO.subordinate("M", now=TODAY)
     trust = Trust(anchors(ONE, intermediates=[middle]))
-    assert await trust.verify_chain(peer(leaf(middle)), named(trusted=bringing(TWO)), NOW)
+    assert await trust.verify_chain(peer(leaf(middle)), named(trusted=bringing(TWO)), NOTHING_REVOKED, NOW)
     await refused(trust, peer(leaf(middle)), named("b", trusted=bringing(STRANGER)))
     await refused(trust, peer(leaf(middle)), named("c"))
 
@@ -310,9 +312,9 @@ async def test_ready_sets_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for trusted in (naming(ONE), naming(TWO), naming(ONE, TWO), bringing(STRANGER)):
         for authority in (ONE, TWO, STRANGER):
             with suppress(Untrusted):
-                await trust.verify_chain(peer(leaf(authority)), named(trusted=trusted), NOW)
+                await trust.verify_chain(peer(leaf(authority)), named(trusted=trusted), NOTHING_REVOKED, NOW)
         assert len(trust._narrowed) <= 2
-    assert await trust.verify_chain(peer(leaf(ONE)), named("b", trusted=naming(ONE)), NOW)
+    assert await trust.verify_chain(peer(leaf(ONE)), named("b", trusted=naming(ONE)), NOTHING_REVOKED, NOW)
     trust.replace(anchors(TWO))
     assert not trust._narrowed
 
@@ -325,7 +327,7 @@ async def test_a_limited_anchor_speaks_for_what_is_listed() -> None:
     trust = Trust(anchors(ONE), {key_of(ONE): read_limit(dns=["a.example"])})
     issued = leaf(ONE, dns=["a.example", "b.example"], uris=["https://a.example/"], ips=["192.0.2.1"])
     presented = peer(issued)
-    assert await trust.verify_chain(presented, named(), NOW)
+    assert await trust.verify_chain(presented, named(), NOTHING_REVOKED, NOW)
     reason = await refused(trust, presented, named("b", san_dns="b.example"))
     assert key_of(ONE) in reason
     assert "limited to dns 'a.example'" in reason
@@ -345,7 +347,7 @@ async def test_a_limit_holds_wherever_the_authority_stands(limited: str) -> None
     )
     behind = [] if limited.startswith("configured") else [middle]
     presented = peer(leaf(middle, dns=["a.example", "b.example"]), *behind)
-    assert await trust.verify_chain(presented, named(), NOW)
+    assert await trust.verify_chain(presented, named(), NOTHING_REVOKED, NOW)
     assert key_of(keys[-1]) in await refused(trust, presented, named("b", san_dns="b.example"))
 
 
@@ -356,7 +358,7 @@ async def test_every_limit_on_the_path_must_permit() -> None:
     trust = Trust(anchors(ONE), limits)
     names = ["a.example", "a.x.example", "b.x.example"]
     presented = peer(leaf(middle, dns=names), middle)
-    assert await trust.verify_chain(presented, named(san_dns="a.x.example"), NOW)
+    assert await trust.verify_chain(presented, named(san_dns="a.x.example"), NOTHING_REVOKED, NOW)
     await refused(trust, presented, named("b", san_dns="a.example"))
     await refused(trust, presented, named("c", san_dns="b.x.example"))
 
@@ -369,7 +371,7 @@ async def test_a_limit_holds_for_a_key_whoever_certifies_it() -> None:
         await refused(trust, peer(leaf(TWO), crossed), named())
     await refused(Trust(Anchors(), limits), peer(leaf(TWO)), named(trusted=bringing(TWO)))
     await refused(Trust(anchors(TWO), limits), peer(leaf(TWO)), named(trusted=naming(TWO)))
-    assert await Trust(anchors(ONE)).verify_chain(peer(leaf(TWO), crossed), named(), NOW)
+    assert await Trust(anchors(ONE)).verify_chain(peer(leaf(TWO), crossed), named(), NOTHING_REVOKED, NOW)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
@@ -381,8 +383,27 @@ async def test_another_path_leads_round(order: tuple[int, ...], sent: tuple[int,
     roots = [ONE, TWO]
     trust = Trust(anchors(*(roots[each] for each in order)), {key_of(ONE): read_limit(dns=["other.example"])})
     presented = peer(leaf(middle), *(crossed[each] for each in sent))
-    assert (await trust.verify_chain(presented, named(), NOW)).anchor.der == der(TWO)
+    assert (await trust.verify_chain(presented, named(), NOTHING_REVOKED, NOW)).anchor.der == der(TWO)
     await refused(trust, peer(leaf(middle), crossed[0]), named())
+
+
+@pytest.mark.parametrize("sent", [(0, 1), (1, 0)], ids=str)
+async def test_a_path_leads_round_an_authority_that_was_revoked_here(sent: tuple[int, ...]) -> None:
+    """A client whose issuer has another authority behind it goes on, also where the verdict was remembered.
+
+    Without another one the path is there, and authentication refuses it for the revoked key.
+    """
+    middle = Authority.create("M", now=TODAY)
+    crossed = [cross_signed(middle, ONE), cross_signed(middle, TWO)]
+    trust = Trust(anchors(ONE, TWO))
+    presented = peer(leaf(middle), *(crossed[each] for each in sent))
+    assert await trust.verify_chain(presented, named(), NOTHING_REVOKED, NOW)
+    for gone, other in ((ONE, TWO), (TWO, ONE)):
+        revoked = Revoked(authorities=frozenset({key_of(gone)}))
+        for _ in range(2):
+            assert (await trust.verify_chain(presented, named(), revoked, NOW)).anchor.der == der(other)
+        with pytest.raises(InvalidClient, match="was revoked here"):
+            await authenticate(named(), peer(leaf(gone)), sources=sources(trust), revoked=revoked, now=NOW)
 
 
 async def test_memory_does_not_widen_a_limit() -> None:
@@ -390,7 +411,7 @@ async def test_memory_does_not_widen_a_limit() -> None:
     trust = Trust(anchors(ONE), {key_of(ONE): read_limit(dns=["a.example"])})
     presented = peer(leaf(ONE, dns=["a.example", "b.example"]))
     for _ in range(2):
-        assert await trust.verify_chain(presented, named(), NOW)
+        assert await trust.verify_chain(presented, named(), NOTHING_REVOKED, NOW)
         await refused(trust, presented, named("b", san_dns="b.example"))
         await refused(trust, presented, named("a", 2, san_dns="b.example"))
 
@@ -402,7 +423,7 @@ async def test_names_in_the_order_they_are_encoded() -> None:
         presented = peer(ONE.issue(subject, now=TODAY, key=LEAF_KEY))
         who = named(subject, subject_dn=subject)
         if permitted:
-            assert await trust.verify_chain(presented, who, NOW)
+            assert await trust.verify_chain(presented, who, NOTHING_REVOKED, NOW)
         else:
             await refused(trust, presented, who)
 
@@ -493,4 +514,4 @@ async def test_other_uris_are_not_svids() -> None:
     """A client known by another URI may have more than one in its certificate."""
     urls = ("https://a.example/", SPIFFE)
     presented = peer(svid(ONE, *urls, constraints=LEAF, key_usage=SIGNS))
-    assert await Trust(anchors(ONE)).verify_chain(presented, named(san_uri="https://a.example/"), NOW)
+    assert await Trust(anchors(ONE)).verify_chain(presented, named(san_uri="https://a.example/"), NOTHING_REVOKED, NOW)

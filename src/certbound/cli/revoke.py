@@ -20,6 +20,7 @@ from certbound.cli._certificates import read_file
 from certbound.cli._commands import WrongUse
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
+from certbound.cli.config import hidden_password
 from certbound.core.certificate import Certificate
 from certbound.core.errors import BadCertificate, ConfigurationError
 from certbound.core.ports import RevokedKind
@@ -119,6 +120,8 @@ async def _revoke(config: Path | None, kind: RevokedKind, value: str, *, dry_run
         say_table([("CLIENT", "CERTIFICATE", "FIRST TOKEN"), *rows], indent="  ")
     else:
         note("no token is out that it would end; should it turn up, it is refused" if dry_run else _NOBODY)
+        store = hidden_password(load_settings(config).store.url)  # perhaps not the one that the servers use
+        note(f"looked for in the store {store}")
 
 
 def _before(impact: "Impact") -> str:

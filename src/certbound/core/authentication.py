@@ -61,10 +61,10 @@ class TrustedChain:
 class ChainVerifier(Protocol):
     """What `trust` does for clients with a CA.  Times are seconds since the epoch."""
 
-    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
         """A path leads from the peer's certificate to a trust anchor that may speak for `client`, at `now`.
 
-        `Untrusted` if none does.  Nothing is fetched.
+        Round what was `revoked` here, if a path does.  `Untrusted` if none leads to an anchor.  Nothing is fetched.
         """
 
     async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
@@ -180,7 +180,7 @@ async def _prove_by_chain(
     match_subject(peer.leaf, client.subject)
     # (6b) Then the path to a trust anchor that may speak for that subject.
     asking.step = Step.PATH
-    chain = await sources.chains.verify_chain(peer, client, now)
+    chain = await sources.chains.verify_chain(peer, client, revoked, now)
     # (6c) No key on the path was revoked here.
     asking.step = Step.AUTHORITIES
     if revoked.authorities:

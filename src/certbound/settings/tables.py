@@ -234,7 +234,11 @@ class Tokens(Section, frozen=True, kw_only=True):
         Meta(description="Resources (audiences) there are, the default one first.", examples=[["https://api.example"]]),
     ]
     lifetime: Annotated[
-        Seconds, Meta(description="Seconds an access token lives; a day at most: what `certbound revoke` ends, only guards that read the status list know.")
+        Seconds,
+        Meta(
+            description="Seconds an access token lives; a day at most, for what `certbound revoke` ends is known "
+            "only to guards that read the status list."
+        ),
     ] = 300
     bind: Annotated[
         Bind,

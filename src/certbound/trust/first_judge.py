@@ -76,7 +76,7 @@ def constrained(path: Iterable[Certificate]) -> str:
 
 
 def constraints_in(authority: Certificate) -> list[tuple[int, bytes]]:
-    """The tag of each name constraint as a GeneralName, and its content.  `BadCertificate` if unreadable or too many."""
+    """Tag and content of each name constraint, a GeneralName.  `BadCertificate` if unreadable or too many."""
     extension = authority.extensions.get(NAME_CONSTRAINTS)
     try:
         return [] if extension is None else list(_subtrees(extension.value))

@@ -3,12 +3,12 @@
 Rule 1: a remembered verdict holds for one certificate, one state of its client and one set of anchors, and never
 longer than any certificate on the path.
 Rule 2: a client's own anchors are asked about that client alone, the server's about all others.
-Rule 3: an authority speaks for no name outside its limit, wherever it stands on the path; where another path leads
-round it, that one counts, so the order of anchors decides nothing.
+Rule 3: an authority speaks for no name outside its limit, wherever it stands on the path, and for none at all once it
+was revoked here; where another path leads round it, that one counts, so the order of anchors decides nothing.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -19,6 +19,7 @@ from certbound.core.certificate import Certificate, KeyThumbprint, PeerCertifica
 from certbound.core.clients import Client
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.limits import NameLimit
+from certbound.core.revoked import Revoked
 from certbound.core.subject import Subject
 from certbound.core.svid import is_spiffe_id, require_svid
 from certbound.trust.anchors import Anchors
@@ -72,16 +73,20 @@ class Trust:
         self._narrowed.clear()
         self._verdicts.clear()
 
-    async def verify_chain(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
         """A path leads from the peer's certificate to an anchor that may speak for `client`.  `Untrusted` otherwise.
 
         From memory, where the same question was answered and the answer still holds.
         """
         question = (peer.leaf.thumbprint, client.client_id, client.version)
         verdict = self._verdicts.get(question)
-        if verdict is not None and verdict.given_at <= now <= verdict.chain.valid_until:
+        if (
+            verdict is not None
+            and verdict.given_at <= now <= verdict.chain.valid_until
+            and not _leads_through(verdict.chain, revoked.authorities)
+        ):
             return verdict.chain
-        chain = self._judge(peer, client, now)
+        chain = self._judge(peer, client, revoked.authorities, now)
         self._verdicts[question] = _Verdict(chain, now)
         while len(self._verdicts) > REMEMBERED_VERDICTS:
             self._verdicts.popitem(last=False)
@@ -93,7 +98,7 @@ class Trust:
             return chain
         return await self._issuers.require_unrevoked(chain, now, self._anchors.intermediates)
 
-    def _judge(self, peer: PeerCertificate, client: Client, now: float) -> TrustedChain:
+    def _judge(self, peer: PeerCertificate, client: Client, revoked: Set[KeyThumbprint], now: float) -> TrustedChain:
         subject = client.subject
         if subject is None:
             raise Untrusted("the client has no registered subject that an authority could speak for")
@@ -104,9 +109,16 @@ class Trust:
         anchors = self._anchors_of(client.anchors)
         # (3) A path leads to one of them.
         chain = verify_chain(peer, anchors, now)
-        # (4) Nobody on the path speaks for a name outside the limit, or another path leads round.
-        barred = self._barred(chain, subject)
-        return chain if barred is None else self._lead_round(barred, peer, anchors, subject, now)
+        # (4) Nobody on the path was revoked here or speaks for a name outside the limit, or another path leads round.
+        barred = self._barred(chain, subject, revoked)
+        if barred is None:
+            return chain
+        try:
+            return self._lead_round(barred, peer, anchors, subject, revoked, now)
+        except Untrusted:
+            if barred in revoked:
+                return chain  # there is no other; that it was revoked here is asked, and said, by whoever asks for it
+            raise
 
     def _anchors_of(self, wanted: ClientAnchors) -> Anchors:
         """Kept by what was registered, not by whose registration it is: no client can find the anchors of another."""
@@ -125,30 +137,38 @@ class Trust:
             raise Untrusted(f"no trust anchor in force has a key that the client named: {', '.join(wanted.keys)}")
         return found
 
-    def _barred(self, chain: TrustedChain, subject: Subject) -> KeyThumbprint | None:
+    def _barred(self, chain: TrustedChain, subject: Subject, revoked: Set[KeyThumbprint]) -> KeyThumbprint | None:
         """The first key on the path that may not speak for `subject`."""
-        if self._limits:
+        if self._limits or revoked:
             for authority in chain.path[1:]:
-                limit = self._limits.get(authority.key_thumbprint)
-                if limit is not None and not limit.permits(subject, chain.certificate):
-                    return authority.key_thumbprint
+                key = authority.key_thumbprint
+                limit = self._limits.get(key)
+                if key in revoked or (limit is not None and not limit.permits(subject, chain.certificate)):
+                    return key
         return None
 
     def _lead_round(
-        self, barred: KeyThumbprint, peer: PeerCertificate, anchors: Anchors, subject: Subject, now: float
+        self,
+        barred: KeyThumbprint,
+        peer: PeerCertificate,
+        anchors: Anchors,
+        subject: Subject,
+        revoked: Set[KeyThumbprint],
+        now: float,
     ) -> TrustedChain:
         """A path on which nobody is who may not speak for `subject`.  `Untrusted`, because of `barred`, if none is."""
-        keys = {key for key, limit in self._limits.items() if not limit.permits(subject, peer.leaf)}
+        keys = {key for key, limit in self._limits.items() if not limit.permits(subject, peer.leaf)} | revoked
         others = tuple(der for der in peer.chain if _key_of(der) not in keys)
+        why = "was revoked here" if barred in revoked else f"is limited to {self._limits[barred]}"
         refusal = (
-            f"the authority with the key {barred} is limited to {self._limits[barred]}, and may not speak for the "
-            f"registered {subject.kind} {subject.text!r}"
+            f"the authority with the key {barred} {why}, and may not speak for the registered {subject.kind} "
+            f"{subject.text!r}"
         )
         try:
             chain = verify_chain(replace(peer, chain=others), anchors.without(keys), now)
         except Untrusted as error:
             raise Untrusted(refusal) from error
-        if self._barred(chain, subject) is not None:
+        if self._barred(chain, subject, revoked) is not None:
             raise Untrusted(refusal)
         return chain
 
@@ -160,6 +180,10 @@ _Question = tuple[Thumbprint, str, int]
 class _Verdict:
     chain: TrustedChain
     given_at: float
+
+
+def _leads_through(chain: TrustedChain, keys: Set[KeyThumbprint]) -> bool:
+    return bool(keys) and any(authority.key_thumbprint in keys for authority in chain.path[1:])
 
 
 def _require_svid(peer: PeerCertificate) -> None:
