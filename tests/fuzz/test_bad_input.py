@@ -174,12 +174,12 @@ def test_extensions_that_the_second_judge_would_read_for_long(oid: str, value: b
     assert time.thread_time() - start < 0.020
 
 
-def test_a_subject_that_the_second_judge_would_fold_for_long() -> None:
+def test_a_subject_that_a_judge_would_fold_for_long() -> None:
     """1,500 organizations of one client: refused before they are folded."""
     edwards = Authority.create("Edwards", now=TODAY, key="Ed25519")
     many = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "O")] * 1500)
     presented, trusted = peer(edwards.issue(many, dns=["a.example"], now=TODAY, key=KEY)), anchors(edwards)
     start = time.thread_time()
-    with pytest.raises(Untrusted, match="a subject of"):
+    with pytest.raises(Untrusted, match="a name of more than"):
         verify_chain(presented, trusted, NOW)
     assert time.thread_time() - start < 0.020

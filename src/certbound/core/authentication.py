@@ -57,6 +57,10 @@ class TrustedChain:
     def anchor(self) -> Certificate:
         return self.path[-1]
 
+    def until(self, end: float) -> "TrustedChain":
+        """The same proof, for no longer than `end`."""
+        return self if self.valid_until <= end else type(self)(self.path, end)
+
 
 class ChainVerifier(Protocol):
     """What `trust` does for clients with a CA.  Times are seconds since the epoch."""

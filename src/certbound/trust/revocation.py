@@ -129,7 +129,7 @@ class Revocation:
             raise Untrusted(f"revoked: {finding.why}")
         if finding.standing is Standing.UNKNOWN and self.mode is RevocationMode.HARD:
             raise Untrusted(f"nobody says that it is not revoked: {finding.why}")
-        return chain if chain.valid_until <= verdict.until else replace(chain, valid_until=verdict.until)
+        return chain.until(verdict.until)
 
     async def run(self) -> None:
         """Runs until cancelled: files are watched, and lists fetched again before they end."""
