@@ -103,9 +103,10 @@ def ask(revocation: Revocation, chain: TrustedChain, now: float) -> TrustedChain
 
 
 def completed(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine that waits for nothing returns."""
+    """What a coroutine returns that waits for nothing, though it may let others have their turn."""
     try:
-        coroutine.send(None)
+        while coroutine.send(None) is None:
+            pass
     except StopIteration as end:
         result: T = end.value
         return result
