@@ -83,6 +83,10 @@ def make_revocation(
     )
 
 
+_Question = tuple[int | Thumbprint, ...]
+"""Which signers were configured, and the certificates of a path."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Verdict:
     """On one certificate and all above it."""
@@ -112,7 +116,7 @@ class Revocation:
         self._max_age = max_age
         self._signers: Sequence[Certificate] = ()
         self._generation = 0
-        self._verdicts: OrderedDict[tuple[int, tuple[Thumbprint, ...]], _Verdict] = OrderedDict()
+        self._verdicts: OrderedDict[_Question, _Verdict] = OrderedDict()
 
     async def require_unrevoked(
         self, chain: TrustedChain, now: float, signers: Sequence[Certificate] = ()
@@ -123,7 +127,10 @@ class Revocation:
         """
         if self.mode is RevocationMode.OFF or len(chain.path) < 2:
             return chain
-        verdict = await self._verdict(chain.path, signers, now)
+        if signers is not self._signers:
+            self._generation += [*signers] != [*self._signers]
+            self._signers = signers
+        verdict = self._remembered(chain.path, now) or await self._verdict(chain.path, signers, now)
         finding = verdict.finding
         if finding.standing is Standing.REVOKED:
             raise Untrusted(f"revoked: {finding.why}")
@@ -148,16 +155,22 @@ class Revocation:
         """Every source at this moment."""
         return (*self._crls.statuses(), *self._responders.statuses())
 
+    def _question(self, path: Sequence[Certificate]) -> _Question:
+        return self._generation, *[each.thumbprint for each in path]
+
+    def _remembered(self, path: Sequence[Certificate], now: float) -> _Verdict | None:
+        """The verdict on `path[0]` and all above it but the anchor, where it still holds."""
+        verdict = self._verdicts.get(self._question(path))
+        if verdict is None or verdict.version != self._crls.version or not verdict.given_at <= now < verdict.until:
+            return None
+        return verdict
+
     async def _verdict(self, path: Sequence[Certificate], signers: Sequence[Certificate], now: float) -> _Verdict:
-        """On `path[0]` and all above it but the anchor, from memory where it still holds."""
-        if signers is not self._signers:
-            self._generation += [*signers] != [*self._signers]
-            self._signers = signers
-        question = (self._generation, tuple([each.thumbprint for each in path]))
-        verdict = self._verdicts.get(question)
-        if verdict is not None and verdict.version == self._crls.version and verdict.given_at <= now < verdict.until:
-            return verdict
-        above = await self._verdict(path[1:], signers, now) if len(path) > 2 else None
+        """On `path[0]` and all above it but the anchor."""
+        question = self._question(path)
+        above = None
+        if len(path) > 2:
+            above = self._remembered(path[1:], now) or await self._verdict(path[1:], signers, now)
         if above is not None and above.finding.standing is Standing.REVOKED:
             return above
         verdict = await self._find(path, signers, now)
