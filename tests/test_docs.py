@@ -51,6 +51,16 @@ def test_every_block_says_what_it_is(document: Path) -> None:
     assert all(fences[::2]), f"{name(document)} has a fence without a language"
 
 
+def test_no_two_documents_serve_on_one_port() -> None:
+    """They are run side by side."""
+    owners: dict[str, set[str]] = {}
+    for document in DOCUMENTS:
+        for port in re.findall(r"(?:localhost:|127\.0\.0\.1:|--port |port = )(\d{5})\b", document.read_text()):
+            owners.setdefault(port, set()).add(name(document))
+    assert not {port: found for port, found in owners.items() if len(found) > 1}
+    assert owners
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     """Also when files move."""
