@@ -121,6 +121,29 @@ def until_another(ask: Callable[[], Answer], before: bytes) -> Answer:
     return answer
 
 
+@pytest.mark.parametrize("by", ["certificate", "authority"])
+def test_authentication_asks_what_was_revoked(place: Place, caplog: pytest.LogCaptureFixture, by: str) -> None:
+    """It refuses by itself, before anybody asks where the status of a token stands; the log says at which question."""
+    name = f"asked-{by}"
+    authority = Authority.create("Third CA")
+    place.running.anchors.write_bytes(place.running.anchors.read_bytes() + authority.certificate_pem)
+    time.sleep(2 * ANCHOR_INTERVAL)
+    identity = place.client(name, authority)
+    assert 200 == place.running.token_request(name, identity).status
+    value, question = {
+        "certificate": (read_certificate(identity.der).thumbprint, "it was not revoked here"),
+        "authority": (
+            read_pem_certificates(authority.certificate_pem)[0].key_thumbprint,
+            "no authority on the path was revoked here",
+        ),
+    }[by]
+    drill(place.running, RevokedKind(by), value)
+    time.sleep(MAX_AGE)
+    with caplog.at_level(logging.WARNING, "certbound.server"):
+        assert 401 == place.running.token_request(name, identity).status
+    assert f"not so: {question}" in caplog.text
+
+
 def certificate(identity: Issued) -> str:
     return read_certificate(identity.der).thumbprint
 
