@@ -9,7 +9,29 @@ by `certbound.testing.stores`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretRecord:
+    """A client secret as it is kept: its SHA-256, base64url, and until when it counts (seconds since the epoch)."""
+
+    digest: str = field(repr=False)
+    created_at: float = 0
+    ends_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationRecord:
+    """How a client that registered itself may be managed (RFC 7592).
+
+    `digest` is the SHA-256 of its registration access token, base64url; `thumbprint` the certificate that the token is
+    bound to, if it is; `way` how it was admitted.
+    """
+
+    digest: str = field(repr=False)
+    thumbprint: str | None = None
+    way: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +48,9 @@ class ClientRecord:
     version: int = 0
     created_at: float = 0
     """Seconds since the epoch; kept from the first `add`."""
+    secrets: tuple[SecretRecord, ...] = ()
+    registration: RegistrationRecord | None = None
+    """None if an administrator registered it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,18 +61,28 @@ class KeyRecord:
     alg: str
     private_key: bytes = field(repr=False)
     created_at: float = 0
+    signs_from: float = 0
+    """Seconds since the epoch: published before, so that everybody knows it by then."""
+    signs_until: float | None = None
+    """When its successor takes over, or it was retired; None if nobody knows yet."""
+    published_until: float | None = None
+    """When the last token that it signed has ended; the record may go then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRecord:
-    """One place in the status list: that of every token which one client gets with one certificate over one path.
+    """Consecutive places in the status list: for tokens which one client gets with one certificate over one path.
 
-    `authorities` are the thumbprints of the keys on the path above the certificate.  `index` is made by the store, and
-    no other record has it until this one has ended.
+    `authorities` are the thumbprints of the keys on the path above the certificate; `thumbprint` is empty where there
+    was no certificate.  `index`, the first of `count` places, is made by the store, and no other record has any of
+    them until this one has ended.
     """
 
     client_id: str
     thumbprint: str
+    grant_id: str = ""
+    """The grant that the tokens belong to, if they do."""
+    count: int = 1
     authorities: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     """The other thumbprints of `Certificate.thumbprints`: a revocation of any of them is one of this certificate."""
@@ -63,9 +98,75 @@ class StatusRecord:
 class Statuses:
     """What a status list says: which indices are not valid, and how long it is."""
 
-    invalid: frozenset[int]
+    invalid: Sequence[tuple[int, int]]
+    """First index and count of each run that is not valid."""
     size: int
     """All indices are smaller, those too that will be given in the next seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantRecord:
+    """What a client holds refresh tokens for.
+
+    `thumbprint`, `authorities` and `twins` are those of the certificate that was presented when it was given, as in
+    `StatusRecord`; empty if there was none.  `seed` is a secret from which successors of refresh tokens are derived.
+    """
+
+    grant_id: str
+    client_id: str
+    content: Mapping[str, Any]
+    """What was granted: a JSON object, unread by the store."""
+    seed: str = field(repr=False)
+    thumbprint: str = ""
+    authorities: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+    valid: bool = True
+    created_at: float = 0
+    ends_at: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshTokenRecord:
+    """One refresh token of a grant.  `digest` is its SHA-256, base64url."""
+
+    digest: str
+    grant: GrantRecord
+    replaced_at: float | None = None
+    """Since when a successor stands in its place; None for the one that counts."""
+    is_successor_used: bool = False
+    """Whether the successor was replaced too, so that whoever has this one is late or a thief."""
+
+
+class Rotation(StrEnum):
+    """What became of an attempt to replace a refresh token."""
+
+    REPLACED = "replaced"
+    """The successor counts now."""
+    REPEATED = "repeated"
+    """It counted already, since a moment ago: the same request, or one whose answer was lost."""
+    REUSED = "reused"
+    """Somebody has a token that was replaced long ago, or twice: the grant is revoked now."""
+    GONE = "gone"
+    """There is no such token, or its grant is revoked or has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTokenRecord:
+    """An opaque access token: what it says, under the SHA-256 of it, base64url."""
+
+    digest: str
+    claims: Mapping[str, Any]
+    ends_at: float
+    """Seconds since the epoch; the record may go then."""
+
+
+class Revision(NamedTuple):
+    """Two numbers that never go back."""
+
+    records: int
+    """Another one after every committed change of clients, keys or revocations."""
+    statuses: int
+    """Another one after each that made a status invalid."""
 
 
 class RevokedKind(StrEnum):
@@ -158,16 +259,74 @@ class Revocations(Protocol):
     async def remove(self, kind: RevokedKind, value: str) -> None:
         """It is not revoked any more, a client enabled; statuses stay as they are.  `NotFound` if it was not."""
 
-    async def allot(self, record: StatusRecord, *, until: float, now: float) -> StatusRecord:
-        """The valid status of this client, certificate and path, which ends at `until` or later.
+    async def allot(self, record: StatusRecord, *, now: float) -> StatusRecord:
+        """`record` with an index nobody can foretell: `count` places that nobody else has, all valid.
 
-        That which is there, ending later from now on if need be, or `record` with an index nobody can foretell.
-        Atomic between processes; the revision stays.  `RevokedMeanwhile` if anything of it is revoked at that moment,
-        or the client is not there or disabled.
+        Those who ask at once share a transaction; the revision stays.  `RevokedMeanwhile` if anything of it is revoked
+        at that moment, its grant too, or the client is not there or disabled.
         """
+
+    async def invalidate(self, index: int, *, until: float) -> None:
+        """The status at `index` is not valid, and may be forgotten after `until`."""
+
+    async def is_valid(self, index: int) -> bool:
+        """Whether the status at `index` is; asked of the database, by its keys."""
 
     async def statuses(self, now: float) -> Statuses:
         """What the list says at `now`."""
+
+
+class Grants(Protocol):
+    """What clients hold refresh tokens for."""
+
+    async def open(self, grant: GrantRecord, digest: str, *, now: float) -> None:
+        """The grant is there, with its first refresh token.
+
+        `RevokedMeanwhile` if its client is not there or disabled, or anything of its certificate is revoked.
+        """
+
+    async def find(self, digest: str, *, now: float) -> RefreshTokenRecord | None:
+        """The refresh token and its grant, valid or not; None if there is none, or the grant has ended at `now`.
+
+        One statement, whatever becomes of it.
+        """
+
+    async def rotate(self, digest: str, successor: str, *, now: float, grace: float) -> Rotation:
+        """`successor` stands in the place of the token; both are digests.  Atomic between processes.
+
+        A token that was replaced by this successor at most `grace` seconds ago, itself not yet replaced, is `REPEATED`.
+        """
+
+    async def revoke(self, grant_id: str, *, now: float) -> bool:
+        """No refresh token of the grant counts, and the statuses of its access tokens are not valid.
+
+        False if there was no such grant, or it was revoked already.
+        """
+
+
+class Tokens(Protocol):
+    """Opaque access tokens, and values that count once.  Written often: nothing here moves the revision."""
+
+    async def add(self, record: AccessTokenRecord) -> None:
+        """It is kept until it ends.  Those who add at once share a transaction."""
+
+    async def find(self, digest: str, *, now: float) -> AccessTokenRecord | None:
+        """What was added, or None; also if it has ended.  One statement, whatever becomes of it."""
+
+    async def remove(self, digest: str) -> None:
+        """It is gone, if it was there."""
+
+    async def use(self, purpose: str, value: str, *, until: float, now: float) -> bool:
+        """True for the first who uses this value for this purpose, False for all others before `until`.
+
+        Atomic between processes; `value` is kept as a hash.
+        """
+
+    async def purge(self, *, now: float, most: int = 500) -> int:
+        """How many ended records of any kind are gone now: `most` of each kind, in one short statement each.
+
+        Those of statuses, grants and refresh tokens among them; 0 if nothing is left to do.
+        """
 
 
 class Store(Protocol):
@@ -182,10 +341,22 @@ class Store(Protocol):
     @property
     def revocations(self) -> Revocations: ...
 
-    async def revision(self) -> int:
-        """A number that is another one after every committed change by any process, an allotted status excepted.
+    @property
+    def grants(self) -> Grants: ...
+
+    @property
+    def tokens(self) -> Tokens: ...
+
+    async def revision(self) -> Revision:
+        """Two numbers, one of which is another after every committed change by any process that others must hear of.
 
         It is cheap: one indexed row, or less.
+        """
+
+    async def changed(self, *, timeout: float) -> None:
+        """Returns soon after another process changed something, where the database tells, or after `timeout` seconds.
+
+        One who waits is enough; the number of `revision` is what counts.
         """
 
     async def close(self) -> None:

@@ -30,6 +30,9 @@ clients = Table(
     Column("enabled", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("created_at", Double, nullable=False),
+    # JSON: an array of hashed secrets; how the client registered itself, if it did.
+    Column("secrets", Text, nullable=False, server_default="[]"),
+    Column("registration", Text, nullable=True),
 )
 
 signing_keys = Table(
@@ -39,6 +42,9 @@ signing_keys = Table(
     Column("alg", Text, nullable=False),
     Column("private_key", LargeBinary, nullable=False),
     Column("created_at", Double, nullable=False),
+    Column("signs_from", Double, nullable=False, server_default="0"),
+    Column("signs_until", Double, nullable=True),
+    Column("published_until", Double, nullable=True),
 )
 
 revocations = Table(
@@ -61,7 +67,69 @@ statuses = Table(
     Column("valid", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
+    Column("count", Integer, nullable=False, server_default="1"),
+    Column("grant_id", Text, nullable=False, server_default=""),
     Index("statuses_by_client", "client_id", "thumbprint"),
+    Index("statuses_by_grant", "grant_id"),
+    Index("statuses_by_end", "ends_at"),
+)
+
+# Single statuses that are not valid, of rows of `statuses` that are.
+invalid_statuses = Table(
+    "invalid_statuses",
+    tables,
+    Column("idx", BigInteger, primary_key=True, autoincrement=False),
+    Column("ends_at", Double, nullable=False),
+    Index("invalid_statuses_by_end", "ends_at"),
+)
+
+# `content` is JSON: what was granted.
+grants = Table(
+    "grants",
+    tables,
+    Column("grant_id", Text, primary_key=True),
+    Column("client_id", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("seed", Text, nullable=False),
+    Column("thumbprint", Text, nullable=False),
+    Column("authorities", Text, nullable=False),
+    Column("twins", Text, nullable=False),
+    Column("valid", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Index("grants_by_client", "client_id"),
+    Index("grants_by_end", "ends_at"),
+)
+
+# `digest` and `successor` are the SHA-256 of tokens, base64url.
+refresh_tokens = Table(
+    "refresh_tokens",
+    tables,
+    Column("digest", Text, primary_key=True),
+    Column("grant_id", Text, nullable=False),
+    Column("replaced_at", Double, nullable=True),
+    Column("successor", Text, nullable=True),
+    Column("ends_at", Double, nullable=False),
+    Index("refresh_tokens_by_grant", "grant_id"),
+    Index("refresh_tokens_by_end", "ends_at"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    tables,
+    Column("digest", Text, primary_key=True),
+    Column("claims", Text, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Index("access_tokens_by_end", "ends_at"),
+)
+
+# Values that count once, such as the `jti` of an assertion.
+used = Table(
+    "used",
+    tables,
+    Column("digest", Text, primary_key=True),
+    Column("ends_at", Double, nullable=False),
+    Index("used_by_end", "ends_at"),
 )
 
 # One row.  Each change moves it first, in the same transaction, and so waits for every other change to end.
@@ -70,5 +138,7 @@ revision = Table(
     tables,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", BigInteger, nullable=False),
+    # Moves when a status, a grant or a token was revoked, which nobody needs to read all clients again for.
+    Column("statuses", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("id = 1", name="revision_has_one_row"),
 )

@@ -1,0 +1,65 @@
+"""Secrets, keys that take turns, grants with their refresh tokens, opaque tokens, and what may be used once."""
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade(op: Operations) -> None:
+    """Clients have no secrets, the keys that are there sign, and no token but signed ones is out."""
+    op.add_column("clients", sa.Column("secrets", sa.Text, nullable=False, server_default="[]"))
+    op.add_column("clients", sa.Column("registration", sa.Text, nullable=True))
+    op.add_column("signing_keys", sa.Column("signs_from", sa.Double, nullable=False, server_default="0"))
+    op.add_column("signing_keys", sa.Column("signs_until", sa.Double, nullable=True))
+    op.add_column("signing_keys", sa.Column("published_until", sa.Double, nullable=True))
+    op.add_column("revision", sa.Column("statuses", sa.BigInteger, nullable=False, server_default="0"))
+    op.add_column("statuses", sa.Column("count", sa.Integer, nullable=False, server_default="1"))
+    op.add_column("statuses", sa.Column("grant_id", sa.Text, nullable=False, server_default=""))
+    op.create_index("statuses_by_grant", "statuses", ["grant_id"])
+    op.create_index("statuses_by_end", "statuses", ["ends_at"])
+    op.create_table(
+        "invalid_statuses",
+        sa.Column("idx", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("invalid_statuses_by_end", "invalid_statuses", ["ends_at"])
+    op.create_table(
+        "grants",
+        sa.Column("grant_id", sa.Text, primary_key=True),
+        sa.Column("client_id", sa.Text, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("seed", sa.Text, nullable=False),
+        sa.Column("thumbprint", sa.Text, nullable=False),
+        sa.Column("authorities", sa.Text, nullable=False),
+        sa.Column("twins", sa.Text, nullable=False),
+        sa.Column("valid", sa.Boolean, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("grants_by_client", "grants", ["client_id"])
+    op.create_index("grants_by_end", "grants", ["ends_at"])
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("grant_id", sa.Text, nullable=False),
+        sa.Column("replaced_at", sa.Double, nullable=True),
+        sa.Column("successor", sa.Text, nullable=True),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("refresh_tokens_by_grant", "refresh_tokens", ["grant_id"])
+    op.create_index("refresh_tokens_by_end", "refresh_tokens", ["ends_at"])
+    op.create_table(
+        "access_tokens",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("claims", sa.Text, nullable=False),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("access_tokens_by_end", "access_tokens", ["ends_at"])
+    op.create_table(
+        "used",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("used_by_end", "used", ["ends_at"])
