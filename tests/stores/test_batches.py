@@ -1,0 +1,76 @@
+"""certbound.stores.batches: many callers, few transactions, and each has an answer of his own."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from certbound.core.errors import StoreUnavailable
+from certbound.stores.batches import Batches
+
+
+class Transactions:
+    """Doubles what it is asked; refuses what is negative, and fails at zero."""
+
+    def __init__(self) -> None:
+        self.seen: list[Sequence[int]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
+
+    async def __call__(self, some: Sequence[int]) -> Sequence[int | Exception]:
+        self.seen.append(some)
+        await self.may_end.wait()
+        if 0 in some:
+            raise StoreUnavailable("gone")
+        return [2 * each if each > 0 else ValueError(str(each)) for each in some]
+
+
+@pytest.fixture
+def work() -> Transactions:
+    return Transactions()
+
+
+async def test_those_who_come_meanwhile_share_the_next_transaction(work: Transactions) -> None:
+    """The first one waits for nobody; a thousand after it are a few."""
+    work.may_end.clear()
+    batches = Batches(work, most=600)
+    asking = [asyncio.ensure_future(batches.ask(each)) for each in range(1, 2)]
+    await asyncio.sleep(0.01)
+    asking += [asyncio.ensure_future(batches.ask(each)) for each in range(2, 1002)]
+    await asyncio.sleep(0.01)
+    assert work.seen == [[1]]
+    work.may_end.set()
+    assert await asyncio.gather(*asking) == [2 * each for each in range(1, 1002)]
+    assert [len(each) for each in work.seen] == [1, 600, 400]
+
+
+async def test_each_has_its_own_refusal(work: Transactions) -> None:
+    """What one is refused for says nothing to the others of its transaction."""
+    answers = await asyncio.gather(*map(Batches(work).ask, (1, -1, 2)), return_exceptions=True)
+    assert [str(each) for each in answers] == ["2", "-1", "4"]
+    assert len(work.seen) == 1
+
+
+async def test_a_transaction_that_fails_is_the_answer_of_all_in_it(work: Transactions) -> None:
+    """And of nobody after it."""
+    batches = Batches(work)
+    answers = await asyncio.gather(*map(batches.ask, (1, 0)), return_exceptions=True)
+    assert [type(each) for each in answers] == [StoreUnavailable] * 2
+    assert await batches.ask(3) == 6
+
+
+async def test_who_went_away_takes_no_part(work: Transactions) -> None:
+    """Nothing is written for a caller that gave up before his transaction began; one under way goes on."""
+    work.may_end.clear()
+    batches = Batches(work)
+    asking = []
+    for each in (1, 2, 3):
+        asking.append(asyncio.ensure_future(batches.ask(each)))
+        await asyncio.sleep(0.001)
+    asking[0].cancel()
+    asking[1].cancel()
+    await asyncio.sleep(0)
+    work.may_end.set()
+    assert await asking[2] == 6
+    assert work.seen == [[1], [3]]
+    assert [each.cancelled() for each in asking] == [True, True, False]
