@@ -44,6 +44,7 @@ TOKEN = "server/token.py"
 AUTHENTICATION = "core/authentication.py"
 GUARD = "resource/guard.py"
 VERIFY = "resource/verify.py"
+JWS = "core/jws.py"
 STATUS = "core/status.py"
 VERIFIER = "trust/verifier.py"
 CHAINS = "trust/chains.py"
@@ -105,12 +106,12 @@ MUTATIONS = [
     Mutation(GUARD, "4", "verify(token, peer_certificate(scope), ", "verify(token, None, "),
     Mutation(GUARD, "5", "if principal.status is not None:", "if False:"),
     Mutation(GUARD, "5", "if not valid:", "if False:"),
-    Mutation(VERIFY, "1", "if not isinstance(typ, str) or typ.lower() not in types:", "if False:"),
-    Mutation(VERIFY, "2", "if alg not in algorithms:", "if False:"),
-    Mutation(VERIFY, "3", "claims = verified_claims(token, header, keys)", "claims = _decode(token.split('.')[1])"),
+    Mutation(JWS, "1", "if not isinstance(typ, str | None) or (typ and typ.lower()) not in types:", "if False:"),
+    Mutation(JWS, "2", "if not isinstance(alg, str) or alg not in algorithms:", "if False:"),
+    Mutation(VERIFY, "3", "claims = _verified(token, header, keys)", "claims = jws.unverified_claims(token)"),
     Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
     Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
-    Mutation(VERIFY, "5", "if not _is_time(expires_at) or now >= expires_at:", "if False:"),
+    Mutation(JWS, "3", "if not is_time(expires_at) or now >= expires_at:", "if False:"),
     Mutation(VERIFY, "6", "if not isinstance(subject, str) or not isinstance(client_id, str):", "if False:"),
     Mutation(VERIFY, "7", "confirmed = _confirm(claims, peer, policy)", "confirmed = None"),
     Mutation(VERIFY, "7", "if policy.require_bound:", "if False:"),
@@ -157,7 +158,7 @@ def main(chosen: list[str]) -> int:
 
 
 def require_every_step() -> None:
-    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, STATUS, VERIFIER, CHAINS):
+    for file in (TOKEN, AUTHENTICATION, GUARD, VERIFY, JWS, STATUS, VERIFIER, CHAINS):
         steps = set(re.findall(r"# \((\d+[a-z]?)\)", (ROOT / "src/certbound" / file).read_text()))
         if missing := steps - {each.step for each in MUTATIONS if each.file == file}:
             raise SystemExit(f"{file}: steps without a mutation: {sorted(missing)}")

@@ -16,8 +16,7 @@ from certbound.core.status import BadStatus, StatusList, StatusReference, descri
 from certbound.core.tokens import Issuer, SigningKey
 from certbound.resource import FixedKeys, IssuerStatuses
 from certbound.resource import status as status_module
-from certbound.resource.status import MAX_LISTS, MAX_USE
-from certbound.resource.verify import MAX_LIST
+from certbound.resource.status import MAX_LIST, MAX_LISTS, MAX_USE
 from certificates import NOW
 from issuing import KEY, KEYS, signed
 

@@ -17,15 +17,18 @@ from typing import Any, Protocol
 import httpx
 
 from certbound.core.errors import InvalidToken, KeysUnavailable, StatusUnavailable
+from certbound.core.jws import read_header, verified_claims
 from certbound.core.metadata import STATUS_LISTS_MEMBER
 from certbound.core.status import MEDIA_TYPE, TYPE, ReadList, StatusList, StatusReference, read_list
 from certbound.core.tokens import Issuer
 from certbound.resource.fetching import FAILURES, SingleFlight, load, load_metadata, load_object
 from certbound.resource.issuer import KeySource
-from certbound.resource.verify import ALGORITHMS, MAX_LIST, read_signed_header, verified_claims
+from certbound.resource.verify import ALGORITHMS
 
 MAX_USE = 300
 """Seconds a list is used at most, whatever it says of itself."""
+MAX_LIST = 1024 * 1024
+"""Bytes of a list, as it is signed."""
 MAX_LISTS = 64
 """How many lists of one issuer are known."""
 FETCH_TIMEOUT = 5.0
@@ -108,7 +111,7 @@ class IssuerStatuses:
         found = None
         try:
             found, ends_in = await self._load(kept.uri)
-        except (*FAILURES, InvalidToken, KeysUnavailable) as error:
+        except (*FAILURES, KeysUnavailable) as error:  # BadJwt is a ValueError, one of FAILURES
             _log.error("the status list %s cannot be fetched: %r", kept.uri, error)
         else:
             fresh = max(1.0, min(self.max_age, self.max_age if found.ttl is None else found.ttl))
@@ -122,7 +125,7 @@ class IssuerStatuses:
         """The list as it is published now, and in how many seconds it ends."""
         async with asyncio.timeout(FETCH_TIMEOUT), self.new_client() as client:
             token = (await load(client, uri, most=MAX_LIST, accept=MEDIA_TYPE)).decode("ascii").strip()
-            header = read_signed_header(token, types=_TYPES, algorithms=self.algorithms, most=MAX_LIST)
+            header = read_header(token, types=_TYPES, algorithms=self.algorithms, most=MAX_LIST)
             claims = verified_claims(token, header, await self.keys.keys(header.kid))
         if claims.get("iss", self.issuer) != self.issuer:
             raise ValueError(f"it is issued by {claims.get('iss')!r:.200}")

@@ -7,32 +7,26 @@ Rule 4: where a token says its status stands somewhere, it says so well, or is r
 """
 
 import re
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import KeySet
-from joserfc.jws import JWSRegistry
 
+from certbound.core import jws
 from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
+from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header
 from certbound.core.scope import NO_SCOPE, Scope, parse_scope
 from certbound.core.status import BadStatus, StatusReference, read_reference
 
-ALGORITHMS = ("ES256", "PS256", "EdDSA")
-MAX_TOKEN = 8 * 1024
-"""Bytes of a token; nothing longer is decoded."""
-MAX_LIST = 1024 * 1024
-"""Bytes of a status list, as it is signed."""
-LEEWAY = 5
-"""Seconds by which `iat` and `nbf` may lie ahead of our clock."""
+__all__ = [
+    "ALGORITHMS", "LEEWAY", "MAX_TOKEN", "Policy", "Principal", "read_header", "read_issuer", "verify",
+]  # fmt: skip
 
+ALGORITHMS = ("ES256", "PS256", "EdDSA")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -57,7 +51,7 @@ class Policy:
             raise ConfigurationError("the audience is empty; name this API as the issuer's tokens do")
         if not self.algorithms:
             raise ConfigurationError("no algorithm is listed, so no token could pass")
-        if unfit := set(self.algorithms) - _ASYMMETRIC:
+        if unfit := set(self.algorithms) - ASYMMETRIC:
             raise ConfigurationError(f"{sorted(unfit)} cannot sign access tokens here: public keys only")
         if not isinstance(self.scopes, Set):  # a text would be read as a set of letters
             raise ConfigurationError(f"the scopes must be a set of words, not {self.scopes!r}")
@@ -91,17 +85,12 @@ class Principal:
         return self.confirmed.certificate.thumbprint if self.confirmed else None
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A token's protected header, read and not believed: which key would have signed it."""
-
-    alg: str
-    kid: str | None
-
-
 def read_issuer(token: str) -> str:
     """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
-    issuer = _decode(_split(token)[1]).get("iss")
+    try:
+        issuer = jws.unverified_claims(token).get("iss")
+    except BadJwt as error:
+        raise InvalidToken(str(error)) from error
     if not isinstance(issuer, str):
         raise InvalidToken("the token names no issuer")
     return issuer
@@ -109,26 +98,11 @@ def read_issuer(token: str) -> str:
 
 def read_header(token: str, policy: Policy) -> Header:
     """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
-    return read_signed_header(token, types=_TYPES, algorithms=policy.algorithms, most=MAX_TOKEN)
-
-
-def read_signed_header(token: str, *, types: Set[str], algorithms: Sequence[str], most: int) -> Header:
-    """The header of a JWT of `most` bytes, if it is of one of `types`, signed by a listed algorithm.
-
-    `InvalidToken` (401) otherwise.
-    """
-    header = _decode(_split(token, most)[0])
-    # (1) The type says what it is: an ID token or a logout token is no access token (RFC 9068 section 4).
-    typ = header.get("typ")
-    if not isinstance(typ, str) or typ.lower() not in types:
-        raise InvalidToken(f"typ is {typ!r}")
-    # (2) The algorithm is one of ours: never none, never a shared secret.
-    alg, kid = header.get("alg"), header.get("kid")
-    if alg not in algorithms:
-        raise InvalidToken(f"alg is {alg!r}")
-    if "crit" in header or "b64" in header or (kid is not None and not isinstance(kid, str)):
-        raise InvalidToken("the header has a critical extension or a kid that is no string")
-    return Header(str(alg), kid)
+    try:
+        # The type is an access token's, the algorithm one of ours.
+        return jws.read_header(token, types=_TYPES, algorithms=policy.algorithms)
+    except BadJwt as error:
+        raise InvalidToken(str(error)) from error
 
 
 def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float) -> Principal:
@@ -139,7 +113,7 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     """
     header = read_header(token, policy)
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
-    claims = verified_claims(token, header, keys)
+    claims = _verified(token, header, keys)
     # (4) It is of this issuer and for this audience.
     if claims.get("iss") != policy.issuer:
         raise InvalidToken(f"issued by {claims.get('iss')!r}")
@@ -166,29 +140,18 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     )  # fmt: skip
 
 
-def verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
-    """What a JWT says that one of `keys` signed.  `InvalidToken` (401) if none did."""
-    registry = _Registry(algorithms=[header.alg], strict_check_header=False)
-    candidates = [key for key in keys if header.kid is None or key.kid == header.kid]
-    for key in candidates:
-        if key.get("alg") not in (None, header.alg) or key.get("use") not in (None, "sig"):
-            continue
-        try:
-            verified = jws.deserialize_compact(token, key, registry=registry)
-        except (JoseError, ValueError, TypeError, RecursionError):
-            continue
-        return _object(verified.payload)
-    raise InvalidToken(f"no key of the issuer verifies the signature (kid {header.kid!r})")
+def _verified(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    try:
+        return jws.verified_claims(token, header, keys)
+    except BadJwt as error:
+        raise InvalidToken(str(error)) from error
 
 
 def _require_time(claims: Mapping[str, Any], now: float) -> float:
-    expires_at = claims.get("exp")
-    if not _is_time(expires_at) or now >= expires_at:
-        raise InvalidToken(f"expired at {expires_at!r}")
-    for name in ("nbf", "iat"):
-        if name in claims and (not _is_time(claims[name]) or claims[name] > now + LEEWAY):
-            raise InvalidToken(f"{name} {claims[name]!r} lies in the future")
-    return float(expires_at)
+    try:
+        return jws.require_time(claims, now)
+    except BadJwt as error:
+        raise InvalidToken(str(error)) from error
 
 
 def _confirm(claims: Mapping[str, Any], peer: PeerCertificate | None, policy: Policy) -> Confirmed | None:
@@ -218,33 +181,6 @@ def _scope(claims: Mapping[str, Any]) -> Scope:
     return Scope(frozenset(text.split())) if isinstance(text, str) else NO_SCOPE
 
 
-def _split(token: str, most: int = MAX_TOKEN) -> Sequence[str]:
-    """Header, payload and signature, as they came."""
-    if len(token) > most or not token.isascii():
-        raise InvalidToken("the token is too long or not ASCII")
-    segments = token.split(".")
-    if len(segments) != 3:
-        raise InvalidToken("the token is no signed JWT")
-    return segments
-
-
-def _decode(segment: str) -> Mapping[str, Any]:
-    try:
-        return _object(urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
-    except ValueError as error:
-        raise InvalidToken(f"the token is no JWT: {error}") from error
-
-
-def _object(data: bytes) -> Mapping[str, Any]:
-    try:
-        value = msgspec.json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidToken(f"the token holds no JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InvalidToken("the token holds no JSON object")
-    return value
-
-
 def _is_issuer(url: str) -> bool:
     try:
         parts = urlsplit(url)
@@ -254,30 +190,6 @@ def _is_issuer(url: str) -> bool:
     return parts.scheme == "https" and bool(parts.hostname) and _URL.fullmatch(url) is not None
 
 
-def _is_time(value: Any) -> TypeGuard[float]:
-    """A number of seconds; JSON has room for integers that no clock and no `float` has."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
-
-
-class _Registry(JWSRegistry):
-    """joserfc's checks, without those that would refuse other servers' good tokens.  `_split` bounds what comes here.
-
-    A header parameter that is not understood is ignored (RFC 7515 section 4), a header may be as long as a token, and
-    `EdDSA` causes no warning: FAPI 2.0 lists it.
-    """
-
-    max_header_length = MAX_TOKEN
-    max_payload_length = MAX_LIST
-
-    def get_alg(self, name: str) -> Any:
-        if self.allowed is None or name not in self.allowed:
-            raise UnsupportedAlgorithmError(name)
-        return self.algorithms[name]
-
-
 _URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
 """ASCII without space, and without `"`, `#`, `?` and `\\`."""
-_ASYMMETRIC = frozenset({
-    "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512", "EdDSA", "Ed25519", "Ed448",
-})  # fmt: skip
 _TYPES = frozenset({"at+jwt", "application/at+jwt"})
