@@ -3,8 +3,9 @@
 Rules kept here:
 - every failure of the database, its driver or the operating system leaves as `StoreUnavailable`, without the values
   of the statement: one of them may be a private key;
-- a change is one transaction that first moves the revision.  That row is the lock: whatever a change reads after
-  it, no other change can move before it commits, in SQLite and in PostgreSQL alike;
+- a change is one transaction that first moves a number of the revision.  That row is the lock: whatever a change
+  reads after it, no other change can move before it commits, in SQLite and in PostgreSQL alike;
+- what is written often takes no lock but those of its own rows, and says itself what happens if they are there;
 - a question is one statement, and so consistent by itself;
 - what was begun is brought to its end.  A caller that is cancelled (its peer hung up) leaves no statement behind
   that still runs on a connection which others get next.
@@ -14,19 +15,34 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import Revision
 from certbound.stores import schema
 
 T = TypeVar("T")
 
 WRITES = "certbound_writes"
 """Execution option of a connection whose transaction will change something."""
+
+
+class Bell(Protocol):
+    """How one process tells the others that it changed something."""
+
+    async def ring(self, connection: AsyncConnection) -> None:
+        """Those who wait are told when the transaction of `connection` commits, and only then."""
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - it is no failure when it ends
+        """Returns after somebody rang, or after `timeout` seconds."""
+
+    async def close(self) -> None:
+        """Nobody listens any more; who waits returns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +58,7 @@ class Access:
     """Whether there is a database to ask."""
     make: Callable[[], Awaitable[None]]
     """After it there is one."""
+    bell: Bell
 
 
 class Database:
@@ -57,21 +74,39 @@ class Database:
         """What `question`, a single statement, found."""
         return await self._finish(self._ask(question))
 
-    async def change(self, steps: Callable[[AsyncConnection, int], Awaitable[T]]) -> T:
-        """What `steps` returned, after its commit; it is told the new revision.  Nothing changed if it raised."""
-        return await self._finish(self._change(steps))
+    async def change(self, steps: Callable[[AsyncConnection, int], Awaitable[T]], *, statuses: bool = False) -> T:
+        """What `steps` returned, after its commit; it is told the new `records`.  Nothing changed if it raised.
+
+        With `statuses` the other number moves too.
+        """
+        return await self._finish(self._change(steps, statuses=statuses))
+
+    async def change_statuses(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """As `change`, behind the same lock; but what moves is `statuses`."""
+        return await self._finish(self._change_statuses(steps))
 
     async def change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """As `change`, after all changes before it and before all after it; but the revision stays."""
         return await self._finish(self._change_quietly(steps))
 
+    async def write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """What `steps` returned, after its commit.  It waits for no change, where the database has many writers."""
+        return await self._finish(self._write(steps))
+
     async def migrate(self, step: Callable[[Connection], T]) -> T:
         """What `step` returned, after its commit; no other process changes anything meanwhile."""
         return await self._finish(self._migrate(step))
 
+    async def changed(self, *, timeout: float) -> None:  # noqa: ASYNC109 - it is no failure when it ends
+        """Returns soon after another process moved the revision, where the database tells, or after `timeout`."""
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        await self._access.bell.wait(timeout)
+
     async def close(self) -> None:
         """What was begun has ended, and no connection is left.  Any call after this is `StoreUnavailable`."""
         self._closed = True
+        await self._access.bell.close()
         if self._running:
             await asyncio.wait(self._running)
         with answering():
@@ -96,16 +131,31 @@ class Database:
             async with self._access.engine.connect() as connection:
                 return await question(connection)
 
-    async def _change(self, steps: Callable[[AsyncConnection, int], Awaitable[T]]) -> T:
+    async def _change(self, steps: Callable[[AsyncConnection, int], Awaitable[T]], *, statuses: bool) -> T:
         with answering():
             async with self._writing() as connection:
-                return await steps(connection, await _next_revision(connection))
+                records = (await _move(connection, records=1, statuses=int(statuses))).records
+                answer = await steps(connection, records)
+                await self._access.bell.ring(connection)
+                return answer
+
+    async def _change_statuses(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        with answering():
+            async with self._writing() as connection:
+                await _move(connection, statuses=1)
+                answer = await steps(connection)
+                await self._access.bell.ring(connection)
+                return answer
 
     async def _change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with answering():
             async with self._writing() as connection:
-                # The lock of every change, whatever the number.
-                await connection.execute(update(schema.revision).values(number=schema.revision.c.number))
+                await _move(connection)
+                return await steps(connection)
+
+    async def _write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        with answering():
+            async with self._writing() as connection:
                 return await steps(connection)
 
     async def _migrate(self, step: Callable[[Connection], T]) -> T:
@@ -148,18 +198,26 @@ def answering() -> Iterator[None]:
         raise StoreUnavailable(f"the store did not answer: {type(error).__name__}: {error}") from error
 
 
-async def _next_revision(connection: AsyncConnection) -> int:
+async def _move(connection: AsyncConnection, *, records: int = 0, statuses: int = 0) -> Revision:
+    """The revision so much further.  The lock of every change, whatever the numbers."""
+    row = schema.revision.c
+    values = {"number": row.number + records, "statuses": row.statuses + statuses}
     # Two statements: SQLite has RETURNING since 3.35 only, and Python 3.11 runs on older ones.
-    await connection.execute(update(schema.revision).values(number=schema.revision.c.number + 1))
+    await connection.execute(update(schema.revision).values(values))
     return await revision_of(connection)
 
 
-async def revision_of(connection: AsyncConnection) -> int:
+async def revision_of(connection: AsyncConnection) -> Revision:
     """The revision as this connection sees it."""
-    number = await connection.scalar(select(schema.revision.c.number))
-    if not isinstance(number, int):
+    row = (await connection.execute(select(schema.revision.c.number, schema.revision.c.statuses))).first()
+    if row is None or not (isinstance(row[0], int) and isinstance(row[1], int)):
         raise StoreUnavailable("the store has lost its revision: the table `revision` must have one row")
-    return number
+    return Revision(records=row[0], statuses=row[1])
+
+
+def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An `INSERT` that can say what happens `on_conflict`: the two databases say it alike, SQLAlchemy apart."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def can_be_kept(identifier: object) -> bool:

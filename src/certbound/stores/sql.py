@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Integer, LargeBinary, cast, delete, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound
+from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound, Revision
 from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients, signing_keys
@@ -47,9 +47,13 @@ class SqlStore:
         """What was revoked here, and the statuses of tokens."""
         return self._revocations
 
-    async def revision(self) -> int:
-        """The number of the last committed change, whichever process made it."""
+    async def revision(self) -> Revision:
+        """Two numbers that tell of the last committed changes, whichever process made them."""
         return await self._database.ask(revision_of)
+
+    async def changed(self, *, timeout: float) -> None:  # noqa: ASYNC109 - it is no failure when it ends
+        """Returns soon after another process changed something, or after `timeout` seconds."""
+        await self._database.changed(timeout=timeout)
 
     async def close(self) -> None:
         """Connections are closed.  A second time changes nothing."""

@@ -13,12 +13,13 @@ import logging
 import os
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, event
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from certbound.core.errors import ConfigurationError
 from certbound.stores.database import WRITES, Access
@@ -44,7 +45,26 @@ def sqlite_access(url: URL) -> Access:
     def is_there() -> bool:
         return path is not None and path.exists()
 
-    return Access(engine=engine, one_writer=True, patience=patience, is_there=is_there, make=make)
+    return Access(engine=engine, one_writer=True, patience=patience, is_there=is_there, make=make, bell=Silence())
+
+
+class Silence:
+    """SQLite tells nobody: who waits looks again when the time is over."""
+
+    def __init__(self) -> None:
+        self._closed = asyncio.Event()
+
+    async def ring(self, connection: AsyncConnection) -> None:
+        """Nobody hears it."""
+
+    async def wait(self, timeout: float) -> None:  # noqa: ASYNC109 - as in `Bell`
+        """After `timeout` seconds, or at `close`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), timeout)
+
+    async def close(self) -> None:
+        """Who waits returns."""
+        self._closed.set()
 
 
 def _file(url: URL) -> Path | None:
