@@ -1,24 +1,35 @@
-"""Client authentication by mutual TLS (RFC 8705 section 2): the only way to become an `AuthenticatedClient`.
+"""Client authentication, by every method there is: the only way to become an `AuthenticatedClient` (RFC 6749 section
+2.3, RFC 7523, RFC 8705 section 2).
 
 Rule 1: `AuthenticatedClient` is made in `authenticate` and nowhere else; endpoints take it as an argument.
 Rule 2: every failure is the same `InvalidClient`; only the reason and the step, which stay here, tell them apart.
 Rule 3: cheap and pure before costly: a certificate whose name does not match causes no path to be built, and one
 without a path causes nothing to be fetched.
-Rule 4: a refusal costs what every refusal of that certificate costs, so its time does not tell whether there is such a
-client; only who carries the registered name finds out, by the path that is looked for then.
+Rule 4: a refusal costs what every refusal of what was presented costs, so its time does not tell whether there is such
+a client; only who carries the registered name finds out, by the path that is looked for then.
+Rule 5: the method is the one that the client registered, never the one that the request would like best.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from typing import Protocol
 
+from joserfc.jwk import KeySet
+
+from certbound.core.assertions import TYPES, VerifiedAssertion, decoy_keys, verify_assertion
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, Method
+from certbound.core.credentials import Credential, Presented
 from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
 from certbound.core.jwks import RegisteredCertificate, match_registered
+from certbound.core.jws import BadJwt, Header, read_header, verified_claims
 from certbound.core.keys import StrongKey, require_strong_key
+from certbound.core.ports import SecretRecord
 from certbound.core.revoked import Revoked
 from certbound.core.subject import match_subject, read_carried
 
@@ -27,6 +38,7 @@ class Step(StrEnum):
     """The questions of `authenticate`, in the order they are asked."""
 
     CLIENT = "the client is known and enabled"
+    METHOD = "it shows the credential of the method that it registered, and that method is enabled"
     CERTIFICATE = "a certificate was presented, its key proven in the handshake"
     VALIDITY = "the certificate is valid now"
     KEY = "its key is strong enough"
@@ -36,6 +48,9 @@ class Step(StrEnum):
     PATH = "a path leads to a trust anchor that may speak for the client"
     AUTHORITIES = "no authority on the path was revoked here"
     REVOCATION = "no certificate on the path is revoked by its issuer"
+    SECRET = "it is a secret of the client that counts now"  # noqa: S105
+    ASSERTION = "the client signed the assertion, for this server and for now"
+    FIRST_USE = "the assertion was not used before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,19 @@ class PublishedCertificates(Protocol):
         `Untrusted` if nothing of it can be had.
         """
 
+    async def published_keys(self, client: Client, kid: str | None, now: float) -> KeySet:
+        """The keys that the client publishes; looked at again if none of those known has the `kid`.
+
+        `Untrusted` if nothing of it can be had.
+        """
+
+
+class FirstUses(Protocol):
+    """What a store does for values that count once."""
+
+    async def use(self, purpose: str, value: str, *, until: float, now: float) -> bool:
+        """True for the first who uses this value for this purpose, False for all others before `until`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
@@ -91,62 +119,93 @@ class Sources:
 
     chains: ChainVerifier
     published: PublishedCertificates
+    uses: FirstUses
 
 
-Proof = TrustedChain | RegisteredCertificate
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What this deployment accepts, at the endpoint that asks."""
+
+    methods: Set[Method]
+    issuer: str
+    """The one audience of assertions."""
+    algorithms: Collection[str] = ()
+    """Those of assertions."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSecret:
+    """Proof that the client's secret was sent."""
+
+    record: SecretRecord
+
+
+@dataclass(frozen=True, slots=True)
+class NothingProven:
+    """A public client: whoever says so may speak for it (RFC 6749 section 2.1)."""
+
+
+Proof = TrustedChain | RegisteredCertificate | KnownSecret | VerifiedAssertion | NothingProven
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedClient:
-    """Proof that the peer of this request is `client`, by `proof`, with a `key` that is strong enough."""
+    """Proof that the peer of this request is `client`, by `proof`.
+
+    Where that is a certificate, it is `certificate`, with a `key` that is strong enough; else both are None, whatever
+    certificate is on the connection.
+    """
 
     client: Client
-    certificate: Certificate
-    key: StrongKey
+    certificate: Certificate | None
+    key: StrongKey | None
     proof: Proof
+
+    @property
+    def authorities(self) -> tuple[str, ...]:
+        """The thumbprints of the keys above the certificate, if a path to an anchor proved it."""
+        path = self.proof.path[1:] if isinstance(self.proof, TrustedChain) else ()
+        return tuple(each.key_thumbprint for each in path)
 
 
 async def authenticate(
-    client: Client | None, peer: PeerCertificate | None, *, sources: Sources, revoked: Revoked, now: float
+    client: Client | None,
+    presented: Presented,
+    peer: PeerCertificate | None,
+    *,
+    accepted: Accepted,
+    sources: Sources,
+    revoked: Revoked,
+    now: float,
 ) -> AuthenticatedClient:
-    """The client that was named is the one on the connection.  `InvalidClient` (401) otherwise.
+    """The client that was named is the one that sent the request.  `InvalidClient` (401) otherwise.
 
-    `client` is what the store has under the `client_id` of the request body, `peer` what the TLS layer says,
+    `client` is what the store has under the `client_id` that was `presented`, `peer` what the TLS layer says,
     `revoked` what was revoked here, `now` seconds since the epoch.
     """
-    asking = _Asking()
+    asking = _Asking(presented, peer, accepted, sources, revoked, now)
     try:
         # (1) The client is known and enabled.
         if client is None:
             raise InvalidClient("no such client")
         if not client.enabled:
             raise InvalidClient("the client is disabled")
-        # (2) A certificate was presented, its key proven in the handshake.
-        asking.step = Step.CERTIFICATE
-        if peer is None:
-            raise InvalidClient(f"{client.method} needs a certificate on the connection; none was presented")
-        certificate = peer.leaf
-        # (3) The certificate is valid now: on every request, not once per connection.
-        asking.step = Step.VALIDITY
-        if not certificate.is_valid_at(now) and not client.ignores_validity:
-            raise InvalidClient(f"certificate {certificate.thumbprint} is expired or not yet valid")
-        # (4) Its key is strong enough, whoever signed it.
-        asking.step = Step.KEY
-        key = require_strong_key(certificate)
-        # (5) Nobody revoked it here.
-        asking.step = Step.REVOKED_HERE
-        if revoked.includes(certificate):
-            raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
-        # (6) It proves the client by the one method the client registered.
-        proof = await _METHODS[client.method].prove(client, peer, sources, revoked, now, asking)
-    except (BadCertificate, Untrusted) as error:
+        # (2) What it shows is the credential of its one method, and that method is accepted here.
+        asking.step = Step.METHOD
+        method = _METHODS[client.method]
+        if client.method not in accepted.methods:
+            raise InvalidClient(f"{client.method} is not accepted here")
+        if presented.credential is not method.credential:
+            raise InvalidClient(f"{client.method} shows {method.credential}; presented was {presented.credential}")
+        # (3) It proves the client.
+        return await method.prove(client, asking)
+    except (BadCertificate, Untrusted, BadJwt) as error:
         refusal = InvalidClient(str(error))
-        _complete(refusal, asking, peer, revoked)
+        _complete(refusal, asking)
         raise refusal from error
     except InvalidClient as refusal:
-        _complete(refusal, asking, peer, revoked)
+        _complete(refusal, asking)
         raise
-    return AuthenticatedClient(client, certificate, key, proof)
 
 
 def steps_of(method: Method) -> tuple[Step, ...]:
@@ -154,68 +213,180 @@ def steps_of(method: Method) -> tuple[Step, ...]:
     return (*_FIRST, *_METHODS[method].steps)
 
 
+def digest_of(secret: str) -> str:
+    """What is kept of a secret that a server made: its SHA-256, base64url.
+
+    256 random bits cannot be guessed, so nothing slower is needed; a password would be another matter.
+    """
+    return urlsafe_b64encode(sha256(secret.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=").decode("ascii")
+
+
+@dataclass(slots=True)
 class _Asking:
-    """Which question is being asked; what is raised meanwhile is its answer."""
+    """What is asked about, and which question; what is raised meanwhile is its answer."""
 
-    __slots__ = ("step",)
+    presented: Presented
+    peer: PeerCertificate | None
+    accepted: Accepted
+    sources: Sources
+    revoked: Revoked
+    now: float
+    step: Step = Step.CLIENT
 
-    def __init__(self) -> None:
-        self.step = Step.CLIENT
 
-
-def _complete(refusal: InvalidClient, asking: _Asking, peer: PeerCertificate | None, revoked: Revoked) -> None:
-    """It knows its step; and whatever any client's certificate is read for has been read of this one."""
+def _complete(refusal: InvalidClient, asking: _Asking) -> None:
+    """It knows its step; and whatever could have been done with what was presented has been done."""
     refusal.step = asking.step
-    if peer is not None:
-        revoked.includes(peer.leaf)
-        read_carried(peer.leaf)
+    if asking.peer is not None:
+        asking.revoked.includes(asking.peer.leaf)
+        read_carried(asking.peer.leaf)
         with contextlib.suppress(BadCertificate):
-            require_strong_key(peer.leaf)
+            require_strong_key(asking.peer.leaf)
+    if asking.presented.credential is Credential.ASSERTION and asking.step in _BEFORE_ASSERTION:
+        _try_decoys(asking)
+    elif asking.presented.value and asking.step is not Step.SECRET:
+        digest_of(asking.presented.value)
 
 
-async def _prove_by_chain(
-    client: Client, peer: PeerCertificate, sources: Sources, revoked: Revoked, now: float, asking: _Asking
-) -> Proof:
+async def _prove_nothing(client: Client, _: _Asking) -> AuthenticatedClient:
+    """RFC 6749 section 2.1: a public client has no credential; what it gets is bound to its certificate instead."""
+    return AuthenticatedClient(client, None, None, NothingProven())
+
+
+async def _prove_by_secret(client: Client, asking: _Asking) -> AuthenticatedClient:
+    """RFC 6749 section 2.3.1: a secret that we made, and keep as a hash."""
+    # (3a) Compared with each, whichever fits: the time tells nothing of their number or age.
+    asking.step = Step.SECRET
+    digest = digest_of(asking.presented.value).encode()
+    fitting = [each for each in client.secrets if hmac.compare_digest(each.digest.encode(), digest)]
+    if not fitting:
+        raise InvalidClient("the secret is none of the client's")
+    # (3b) It counts still.
+    if fitting[0].ends_at is not None and asking.now >= fitting[0].ends_at:
+        raise InvalidClient("the secret was replaced, and the time for both is over")
+    return AuthenticatedClient(client, None, None, KnownSecret(fitting[0]))
+
+
+async def _prove_by_assertion(client: Client, asking: _Asking) -> AuthenticatedClient:
+    """RFC 7523 section 2.2: signed with a key that the client registered or publishes."""
+    asking.step = Step.ASSERTION
+    keys = client.keys
+    if keys is None:
+        keys = await asking.sources.published.published_keys(client, _kid(asking), asking.now)
+    # (3c) Signed by the client, for this server alone, and for now.
+    verified = _verify(asking, client.client_id, keys)
+    # (3d) For the first time; asked last, of the store, so that nobody else can use it up.
+    asking.step = Step.FIRST_USE
+    if not await asking.sources.uses.use(
+        "client_assertion", f"{client.client_id} {verified.jti}", until=verified.expires_at, now=asking.now
+    ):
+        raise InvalidClient(f"the assertion {verified.jti!r:.80} was used before")
+    return AuthenticatedClient(client, None, None, verified)
+
+
+def _verify(asking: _Asking, client_id: str, keys: KeySet) -> VerifiedAssertion:
+    return verify_assertion(
+        asking.presented.value,
+        client_id=client_id,
+        issuer=asking.accepted.issuer,
+        keys=keys,
+        algorithms=asking.accepted.algorithms,
+        now=asking.now,
+    )
+
+
+def _kid(asking: _Asking) -> str | None:
+    return read_header(asking.presented.value, types=TYPES, algorithms=asking.accepted.algorithms).kid
+
+
+def _try_decoys(asking: _Asking) -> None:
+    """As long as a signature of a client that there is takes."""
+    with contextlib.suppress(BadJwt):
+        header = read_header(asking.presented.value, types=TYPES, algorithms=asking.accepted.algorithms)
+        verified_claims(asking.presented.value, Header(header.alg, None), decoy_keys())
+
+
+async def _prove_by_certificate(client: Client, asking: _Asking) -> AuthenticatedClient:
+    """RFC 8705 section 2: the certificate on the connection, by the client's one of its two methods."""
+    # (4) A certificate was presented, its key proven in the handshake.
+    asking.step = Step.CERTIFICATE
+    peer = asking.peer
+    if peer is None:
+        raise InvalidClient(f"{client.method} needs a certificate on the connection; none was presented")
+    certificate = peer.leaf
+    # (5) The certificate is valid now: on every request, not once per connection.
+    asking.step = Step.VALIDITY
+    if not certificate.is_valid_at(asking.now) and not client.ignores_validity:
+        raise InvalidClient(f"certificate {certificate.thumbprint} is expired or not yet valid")
+    # (6) Its key is strong enough, whoever signed it.
+    asking.step = Step.KEY
+    key = require_strong_key(certificate)
+    # (7) Nobody revoked it here.
+    asking.step = Step.REVOKED_HERE
+    if asking.revoked.includes(certificate):
+        raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
+    # (8) It is the client's.
+    proof = await _CERTIFICATES[client.method](client, peer, asking)
+    return AuthenticatedClient(client, certificate, key, proof)
+
+
+async def _prove_by_chain(client: Client, peer: PeerCertificate, asking: _Asking) -> Proof:
     """RFC 8705 section 2.1: the one registered subject, and a validated chain."""
-    # (6a) The subject first: a pure comparison, before anything that costs.
+    # (8a) The subject first: a pure comparison, before anything that costs.
     asking.step = Step.SUBJECT
     if client.subject is None:
         raise InvalidClient("the client has no registered subject")
     match_subject(peer.leaf, client.subject)
-    # (6b) Then the path to a trust anchor that may speak for that subject.
+    # (8b) Then the path to a trust anchor that may speak for that subject.
     asking.step = Step.PATH
-    chain = await sources.chains.verify_chain(peer, client, revoked, now)
-    # (6c) No key on the path was revoked here.
+    chain = await asking.sources.chains.verify_chain(peer, client, asking.revoked, asking.now)
+    # (8c) No key on the path was revoked here.
     asking.step = Step.AUTHORITIES
-    if revoked.authorities:
+    if asking.revoked.authorities:
         for authority in chain.path[1:]:
-            if authority.key_thumbprint in revoked.authorities:
+            if authority.key_thumbprint in asking.revoked.authorities:
                 raise InvalidClient(f"the authority with the key {authority.key_thumbprint} was revoked here")
-    # (6d) Only now, of a chain that is trusted, may anybody be asked about revocation.
+    # (8d) Only now, of a chain that is trusted, may anybody be asked about revocation.
     asking.step = Step.REVOCATION
-    return await sources.chains.require_unrevoked(chain, now)
+    return await asking.sources.chains.require_unrevoked(chain, asking.now)
 
 
-async def _prove_by_registration(
-    client: Client, peer: PeerCertificate, sources: Sources, _: Revoked, now: float, asking: _Asking
-) -> Proof:
+async def _prove_by_registration(client: Client, peer: PeerCertificate, asking: _Asking) -> Proof:
     """RFC 8705 section 2.2: one of the registered certificates; its chain means nothing."""
     asking.step = Step.REGISTERED
     registered = client.certificates
     if client.jwks_uri is not None:
-        registered = tuple(await sources.published.published(client, peer.leaf, now))
+        registered = tuple(await asking.sources.published.published(client, peer.leaf, asking.now))
     return match_registered(peer.leaf, registered)
 
 
 @dataclass(frozen=True, slots=True)
 class _Method:
-    prove: Callable[[Client, PeerCertificate, Sources, Revoked, float, _Asking], Awaitable[Proof]]
+    credential: Credential
+    prove: Callable[[Client, _Asking], Awaitable[AuthenticatedClient]]
     steps: tuple[Step, ...]
 
 
-_FIRST = (Step.CLIENT, Step.CERTIFICATE, Step.VALIDITY, Step.KEY, Step.REVOKED_HERE)
+_FIRST = (Step.CLIENT, Step.METHOD)
+_CERTIFICATE = (Step.CERTIFICATE, Step.VALIDITY, Step.KEY, Step.REVOKED_HERE)
+_BEFORE_ASSERTION = frozenset({Step.CLIENT, Step.METHOD})
+
+_CERTIFICATES: Mapping[Method, Callable[[Client, PeerCertificate, _Asking], Awaitable[Proof]]] = {
+    Method.TLS_CLIENT_AUTH: _prove_by_chain,
+    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _prove_by_registration,
+}
 
 _METHODS: Mapping[Method, _Method] = {
-    Method.TLS_CLIENT_AUTH: _Method(_prove_by_chain, (Step.SUBJECT, Step.PATH, Step.AUTHORITIES, Step.REVOCATION)),
-    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _Method(_prove_by_registration, (Step.REGISTERED,)),
+    Method.NONE: _Method(Credential.NONE, _prove_nothing, ()),
+    Method.CLIENT_SECRET_BASIC: _Method(Credential.BASIC, _prove_by_secret, (Step.SECRET,)),
+    Method.CLIENT_SECRET_POST: _Method(Credential.POST, _prove_by_secret, (Step.SECRET,)),
+    Method.PRIVATE_KEY_JWT: _Method(Credential.ASSERTION, _prove_by_assertion, (Step.ASSERTION, Step.FIRST_USE)),
+    Method.TLS_CLIENT_AUTH: _Method(
+        Credential.NONE,
+        _prove_by_certificate,
+        (*_CERTIFICATE, Step.SUBJECT, Step.PATH, Step.AUTHORITIES, Step.REVOCATION),
+    ),
+    Method.SELF_SIGNED_TLS_CLIENT_AUTH: _Method(
+        Credential.NONE, _prove_by_certificate, (*_CERTIFICATE, Step.REGISTERED)
+    ),
 }

@@ -13,25 +13,70 @@ from enum import StrEnum
 from typing import Any, NewType, TypeVar
 from urllib.parse import urlsplit
 
+from joserfc.jwk import KeySet
+
 from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, read_anchors, require_known
 from certbound.core.certificate import Certificate, KeyThumbprint
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
-from certbound.core.jwks import make_jwks, read_jwks
+from certbound.core.jwks import make_jwks, read_jwks, read_keys
 from certbound.core.keys import require_strong_key
 from certbound.core.names import RdnOrder
+from certbound.core.ports import SecretRecord
 from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject, SubjectKind
 
 ClientId = NewType("ClientId", str)
 
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=StrEnum)
 
 
 class Method(StrEnum):
     """`token_endpoint_auth_method`: how a client authenticates."""
 
+    NONE = "none"
+    CLIENT_SECRET_BASIC = "client_secret_basic"  # noqa: S105
+    CLIENT_SECRET_POST = "client_secret_post"  # noqa: S105
+    PRIVATE_KEY_JWT = "private_key_jwt"
     TLS_CLIENT_AUTH = "tls_client_auth"
     SELF_SIGNED_TLS_CLIENT_AUTH = "self_signed_tls_client_auth"
+
+    @property
+    def is_mutual_tls(self) -> bool:
+        """The certificate on the connection is the credential."""
+        return self in _MUTUAL_TLS
+
+    @property
+    def has_secret(self) -> bool:
+        """A secret that the server knows is the credential."""
+        return self in _SECRET
+
+    @property
+    def strength(self) -> int:
+        """What was given under one method is worth nothing under a weaker one: nobody, a shared secret, a key."""
+        return 0 if self is Method.NONE else 1 if self.has_secret else 2
+
+
+_MUTUAL_TLS = frozenset({Method.TLS_CLIENT_AUTH, Method.SELF_SIGNED_TLS_CLIENT_AUTH})
+_SECRET = frozenset({Method.CLIENT_SECRET_BASIC, Method.CLIENT_SECRET_POST})
+
+
+class SigningAlgorithm(StrEnum):
+    """What we can sign with (RFC 7518, RFC 8037)."""
+
+    ES256 = "ES256"
+    PS256 = "PS256"
+    EDDSA = "EdDSA"
+    RS256 = "RS256"
+
+
+class TokenFormat(StrEnum):
+    """What an access token is to its holder."""
+
+    JWT = "jwt"
+    """Signed; whoever has our keys can read it (RFC 9068)."""
+    OPAQUE = "opaque"
+    """A reference; what it says is told by introspection (RFC 7662)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +93,21 @@ class Client:
     """Where it publishes its certificates instead of registering them."""
     ignores_validity: bool = False
     """Its self-signed certificate counts also before and after the dates that stand in it."""
+    keys: KeySet | None = field(default=None, repr=False, compare=False)
+    """What it signs assertions with, if it registered that."""
+    secrets: tuple[SecretRecord, ...] = field(default=(), repr=False)
     scope: Scope = NO_SCOPE
     grant_types: frozenset[str] = frozenset({"client_credentials"})
     wants_bound_tokens: bool = False
     """`tls_client_certificate_bound_access_tokens`, RFC 8705 section 3.4."""
+    token_format: TokenFormat | None = None
+    """What its access tokens are; None leaves that to the resource."""
+    protected_resources: frozenset[str] = frozenset()
+    """The resources that it serves: it may introspect tokens for them, and exchange those it was called with."""
+    introspection_alg: SigningAlgorithm | None = None
+    """`introspection_signed_response_alg`, RFC 9701 section 6."""
+    uses_aliases: bool = False
+    """`use_mtls_endpoint_aliases`, FAPI 2.0: what it intends; we serve it either way."""
     name: str = ""
     enabled: bool = True
     version: int = 0
@@ -71,9 +127,18 @@ class Allowed:
     """The keys of the server's anchors, which a client may narrow."""
     own_anchors: bool = False
     """Whether a client may bring trust anchors of its own."""
+    resources: frozenset[str] = frozenset()
+    """The resources that a client may serve."""
 
 
-def read_client(client_id: str, metadata: Mapping[str, Any], *, enabled: bool = True, version: int = 0) -> Client:
+def read_client(
+    client_id: str,
+    metadata: Mapping[str, Any],
+    *,
+    enabled: bool = True,
+    version: int = 0,
+    secrets: tuple[SecretRecord, ...] = (),
+) -> Client:
     """The client that `metadata` describes.  `InvalidClientMetadata` (400) names the field that is wrong."""
     if not _CLIENT_ID.fullmatch(client_id):
         raise InvalidClientMetadata("client_id", "must be 1 to 255 printable ASCII characters, no space at its ends")
@@ -86,7 +151,12 @@ def read_client(client_id: str, metadata: Mapping[str, Any], *, enabled: bool = 
         scope=_scope(given),
         grant_types=_grant_types(given),
         wants_bound_tokens=_member(given, "tls_client_certificate_bound_access_tokens", bool, default=False),
+        token_format=_choice(given, FORMAT, TokenFormat),
+        protected_resources=_words(given, RESOURCES, default=[]),
+        introspection_alg=_choice(given, "introspection_signed_response_alg", SigningAlgorithm),
+        uses_aliases=_member(given, "use_mtls_endpoint_aliases", bool, default=False),
         name=_member(given, "client_name", str, default=""),
+        secrets=secrets if method.has_secret else (),
         enabled=enabled,
         version=version,
     )
@@ -121,6 +191,8 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
         raise InvalidClientMetadata(
             "grant_types", f"{_list(excess)} not offered here; offered: {_list(allowed.grant_types)}"
         )
+    if excess := client.protected_resources - allowed.resources:
+        raise InvalidClientMetadata(RESOURCES, f"{_list(excess)} not offered here; offered: {_list(allowed.resources)}")
     return client
 
 
@@ -144,6 +216,16 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
         answer["jwks_uri"] = client.jwks_uri
     if client.ignores_validity:
         answer[IGNORE_VALIDITY] = True
+    if client.keys is not None:
+        answer["jwks"] = client.keys.as_dict(private=False)
+    if client.token_format is not None:
+        answer[FORMAT] = client.token_format.value
+    if client.protected_resources:
+        answer[RESOURCES] = sorted(client.protected_resources)
+    if client.introspection_alg is not None:
+        answer["introspection_signed_response_alg"] = client.introspection_alg
+    if client.uses_aliases:
+        answer["use_mtls_endpoint_aliases"] = True
     return {**answer, **describe_anchors(client.anchors)}
 
 
@@ -181,6 +263,25 @@ def _self_signed_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
     _one_source_of_keys(given)
     source = {"jwks_uri": _jwks_uri(given)} if "jwks_uri" in given else {"certificates": read_jwks(given.get("jwks"))}
     return {**source, "ignores_validity": _member(given, IGNORE_VALIDITY, bool, default=False)}
+
+
+def _assertion_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """RFC 7523 section 2.2: public keys, by value or published."""
+    _refuse_members(given, PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
+    _refuse_members(given, SELF_SIGNED_MEMBERS, Method.SELF_SIGNED_TLS_CLIENT_AUTH)
+    _one_source_of_keys(given)
+    return {"jwks_uri": _jwks_uri(given)} if "jwks_uri" in given else {"keys": read_keys(given.get("jwks"))}
+
+
+def _no_credentials(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a secret, the server keeps a hash elsewhere; a public client has nothing.  Keys authenticate neither."""
+    _refuse_members(given, PKI_MEMBERS, Method.TLS_CLIENT_AUTH)
+    _refuse_members(given, SELF_SIGNED_MEMBERS, Method.SELF_SIGNED_TLS_CLIENT_AUTH)
+    _refuse_members(given, ("client_secret",), Method.CLIENT_SECRET_BASIC)
+    _one_source_of_keys(given)
+    if "jwks" in given:
+        read_jwks(given["jwks"], need_certificate=False)
+    return {}
 
 
 def _refuse_members(given: Mapping[str, Any], members: tuple[str, ...], owner: Method) -> None:
@@ -227,10 +328,27 @@ def _scope(given: Mapping[str, Any]) -> Scope:
 
 
 def _grant_types(given: Mapping[str, Any]) -> frozenset[str]:
-    listed = given.get("grant_types", ["client_credentials"])
-    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed) or not listed:
-        raise InvalidClientMetadata("grant_types", "must be an array of strings, not empty")
+    words = _words(given, "grant_types", default=["client_credentials"])
+    if not words:
+        raise InvalidClientMetadata("grant_types", "must not be empty")
+    return words
+
+
+def _words(given: Mapping[str, Any], name: str, *, default: list[str]) -> frozenset[str]:
+    listed = given.get(name, default)
+    if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+        raise InvalidClientMetadata(name, "must be an array of strings")
     return frozenset(listed)
+
+
+def _choice(given: Mapping[str, Any], name: str, kind: type[_E]) -> _E | None:
+    if name not in given:
+        return None
+    text = _member(given, name, str, default="")
+    try:
+        return kind(text)
+    except ValueError:
+        raise InvalidClientMetadata(name, f"must be one of {_list(kind)}, not {text!r:.80}") from None
 
 
 def _member(given: Mapping[str, Any], name: str, kind: type[_T], *, default: _T) -> _T:
@@ -247,11 +365,17 @@ def _list(words: Any) -> str:
 # Members of our own; RFC 7591 section 2 lets a server have them.
 DN_ORDER = "tls_client_auth_subject_dn_order"
 IGNORE_VALIDITY = "self_signed_tls_client_auth_ignore_validity"
+FORMAT = "access_token_format"
+RESOURCES = "protected_resources"
 
 PKI_MEMBERS = (*SubjectKind, DN_ORDER, *ClientAnchors.MEMBERS)
 SELF_SIGNED_MEMBERS = (IGNORE_VALIDITY,)
 
 _CREDENTIALS: Mapping[Method, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    Method.NONE: _no_credentials,
+    Method.CLIENT_SECRET_BASIC: _no_credentials,
+    Method.CLIENT_SECRET_POST: _no_credentials,
+    Method.PRIVATE_KEY_JWT: _assertion_credentials,
     Method.TLS_CLIENT_AUTH: _pki_credentials,
     Method.SELF_SIGNED_TLS_CLIENT_AUTH: _self_signed_credentials,
 }

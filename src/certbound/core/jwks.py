@@ -12,9 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from joserfc.errors import JoseError
+from joserfc.jwk import JWKRegistry, Key, KeySet
+
 from certbound.core.certificate import Certificate, read_certificate
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
-from certbound.core.keys import public_jwk
+from certbound.core.keys import public_jwk, require_strong_public_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,34 @@ def read_published_jwks(jwks: Any, field: str = "jwks_uri") -> tuple[tuple[Certi
     return tuple(certificates), tuple(complaints)
 
 
+def read_keys(jwks: Any, field: str = "jwks") -> KeySet:
+    """The public keys in a JWK Set that can verify what the client signs (RFC 7523).
+
+    Those for other uses are left out.  `InvalidClientMetadata` if none remains, one is private, or one is weak.
+    """
+    usable: list[Key] = []
+    for position, jwk in enumerate(_keys(jwks, field)):
+        where = f"{field}.keys[{position}]"
+        _require_public(jwk, where)
+        if jwk.get("use", "sig") == "sig" and jwk.get("kty") in _VERIFYING:
+            usable.append(_read_key(jwk, where))
+    if not usable:
+        raise InvalidClientMetadata(field, "no JWK can verify a signature; register an EC, RSA or OKP public key")
+    return KeySet(usable)
+
+
+def read_published_keys(jwks: Any, field: str = "jwks_uri") -> tuple[KeySet, tuple[str, ...]]:
+    """As `read_keys`, of a set that is published: a JWK that is not sound is left out, and told."""
+    usable: list[Key] = []
+    complaints: list[str] = []
+    for position, jwk in enumerate(_keys(jwks, field)):
+        try:
+            usable.extend(read_keys({"keys": [jwk]}, f"{field}.keys[{position}]"))
+        except InvalidClientMetadata as error:
+            complaints.append(error.reason)
+    return KeySet(usable), tuple(complaints)
+
+
 def make_jwks(certificates: Iterable[Certificate]) -> dict[str, Any]:
     """A JWK Set that registers `certificates`.  `BadCertificate` for a key without a JWK form."""
     return {"keys": [{**public_jwk(each), "x5c": [b64encode(each.der).decode("ascii")]} for each in certificates]}
@@ -75,10 +107,7 @@ def _keys(jwks: Any, field: str) -> list[Any]:
 
 
 def _read_jwk(jwk: Any, where: str) -> Certificate | None:
-    if not isinstance(jwk, Mapping):
-        raise InvalidClientMetadata(where, "must be an object")
-    if private := sorted(_PRIVATE_MEMBERS & jwk.keys()):
-        raise InvalidClientMetadata(where, f"carries the private member {private[0]!r}; register the public key only")
+    _require_public(jwk, where)
     if "x5c" not in jwk:
         return None
     certificate = _read_x5c(jwk["x5c"], f"{where}.x5c")
@@ -94,6 +123,24 @@ def _read_jwk(jwk: Any, where: str) -> Certificate | None:
     return certificate
 
 
+def _require_public(jwk: Any, where: str) -> None:
+    if not isinstance(jwk, Mapping):
+        raise InvalidClientMetadata(where, "must be an object")
+    if private := sorted(_PRIVATE_MEMBERS & jwk.keys()):
+        raise InvalidClientMetadata(where, f"carries the private member {private[0]!r}; register the public key only")
+
+
+def _read_key(jwk: Mapping[str, Any], where: str) -> Key:
+    try:
+        key = JWKRegistry.import_key(dict(jwk))
+        require_strong_public_key(key.public_key)
+    except BadCertificate as error:
+        raise InvalidClientMetadata(where, str(error)) from error
+    except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise InvalidClientMetadata(where, f"is no JWK that can be read: {error}") from error
+    return key
+
+
 def _read_x5c(x5c: Any, where: str) -> Certificate:
     if not isinstance(x5c, list) or not 1 <= len(x5c) <= MAX_KEYS or not all(isinstance(each, str) for each in x5c):
         raise InvalidClientMetadata(where, "must be an array of base64 DER certificates, the client's own first")
@@ -104,5 +151,7 @@ def _read_x5c(x5c: Any, where: str) -> Certificate:
 
 
 MAX_KEYS = 32
+
+_VERIFYING = frozenset({"EC", "RSA", "OKP"})
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})

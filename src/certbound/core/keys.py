@@ -31,6 +31,12 @@ def require_strong_key(certificate: Certificate) -> StrongKey:
     return StrongKey(certificate, _row(type(key)).strong(key))
 
 
+def require_strong_public_key(key: Any) -> str:
+    """What people call the key.  `BadCertificate` if it is weak or of a kind not in the table."""
+    kind: type = type(key)
+    return _row(kind).strong(key)
+
+
 def public_jwk(certificate: Certificate) -> dict[str, str]:
     """The public members of the certificate's key as a JWK (RFC 7518, RFC 8037; ML-DSA as `kty` `AKP`)."""
     key = certificate.public_key

@@ -353,7 +353,7 @@ class Store(Protocol):
         It is cheap: one indexed row, or less.
         """
 
-    async def changed(self, *, timeout: float) -> None:
+    async def changed(self, *, timeout: float) -> None:  # noqa: ASYNC109 - it is none: the time is what is asked for
         """Returns soon after another process changed something, where the database tells, or after `timeout` seconds.
 
         One who waits is enough; the number of `revision` is what counts.
