@@ -80,16 +80,29 @@ def _access(url: str) -> Access:
     except (ArgumentError, ValueError):
         kind = None
     if kind is None:
-        raise ConfigurationError(f"store {_shown(url)!r} has no accepted form; write one of {FORMS}")
+        forms = f"{FORMS}, postgresql://user@host/database"
+        raise ConfigurationError(f"store {_shown(url)!r} has no accepted form; write one of {forms}")
     return kind(parsed)
+
+
+def _postgres_access(url: URL) -> Access:
+    try:
+        from certbound.stores.postgres import postgres_access  # noqa: PLC0415 - who has SQLite needs no driver for it
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"a store on PostgreSQL needs {error.name}: pip install 'certbound[server,postgresql]'"
+        ) from error
+    return postgres_access(url)
 
 
 def _shown(url: str) -> str:
     """The address without a password, even where it is no address."""
-    return re.sub(r"(?<=:)[^:@/]*(?=@)", "***", url)
+    return re.sub(r"(?<=:)(?!//).*(?=@)|(?<=password=)[^&]*", "***", url, flags=re.DOTALL)
 
 
 _KINDS: Mapping[str, Callable[[URL], Access]] = {
     "sqlite": sqlite_access,
     "sqlite+aiosqlite": sqlite_access,
+    "postgresql": _postgres_access,
+    "postgresql+asyncpg": _postgres_access,
 }

@@ -5,6 +5,7 @@ Rules kept here:
   of the statement: one of them may be a private key;
 - a change is one transaction that first moves a number of the revision.  That row is the lock: whatever a change
   reads after it, no other change can move before it commits, in SQLite and in PostgreSQL alike;
+- changes of one process queue here and not in the database, where each would hold a connection while it waits;
 - what is written often takes no lock but those of its own rows, and says itself what happens if they are there;
 - a question is one statement, and so consistent by itself;
 - what was begun is brought to its end.  A caller that is cancelled (its peer hung up) leaves no statement behind
@@ -12,8 +13,8 @@ Rules kept here:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -27,9 +28,6 @@ from certbound.core.ports import Revision
 from certbound.stores import schema
 
 T = TypeVar("T")
-
-WRITES = "certbound_writes"
-"""Execution option of a connection whose transaction will change something."""
 
 
 class Bell(Protocol):
@@ -50,14 +48,20 @@ class Access:
     """An engine, and what its kind of database needs of us."""
 
     engine: AsyncEngine
+    migrating: AsyncEngine
+    """For statements that may take long."""
     one_writer: bool
-    """Changes of this process queue here and not in the database."""
+    """Whatever writes waits for every change, because the database has one writer at a time."""
+    writing: Mapping[str, Any]
+    """Execution options of a connection whose transaction will change something."""
     patience: float
     """Seconds that a change waits for the changes before it."""
     is_there: Callable[[], bool]
     """Whether there is a database to ask."""
     make: Callable[[], Awaitable[None]]
     """After it there is one."""
+    lock_schema: Callable[[AsyncConnection], Awaitable[None]]
+    """Until the transaction of the connection ends, nobody else migrates or changes anything."""
     bell: Bell
 
 
@@ -66,7 +70,7 @@ class Database:
 
     def __init__(self, access: Access) -> None:
         self._access = access
-        self._writer = asyncio.Lock() if access.one_writer else None
+        self._writer = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -111,6 +115,7 @@ class Database:
             await asyncio.wait(self._running)
         with answering():
             await asyncio.shield(self._access.engine.dispose())
+            await asyncio.shield(self._access.migrating.dispose())
 
     async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
         if self._closed:
@@ -155,26 +160,29 @@ class Database:
 
     async def _write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with answering():
-            async with self._writing() as connection:
+            async with self._turn() if self._access.one_writer else nullcontext(), self._begun() as connection:
                 return await steps(connection)
 
     async def _migrate(self, step: Callable[[Connection], T]) -> T:
         with answering():
-            async with self._writing() as connection:
+            async with self._turn(), self._begun(self._access.migrating) as connection:
+                await self._access.lock_schema(connection)
                 return await connection.run_sync(step)
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._turn(), self._access.engine.connect() as connection:
-            await connection.execution_options(**{WRITES: True})
+        async with self._turn(), self._begun() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _begun(self, engine: AsyncEngine | None = None) -> AsyncIterator[AsyncConnection]:
+        async with (engine or self._access.engine).connect() as connection:
+            await connection.execution_options(**self._access.writing)
             async with connection.begin():
                 yield connection
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        if self._writer is None:
-            yield
-            return
         try:
             await asyncio.wait_for(self._writer.acquire(), self._access.patience)
         except TimeoutError as error:
@@ -191,6 +199,10 @@ def answering() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if (state := getattr(error.orig, "sqlstate", None)) is not None:
+            # What PostgreSQL says of data, and in the details of anything, are the values; the driver's error has them.
+            said = type(error).__name__ if state[:2] in {"22", "23"} else str(error.orig).splitlines()[0]
+            raise StoreUnavailable(f"the store did not answer: {said} ({state})") from None
         raise StoreUnavailable(f"the store did not answer: {error.orig}") from error
     # The driver reports values it cannot bind as ValueError and OverflowError, a thread that cannot start or a
     # loop that has ended as RuntimeError.

@@ -22,10 +22,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from certbound.core.errors import ConfigurationError
-from certbound.stores.database import WRITES, Access
+from certbound.stores.database import Access
 
 FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:// (in memory, for tests)"
 
+_WRITES = "certbound_writes"
 _PATIENCE = 5.0
 _CONNECTIONS = 4
 
@@ -45,7 +46,17 @@ def sqlite_access(url: URL) -> Access:
     def is_there() -> bool:
         return path is not None and path.exists()
 
-    return Access(engine=engine, one_writer=True, patience=patience, is_there=is_there, make=make, bell=Silence())
+    return Access(
+        engine=engine,
+        migrating=engine,
+        one_writer=True,
+        writing={_WRITES: True},
+        patience=patience,
+        is_there=is_there,
+        make=make,
+        lock_schema=_is_locked,
+        bell=Silence(),
+    )
 
 
 class Silence:
@@ -127,8 +138,12 @@ def _prepare(connection: Any, _: Any) -> None:
 
 def _begin(connection: Connection) -> None:
     # Without it, a question is its own transaction: it waits for nobody and there is nothing to roll back.
-    if connection.get_execution_options().get(WRITES):
+    if connection.get_execution_options().get(_WRITES):
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+async def _is_locked(_: AsyncConnection) -> None:
+    """`BEGIN IMMEDIATE` has locked everything."""
 
 
 def _text(stored: bytes) -> str:

@@ -1,0 +1,145 @@
+"""A PostgreSQL server of a test's own: made, started, killed, started again and thrown away.
+
+Rules kept here:
+- its folder, socket and processes are its own; nothing of a PostgreSQL that the machine runs is touched;
+- PostgreSQL refuses to run as root, so root becomes the user `postgres` for it;
+- the cluster sorts as people do (ICU), so that nothing relies on the order of bytes by accident;
+- `fsync` is off: a process that is killed loses nothing that it wrote, only a machine does.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+OWNER = "certbound"
+
+
+class PostgresServer:
+    """A cluster in `folder`, and the process that serves it."""
+
+    def __init__(self, folder: Path, *, port: int = 5432, options: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self.port = port
+        self._data = folder / "data"
+        self._options = ("-k", str(folder), "-p", str(port), "-c", "fsync=off", "-c", "max_connections=200", *options)
+        self._numbers = count(1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @contextmanager
+    def running(cls, *, port: int = 5432, options: tuple[str, ...] = ()) -> Iterator["PostgresServer"]:
+        """A new cluster; its socket alone unless `options` say otherwise."""
+        folder = Path(tempfile.mkdtemp(prefix="certbound-pg-"))  # short: a socket's path has 107 bytes at most
+        try:
+            if os.geteuid() == 0:
+                shutil.chown(folder, "postgres", "postgres")
+            server = cls(folder, port=port, options=options or ("-c", "listen_addresses="))
+            server._make()
+            server.start()
+            try:
+                yield server
+            finally:
+                server.stop()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """It answers."""
+        log = (self.folder / "log").open("ab")
+        deadline = time.monotonic() + 30
+        # After a kill the old processes need a moment to see that they are alone; until then a new one refuses.
+        while time.monotonic() < deadline:
+            command = _as_postgres(_binary("postgres"), "-D", str(self._data), *self._options)
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            while self._process.poll() is None and time.monotonic() < deadline:
+                if self._answers():
+                    log.close()
+                    return
+                time.sleep(0.02)
+            time.sleep(0.05)
+        raise AssertionError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()}")
+
+    def stop(self) -> None:
+        """It has ended, its connections too."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """It was killed: `kill -9` of the postmaster, and its processes end when they notice."""
+        self._end(signal.SIGKILL)
+
+    def database(self) -> str:
+        """The name of a new database."""
+        name = f"test{next(self._numbers)}"
+        self.sql(f"CREATE DATABASE {name}", database="postgres")
+        return name
+
+    def url(self, database: str, **query: object) -> str:
+        """Its address, over the socket."""
+        more = "".join(f"&{name}={value}" for name, value in query.items())
+        return f"postgresql://{OWNER}@/{database}?host={self.folder}&port={self.port}{more}"
+
+    def sql(self, *statements: str, database: str) -> str:
+        """What psql says."""
+        commands = [part for each in statements for part in ("-c", each)]
+        where = ["-h", str(self.folder), "-p", str(self.port), "-U", OWNER, "-d", database]
+        told = subprocess.run(
+            [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, *commands],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert told.returncode == 0, told.stderr
+        return told.stdout.strip()
+
+    def _make(self) -> None:
+        locale = ["--locale=C.UTF-8", "--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en"]
+        made = subprocess.run(
+            _as_postgres(_binary("initdb"), "-D", str(self._data), "-U", OWNER, "-A", "trust", "--no-sync", *locale),
+            capture_output=True, text=True, check=False, cwd=self.folder,
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+
+    def _answers(self) -> bool:
+        where = ["-h", str(self.folder), "-p", str(self.port), "-q"]
+        return subprocess.run([_binary("pg_isready"), *where], check=False).returncode == 0
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+            self._process = None
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody has at the moment."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def _as_postgres(*command: str) -> list[str]:
+    if os.geteuid() != 0:
+        return list(command)
+    try:
+        pwd.getpwnam("postgres")
+    except KeyError:
+        raise AssertionError(_LACKING) from None
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", *command]
+
+
+def _binary(name: str) -> str:
+    """Debian keeps the server's programs out of the path, a folder for each version."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda each: float(each.parent.name), reverse=True)
+    found = next((str(each / name) for each in folders if (each / name).exists()), None) or shutil.which(name)
+    assert found, _LACKING
+    return found
+
+
+_LACKING = "these tests start a PostgreSQL server of their own: apt-get install postgresql (15 or newer)"
