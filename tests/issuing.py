@@ -4,11 +4,10 @@ import json
 from base64 import urlsafe_b64encode
 from typing import Any
 
-from joserfc import jws
 from joserfc.jwk import KeySet
 
 from certbound.core.confirmation import confirm
-from certbound.core.tokens import SigningKey
+from certbound.core.signing import SigningKey
 from certbound.resource.verify import Policy
 from certbound.trust.authority import self_signed
 from certificates import NOW, TODAY, peer, read
@@ -40,11 +39,10 @@ def token(header: dict[str, Any] | None = None, *, key: SigningKey = KEY, **chan
 
 def signed(payload: bytes, header: dict[str, Any] | None = None, *, key: SigningKey = KEY) -> str:
     """Any payload, signed as a token is; `...` takes a member of the header away."""
-    full = {"alg": "ES256", "typ": "at+jwt", "kid": key.kid, **(header or {})}
+    full = {"alg": key.alg, "typ": "at+jwt", "kid": key.kid, **(header or {})}
     segments = [encode(json.dumps({name: value for name, value in full.items() if value is not ...})), encode(payload)]
     signing_input = ".".join(segments).encode()
-    model = jws.JWSRegistry.algorithms["ES256"]
-    return ".".join([*segments, encode(model.sign(signing_input, key.jwk))])
+    return ".".join([*segments, encode(key.sign(signing_input))])
 
 
 def encode(data: str | bytes) -> str:

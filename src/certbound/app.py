@@ -20,7 +20,8 @@ from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import KeyRecord, Store
 from certbound.core.revoked import RevocationMode
-from certbound.core.tokens import ALGORITHM, Issuer, SigningKey
+from certbound.core.signing import SigningKey
+from certbound.core.tokens import Issuer
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
@@ -280,7 +281,7 @@ async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]
     if not await store.keys.list():
         key = SigningKey.generate()
         await store.keys.add_first(
-            KeyRecord(kid=key.kid, alg=ALGORITHM, private_key=key.as_pem(password=password), created_at=time.time())
+            KeyRecord(kid=key.kid, alg=key.alg, private_key=key.as_pem(password=password), created_at=time.time())
         )
     return [SigningKey.load(record.private_key, password=password) for record in await store.keys.list()]
 
