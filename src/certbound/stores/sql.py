@@ -12,12 +12,20 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Integer, LargeBinary, cast, delete, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound, Revision
+from certbound.core.ports import (
+    AlreadyExists,
+    ClientRecord,
+    KeyRecord,
+    NotFound,
+    RegistrationRecord,
+    Revision,
+    SecretRecord,
+)
+from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients, signing_keys
@@ -89,35 +97,28 @@ class SqlClients:
 
     async def add(self, record: ClientRecord) -> ClientRecord:
         """`record` as stored.  `AlreadyExists` if the id is taken."""
-        text, metadata = _write(record)
+        values, metadata = _write(record)
 
         async def steps(connection: AsyncConnection, revision: int) -> ClientRecord:
             taken = await connection.scalar(select(clients.c.version).where(_is(record.client_id)))
             if taken is not None:
                 raise AlreadyExists(record.client_id)
-            values = {
-                "client_id": record.client_id,
-                "metadata": text,
-                "enabled": record.enabled,
-                "version": revision,
-                "created_at": record.created_at,
-            }
-            await connection.execute(insert(clients).values(values))
+            first = {"client_id": record.client_id, "created_at": record.created_at}
+            await connection.execute(insert(clients).values({**values, **first, "version": revision}))
             return replace(record, metadata=metadata, version=revision)
 
         return await self._database.change(steps)
 
     async def replace(self, record: ClientRecord) -> ClientRecord:
         """`record` stands where that of the same id and `version` stood.  `NotFound` if there is none such."""
-        text, metadata = _write(record)
+        values, metadata = _write(record)
 
         async def steps(connection: AsyncConnection, revision: int) -> ClientRecord:
             same = _is(record.client_id) & (clients.c.version == record.version)
             created_at = await connection.scalar(select(clients.c.created_at).where(same))
             if created_at is None:
                 raise NotFound(record.client_id)
-            values = {"metadata": text, "enabled": record.enabled, "version": revision}
-            await connection.execute(update(clients).where(same).values(values))
+            await connection.execute(update(clients).where(same).values({**values, "version": revision}))
             return replace(record, metadata=metadata, version=revision, created_at=created_at)
 
         return await self._database.change(steps)
@@ -200,12 +201,19 @@ async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
 
 def _client(row: Sequence[Any]) -> ClientRecord | None:
     """The record of a row; disabled and without metadata if that cannot be read, None if nobody can name it."""
-    client_id, metadata, enabled, version, created_at = row
+    client_id, metadata, enabled, version, created_at, secrets, registration = row
     if not can_be_kept(client_id):
         _log.warning("a client with the id %r cannot be read; it is left out", client_id)
         return None
-    content = _read(metadata)
-    whole = content is not None and isinstance(version, int) and isinstance(created_at, float)
+    content, secrets = read_object(metadata), read_json(secrets, tuple[SecretRecord, ...])
+    managed = None if registration is None else read_json(registration, RegistrationRecord)
+    whole = (
+        content is not None
+        and secrets is not None
+        and (registration is None or managed is not None)
+        and isinstance(version, int)
+        and isinstance(created_at, float)
+    )
     if not whole:
         _log.warning("client %r cannot be read; it counts as disabled", client_id)
     return ClientRecord(
@@ -214,6 +222,8 @@ def _client(row: Sequence[Any]) -> ClientRecord | None:
         enabled=whole and enabled == 1,
         version=version if isinstance(version, int) else 0,
         created_at=created_at if isinstance(created_at, float) else 0,
+        secrets=secrets if whole and secrets else (),
+        registration=managed if whole else None,
     )
 
 
@@ -226,31 +236,19 @@ def _key(row: Sequence[Any]) -> KeyRecord | None:
     return KeyRecord(kid=kid, alg=alg, private_key=private_key, created_at=created_at)
 
 
-def _read(stored: Any) -> Mapping[str, Any] | None:
-    try:
-        return msgspec.json.decode(stored, type=dict[str, Any])
-    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
-        return None
-
-
-def _write(record: ClientRecord) -> tuple[str, Mapping[str, Any]]:
-    """The metadata as text, and as that text will be read."""
+def _write(record: ClientRecord) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The columns that a change sets, and the metadata as it will be read."""
     if not can_be_kept(record.client_id):
         raise StoreUnavailable("a client_id must be text without NUL")
-    try:
-        text = msgspec.json.encode(record.metadata, enc_hook=_plain).decode()
-    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise StoreUnavailable(f"the metadata of client {record.client_id!r} is no JSON object: {error}") from error
-    metadata = _read(text)
-    if metadata is None:
-        raise StoreUnavailable(f"the metadata of client {record.client_id!r} is no JSON object")
-    return text, metadata
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no place in JSON")
+    name = f"client {record.client_id!r}"
+    text, metadata = write_object(record.metadata, f"the metadata of {name}")
+    values = {
+        "metadata": text,
+        "enabled": record.enabled,
+        "secrets": write_json(record.secrets, f"the secrets of {name}"),
+        "registration": write_json(record.registration, f"the registration of {name}") if record.registration else None,
+    }
+    return values, metadata
 
 
 def _is(client_id: str) -> ColumnElement[bool]:
@@ -266,6 +264,8 @@ _ALL_CLIENTS = select(
     type_coerce(clients.c.enabled, Integer),
     clients.c.version,
     clients.c.created_at,
+    clients.c.secrets,
+    clients.c.registration,
 )
 
 # The cast: who pastes a PEM with the sqlite3 command stores text, and it is a key all the same.
