@@ -1,4 +1,4 @@
-"""Client assertions: `private_key_jwt` (RFC 7523 sections 2.2 and 3), as FAPI 2.0 and the successor of that RFC want it.
+"""Client assertions: `private_key_jwt` (RFC 7523 sections 2.2 and 3), as FAPI 2.0 and its successor want it.
 
 Rule 1: the audience is the issuer and nothing else, one string: an assertion that another server was given, or may
 have been, is none for us (audience injection).

@@ -2,10 +2,12 @@
 
 from enum import StrEnum
 
+from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client
 from certbound.core.errors import BadCertificate, InvalidRequest
 from certbound.core.keys import require_strong_key
+from certbound.core.revoked import Revoked
 
 
 class Bind(StrEnum):
@@ -20,14 +22,23 @@ def is_bound(client: Client, policy: Bind) -> bool:
     return policy is Bind.ALWAYS or client.wants_bound_tokens
 
 
-def choose_certificate(client: Client, peer: PeerCertificate | None, policy: Bind) -> Certificate | None:
+def choose_certificate(
+    authenticated: AuthenticatedClient,
+    peer: PeerCertificate | None,
+    policy: Bind,
+    *,
+    revoked: Revoked,
+    is_bound_before: bool = False,
+) -> Certificate | None:
     """The certificate the client's token is bound to; None if its tokens are not bound.
 
-    `InvalidRequest` (400) if they are to be bound and there is no certificate fit for it: never silently an
-    unbound token.
+    `InvalidRequest` (400) if they are to be bound, because the client or the deployment says so or what the token comes
+    from was bound, and there is no certificate fit for it: never silently an unbound token.
     """
-    if not is_bound(client, policy):
+    if not (is_bound_before or is_bound(authenticated.client, policy)):
         return None
+    if authenticated.certificate is not None:  # it was looked at then
+        return authenticated.certificate
     if peer is None:
         raise InvalidRequest(
             "this client's tokens are bound to its certificate; send the request over mutual TLS (RFC 8705)"
@@ -36,4 +47,6 @@ def choose_certificate(client: Client, peer: PeerCertificate | None, policy: Bin
         require_strong_key(peer.leaf)
     except BadCertificate as error:
         raise InvalidRequest(f"the certificate cannot be bound to: {error}") from error
+    if revoked.includes(peer.leaf):
+        raise InvalidRequest("the certificate cannot be bound to: it was revoked here")
     return peer.leaf

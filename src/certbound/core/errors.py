@@ -13,6 +13,7 @@
     │   ├── UnsupportedGrantType        400 unsupported_grant_type
     │   ├── InvalidScope                400 invalid_scope
     │   ├── InvalidTarget               400 invalid_target (RFC 8707)
+    │   ├── UnacceptableToken           400 invalid_request (RFC 8693)
     │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
     │   └── TemporarilyUnavailable      503 temporarily_unavailable
     └── ProtectedResourceError      RFC 6750 section 3.1
@@ -140,6 +141,14 @@ class InvalidClientMetadata(OAuthError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.description = describable(self.reason)
+
+
+class UnacceptableToken(OAuthError):
+    """A token that is to be exchanged is invalid, or not for this client (RFC 8693 section 2.2.2)."""
+
+    error = "invalid_request"
+    status = 400
+    description = "the subject token is invalid, or not for this client"
 
 
 class TemporarilyUnavailable(OAuthError):

@@ -17,6 +17,11 @@ def parse_scope(text: str) -> Scope:
     return Scope(frozenset(text.split(" ")))
 
 
+def read_scope(claim: object) -> Scope:
+    """The words of a `scope` claim; none if it is none."""
+    return Scope(frozenset(claim.split())) if isinstance(claim, str) else NO_SCOPE
+
+
 def format_scope(scope: Scope) -> str:
     """The words in alphabetical order, one space between."""
     return " ".join(sorted(scope))

@@ -19,7 +19,7 @@ from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
 from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header
-from certbound.core.scope import NO_SCOPE, Scope, parse_scope
+from certbound.core.scope import Scope, parse_scope, read_scope
 from certbound.core.status import BadStatus, StatusReference, read_reference
 
 __all__ = [
@@ -131,7 +131,7 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     # (8) It says well where its status stands, if it says so.
     status = _status(claims, policy)
     # (9) It goes far enough; who may not use it at all learns nothing of scopes.
-    scope = _scope(claims)
+    scope = read_scope(claims.get("scope"))
     if not policy.scopes <= scope:
         raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=frozenset(policy.scopes))
     return Principal(
@@ -174,11 +174,6 @@ def _status(claims: Mapping[str, Any], policy: Policy) -> StatusReference | None
         return read_reference(claims["status"])
     except BadStatus as error:
         raise InvalidToken(str(error)) from error
-
-
-def _scope(claims: Mapping[str, Any]) -> Scope:
-    text = claims.get("scope")
-    return Scope(frozenset(text.split())) if isinstance(text, str) else NO_SCOPE
 
 
 def _is_issuer(url: str) -> bool:

@@ -1,10 +1,8 @@
-"""The grants, one file each; a new one is a new row."""
+"""The grants, one file each; a new one is a new row in `certbound.server.grants`."""
 
-from collections.abc import Mapping
+from certbound.core.grants import client_credentials, refresh_token, token_exchange
+from certbound.core.grants._request import Policy, TokenRequest
 
-from certbound.core.grants import client_credentials
-from certbound.core.grants._request import GrantHandler, Policy, TokenRequest
+__all__ = ["GRANT_TYPES", "Policy", "TokenRequest"]
 
-__all__ = ["GRANTS", "GrantHandler", "Policy", "TokenRequest"]
-
-GRANTS: Mapping[str, GrantHandler] = {client_credentials.GRANT_TYPE: client_credentials.grant}
+GRANT_TYPES = frozenset({client_credentials.GRANT_TYPE, refresh_token.GRANT_TYPE, token_exchange.GRANT_TYPE})

@@ -1,18 +1,15 @@
 """What every grant is given, and what it may give."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from certbound.core.authentication import AuthenticatedClient
-from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidTarget
 from certbound.core.scope import Scope
-from certbound.core.tokens import Grant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """The parameters of a token request that grants look at; absent is None."""
+    """The parameters of a token request that every grant looks at; absent is None."""
 
     scope: str | None
     resources: Sequence[str]
@@ -26,12 +23,9 @@ class Policy:
     resources: Sequence[str]
 
 
-GrantHandler = Callable[[AuthenticatedClient, TokenRequest, Policy, Certificate | None], Grant]
-
-
-def grant_audience(requested: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+def grant_audience(requested: Sequence[str], known: Collection[str], default: Sequence[str]) -> Sequence[str]:
     """The resources that were named, or the default.  `InvalidTarget` (400) for one unknown (RFC 8707)."""
     for resource in requested:
         if resource not in known:
-            raise InvalidTarget(f"no such resource: {resource!r}")
-    return tuple(dict.fromkeys(requested)) or known[:1]
+            raise InvalidTarget(f"no such resource: {resource!r:.200}")
+    return tuple(dict.fromkeys(requested)) or default
