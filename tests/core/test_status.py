@@ -16,6 +16,8 @@ from certbound.core.status import (
     TTL,
     BadStatus,
     ReadList,
+    Run,
+    Runs,
     StatusList,
     StatusReference,
     describe_list,
@@ -57,14 +59,14 @@ def test_the_example_of_the_specification() -> None:
     """Section 4.1: 0xB9 0xA3, bits counted from the low end."""
     listed = read().content
     assert [0, 3, 4, 5, 7, 8, 9, 13, 15] == [n for n in range(16) if not listed.is_valid(n)]
-    made = describe_list(encode_list(make_list((0, 3, 4, 5, 7, 8, 9, 13, 15), 16)), uri=URI, now=NOW)
+    made = describe_list(encode_list(make_list([(0, 1), (3, 3), (7, 3), (13, 1), (15, 1)], 16)), uri=URI, now=NOW)
     assert made["status_list"] == {"bits": 1, "lst": "eNrbuRgAAhcBXQ"}
 
 
 def test_the_vector_of_the_appendix() -> None:
     """C.1: a million statuses, eleven of them INVALID."""
     listed = read(status_list={"bits": 1, "lst": C1}).content
-    assert listed == make_list(SET, 1 << 20)
+    assert listed == make_list([(each, 1) for each in SET], 1 << 20)
 
 
 @pytest.mark.parametrize(
@@ -76,13 +78,37 @@ def test_a_list_of_more_bits(bits: int, encoded: str, statuses: list[int]) -> No
     assert [status == 0 for status in statuses] == [listed.is_valid(n) for n in range(len(statuses))]
 
 
-@given(st.sets(st.integers(0, 999)))
-def test_what_was_made_is_what_is_read(invalid: set[int]) -> None:
-    """Any set of indices survives the way through JSON."""
+def some_runs(size: int) -> st.SearchStrategy[list[Run]]:
+    """Any runs of indices below `size`, overlapping as they like."""
+    first = st.integers(0, size - 1)
+    return st.lists(first.flatmap(lambda at: st.tuples(st.just(at), st.integers(1, size - at))), max_size=8)
+
+
+def indices(runs: list[Run]) -> set[int]:
+    return {index for first, count in runs for index in range(first, first + count)}
+
+
+@given(some_runs(1000))
+def test_what_was_made_is_what_is_read(invalid: list[Run]) -> None:
+    """Any runs of indices survive the way through JSON."""
     described = json.loads(json.dumps(describe_list(encode_list(make_list(invalid, 1000)), uri=URI, now=NOW)))
     listed = read_list(described, uri=URI, now=NOW)
-    assert invalid == {n for n in range(1000) if not listed.content.is_valid(n)}
+    assert indices(invalid) == {n for n in range(1000) if not listed.content.is_valid(n)}
     assert (listed.expires_at, listed.ttl) == (int(NOW) + LIFETIME, TTL)
+
+
+@given(some_runs(60))
+def test_runs_are_a_set(runs: list[Run]) -> None:
+    """Whatever their order, and however they overlap."""
+    there = Runs.of(runs)
+    assert indices(runs) == {n for n in range(-2, 70) if n in there}
+
+
+def test_no_runs() -> None:
+    """Nothing is in them, and a list of them is all valid."""
+    assert 0 not in Runs()
+    assert 0 not in Runs.of([])
+    assert make_list([], 9).statuses == bytes(2)
 
 
 @pytest.mark.parametrize("index", [-1, 16, 17, 1 << 70])

@@ -146,7 +146,7 @@ class Listed:
         self.asked.append(reference)
         if not self.available:
             raise StatusUnavailable("gone")
-        return make_list(self.invalid, 64)
+        return make_list([(each, 1) for each in self.invalid], 64)
 
 
 def standing(index: int = 1, **changes: Any) -> str:

@@ -39,7 +39,7 @@ def publish(
     """The issuer's metadata, and a list in which these are invalid; `...` takes a claim away."""
     origin.publish(KEY.public_jwk(), status_list_aggregation_endpoint=origin.url + LISTS)
     origin.answers[LISTS] = 200, json.dumps({"status_lists": [uri(origin)]}).encode()
-    claims = {**describe_list(encode_list(make_list(invalid, 64)), uri=uri(origin), now=NOW), **changes}
+    claims = {**describe_list(encode_list(make_list([(each, 1) for each in invalid], 64)), uri=uri(origin), now=NOW), **changes}
     payload = json.dumps({name: value for name, value in claims.items() if value is not ...}).encode()
     origin.answers[LIST] = 200, signed(payload, {"typ": "statuslist+jwt", **(header or {})}, key=key).encode()
 

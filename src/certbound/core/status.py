@@ -10,7 +10,8 @@ Rule 2: a list is bounded before it is decompressed, and while it is.
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,10 @@ LIFETIME = 120
 
 MAX_BYTES = 4 * 1024 * 1024
 """Bytes of a list, decompressed: 33 million tokens of one bit."""
+
+
+Run = tuple[int, int]
+"""Consecutive indices: the first, and how many."""
 
 
 class BadStatus(ValueError):
@@ -58,6 +63,31 @@ class StatusList:
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """A set of indices, held as runs: in some steps it is known whether one is in it, however many there are."""
+
+    _firsts: Sequence[int] = ()
+    _ends: Sequence[int] = ()
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> "Runs":
+        """All indices of `runs`, which may overlap and stand in any order."""
+        firsts: list[int] = []
+        ends: list[int] = []
+        for first, count in sorted(runs):
+            if ends and first <= ends[-1]:
+                ends[-1] = max(ends[-1], first + count)
+            else:
+                firsts.append(first)
+                ends.append(first + count)
+        return cls(firsts, ends)
+
+    def __contains__(self, index: int) -> bool:
+        place = bisect_right(self._firsts, index) - 1
+        return place >= 0 and index < self._ends[place]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadList:
     """A list as it was published: until when it counts, and after how many seconds a newer one is due."""
 
@@ -78,11 +108,17 @@ def read_reference(status: Any) -> StatusReference:
     return StatusReference(index, uri)
 
 
-def make_list(invalid: Iterable[int], size: int) -> StatusList:
-    """`size` statuses of one bit, those of `invalid` INVALID and all others VALID."""
+def make_list(invalid: Iterable[Run], size: int) -> StatusList:
+    """`size` statuses of one bit, those in `invalid` INVALID and all others VALID."""
     statuses = bytearray((size + 7) // 8)
-    for index in invalid:
-        statuses[index >> 3] |= 1 << (index & 7)
+    for first, count in invalid:
+        low, high = first >> 3, (first + count - 1) >> 3
+        if low == high:
+            statuses[low] |= ((1 << count) - 1) << (first & 7)
+        else:
+            statuses[low] |= 0xFF << (first & 7) & 0xFF
+            statuses[low + 1 : high] = b"\xff" * (high - low - 1)
+            statuses[high] |= 0xFF >> (7 - (first + count - 1 & 7))
     return StatusList(1, bytes(statuses))
 
 
