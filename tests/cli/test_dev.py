@@ -18,9 +18,10 @@ import pytest
 
 from certbound.cli import main
 from certbound.cli._development import Development, Place, make_folder, now_utc
-from certbound.cli._servers import in_background, is_loopback, open_ports, place_of, serving
+from certbound.cli._servers import in_background, open_ports, place_of, serving
 from certbound.cli.token import decode
 from certbound.client import Identity, TokenRefused, fetch_metadata, open_client, request_token
+from certbound.tls.hosts import is_loopback
 
 FREE = ["--port", "0", "--mtls-port", "0", "--api-port", "0"]
 PLACE = Place(host="127.0.0.1", name="localhost", port=1, mtls_port=2, api_port=3)

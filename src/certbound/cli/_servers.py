@@ -18,14 +18,6 @@ from certbound.tls import Port, VirtualHost
 from certbound.tls.listener import bind, start_on
 
 
-def is_loopback(host: str) -> bool:
-    """Whether `host` is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def open_ports(host: str, numbers: Sequence[int]) -> list[socket.socket]:
     """Sockets on these ports, 0 for a free one.  `ConfigurationError` names the port that is taken."""
     return bind([Port(host=host, port=number, virtual_hosts=()) for number in numbers])

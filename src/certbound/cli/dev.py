@@ -45,8 +45,9 @@ def dev(
     Example: certbound dev --port 0 --mtls-port 0 --api-port 0
     """
     from certbound.cli._development import make_folder, now_utc
-    from certbound.cli._servers import is_loopback, open_ports, place_of
+    from certbound.cli._servers import open_ports, place_of
     from certbound.log import configure_log
+    from certbound.tls.hosts import is_loopback
 
     if not is_loopback(host) and not allow_remote:
         raise ConfigurationError(

@@ -1,4 +1,9 @@
-"""Text of others, shown and never run: a name in a certificate must not move a cursor or forge a second line."""
+"""Text of others, shown and never run: a name in a certificate must not move a cursor or forge a second line.
+
+And text that may hold what nobody should read: tokens, secrets and keys keep their kind and lose the rest.
+"""
+
+import re
 
 
 def shown(text: str) -> str:
@@ -9,3 +14,23 @@ def shown(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
+
+
+def redacted(text: str) -> str:
+    """`text` without the tokens, secrets, keys and certificates that may stand in it, whoever put them there."""
+    return _SECRET.sub(lambda found: f"{next(filter(None, found.groups()))}…", text)
+
+
+def bounded(text: str, most: int) -> str:
+    """`text`, `redacted` and `shown`, in at most `most` characters."""
+    # Cut before as well, so that a megabyte is not searched; a secret at the cut loses its end and keeps its kind.
+    text = shown(redacted(text[: 4 * most]))
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+_SECRET = re.compile(
+    r"\b(cb[a-z]{2}_)[A-Za-z0-9_-]+"  # tokens and secrets of this server
+    r"|(?<![A-Za-z0-9_-])(eyJ)[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*)*"  # a JOSE header and what follows it
+    r"|(-----BEGIN )(?:(?!-----END ).)*(?:-----END [A-Z0-9 ]*(?:-----)?)?",
+    re.DOTALL,
+)

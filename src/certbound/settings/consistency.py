@@ -11,6 +11,7 @@ from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
 from certbound.settings.tables import AnchorLimit, Settings
+from certbound.tls.hosts import is_loopback
 
 
 class Problem(NamedTuple):
@@ -127,6 +128,22 @@ def _check_revocation_places(settings: Settings) -> Problem | None:
     return Problem("revocation", "crls", f"has {odd[0]!r}, which is neither path nor URL") if odd else None
 
 
+def _check_admin(settings: Settings) -> Problem | None:
+    admin, server = settings.admin, settings.server
+    if admin.port is None:
+        return None
+    if admin.port != 0 and admin.port in {server.port, server.mtls_port}:
+        return Problem("admin", "port", "is one of the server's own; choose another")
+    if admin.tls and admin.plain_for_all:
+        return Problem("admin", "plain_for_all", "is set and admin.tls is too; remove one")
+    if not (admin.tls or admin.plain_for_all or is_loopback(admin.host)):
+        return Problem(
+            "admin", "host",
+            f"{admin.host!r} is reached by others; set admin.tls, or admin.plain_for_all if the network is yours alone",
+        )  # fmt: skip
+    return None
+
+
 def _check_resources(settings: Settings) -> Problem | None:
     if not settings.tokens.resources:
         return Problem("tokens", "resources", "is empty; name at least the API that tokens are for")
@@ -197,6 +214,7 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_limits,
     _check_revocation,
     _check_revocation_places,
+    _check_admin,
     _check_resources,
     _check_scopes,
 )

@@ -271,6 +271,28 @@ class Log(Section, frozen=True, kw_only=True):
         "info"
     )
     format: Annotated[Literal["console", "json"], Meta(description="For people or for machines.")] = "json"
+    audit: Annotated[
+        Literal["all", "refusals", "off"],
+        Meta(
+            description="Which decisions are written as events of the logger certbound.audit, whatever the level; what "
+            "people change is among the refusals."
+        ),
+    ] = "all"
+
+
+class Admin(Section, frozen=True, kw_only=True):
+    """A listener for those who run the server: /metrics, /readyz, /healthz."""
+
+    port: Annotated[
+        PortNumber | None, Meta(description="Its port, 0 for a free one; without it there is none.", examples=[9090])
+    ] = None
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    tls: Annotated[
+        bool, Meta(description="Whether it speaks TLS, with server.certificate; needed where others reach it.")
+    ] = False
+    plain_for_all: Annotated[
+        bool, Meta(description="Whether it may speak plain HTTP on an address that others reach.")
+    ] = False
 
 
 class Settings(Section, frozen=True, kw_only=True):
@@ -284,6 +306,7 @@ class Settings(Section, frozen=True, kw_only=True):
     fetch: Fetch = Fetch()
     keys: Keys = Keys()
     log: Log = Log()
+    admin: Admin = Admin()
 
     @property
     def scope(self) -> Scope:
@@ -322,6 +345,7 @@ def sections() -> Mapping[str, type[Section]]:
     return {
         "server": Server, "tokens": Tokens, "store": Store, "trust": Trust,
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
+        "admin": Admin,
     }  # fmt: skip
 
 

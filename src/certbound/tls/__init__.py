@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from certbound.tls.facts import EXTENSION, ConnectionFacts, connection_facts, peer_certificate
-from certbound.tls.ports import ASGIApplication, Limits, Port, VirtualHost
+from certbound.tls.ports import AnyPort, ASGIApplication, Limits, PlainPort, Port, VirtualHost
 
 if TYPE_CHECKING:
     from certbound.tls.listener import Running, start
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 __all__ = [
     "EXTENSION",
     "ASGIApplication",
+    "AnyPort",
     "ConnectionFacts",
     "Limits",
+    "PlainPort",
     "Port",
     "Running",
     "VirtualHost",

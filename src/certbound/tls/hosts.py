@@ -19,6 +19,14 @@ def host_name(authority: bytes) -> str | None:
     return canonical_name(found[1].decode("ascii")) if found else None
 
 
+def is_loopback(host: str) -> bool:
+    """Whether `host` is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def canonical_name(name: str) -> str | None:
     """`name`, a host name or an IP address with or without brackets, in our spelling; None if it is neither."""
     if ":" in name or name[-1:].isdigit():  # no address looks otherwise, and asking is dear

@@ -36,7 +36,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     transport: "TLSConnection"  # type: ignore[assignment]
 
-    def __init__(self, service: "Service", connection: "TLSConnection", facts: ConnectionFacts) -> None:
+    def __init__(self, service: "Service", connection: "TLSConnection", facts: ConnectionFacts | None) -> None:
         listener = connection.listener
         super().__init__(service.config, service.state, service.lifespan_state, _loop=listener.loop)
         # uvicorn lets requests follow one that said "close"; here nothing after it is read.
@@ -46,8 +46,10 @@ class HTTPProtocol(HttpToolsProtocol):
         self.handshakes = listener.handshakes
         site = connection.site
         self.names: frozenset[str] = site.names if site is not None else frozenset()
-        certificate = (site or connection.sites.all[0]).server_certificate
-        self.extensions: dict[str, Any] = {"tls": TLSExtension(facts, certificate), EXTENSION: facts}
+        self.extensions: dict[str, Any] = {}
+        if facts is not None:
+            certificate = (site or connection.sites.all[0]).server_certificate
+            self.extensions = {"tls": TLSExtension(facts, certificate), EXTENSION: facts}
         self.websockets = site is not None and site.host.websockets
         self.known_host: bytes | None = None  # the Host that was found to be ours last
         self.host: bytes | None = None
@@ -229,7 +231,7 @@ class HTTPProtocol(HttpToolsProtocol):
             "http_version": version,
             "server": self.server,
             "client": self.client,
-            "scheme": "https",
+            "scheme": self.scheme,
             "method": self.parser.get_method().decode("ascii"),
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
@@ -248,9 +250,13 @@ class HTTPProtocol(HttpToolsProtocol):
         name = host_name(self.host)
         if name is None:
             raise _Refused(400, "malformed Host field")
-        if not covers(self.names, name):
+        if not self.serves(name):
             raise _Refused(421, f"the host {name} is not served on this connection")
         self.known_host = self.host
+
+    def serves(self, name: str) -> bool:
+        """Whether requests for the host `name` belong here."""
+        return covers(self.names, name)
 
     def _read_target(self) -> tuple[str, bytes]:
         """Path and query of the request target (RFC 9112 section 3.2)."""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from OpenSSL import SSL
 from uvicorn.config import Config
 from uvicorn.lifespan.on import LifespanOn
 from uvicorn.server import ServerState
@@ -24,7 +25,8 @@ from certbound.tls.deadlines import Clock, Deadline
 from certbound.tls.facts import ConnectionFacts
 from certbound.tls.handshakes import HandshakeQueue
 from certbound.tls.http import HTTPProtocol
-from certbound.tls.ports import Limits, Port, VirtualHost
+from certbound.tls.plain import PlainConnection
+from certbound.tls.ports import AnyPort, Limits, PlainPort, Port, VirtualHost
 
 logger = logging.getLogger("certbound.tls")
 
@@ -71,8 +73,9 @@ class Service:
 class Listener:
     """One open port."""
 
-    port: Port
+    port: AnyPort
     sites: Sites
+    """Nothing on a plain port."""
     services: tuple[Service, ...]
     """One for each virtual host, in their order."""
     loop: asyncio.AbstractEventLoop
@@ -121,7 +124,7 @@ class Running:
         logged, and the certificates read last stay."""
         for listener in self._listeners:
             try:
-                listener.sites = load_sites(listener.port)
+                listener.sites = _sites_of(listener.port)
             except ConfigurationError as error:
                 logger.error("server certificates not reloaded: %s", error)  # noqa: TRY400
 
@@ -171,11 +174,13 @@ class Running:
             self.reload()
 
     def _fingerprints(self) -> list[tuple[int, int, int] | None]:
-        hosts = [host for listener in self._listeners for host in listener.port.virtual_hosts]
+        hosts = [
+            each for listener in self._listeners for each in _served(listener.port) if isinstance(each, VirtualHost)
+        ]
         return [_fingerprint(path) for host in hosts for path in (host.certificate, host.key)]
 
 
-async def start(ports: Sequence[Port]) -> Running:
+async def start(ports: Sequence[AnyPort]) -> Running:
     """Serve `ports` on the running loop.  `ConfigurationError` if one of them cannot be served."""
     sockets = bind(ports)
     try:
@@ -186,7 +191,7 @@ async def start(ports: Sequence[Port]) -> Running:
         raise
 
 
-def bind(ports: Sequence[Port]) -> list[socket.socket]:
+def bind(ports: Sequence[AnyPort]) -> list[socket.socket]:
     """A bound socket for each port, in order; not yet listening."""
     if not ports:
         raise ConfigurationError("there is no port to listen on; name at least one")
@@ -201,16 +206,16 @@ def bind(ports: Sequence[Port]) -> list[socket.socket]:
     return sockets
 
 
-async def start_on(ports: Sequence[Port], sockets: Sequence[socket.socket]) -> Running:
+async def start_on(ports: Sequence[AnyPort], sockets: Sequence[socket.socket]) -> Running:
     """As `start`, on sockets that are bound already."""
     loop = asyncio.get_running_loop()
-    sites = [load_sites(port) for port in ports]
+    sites = [_sites_of(port) for port in ports]
     state = ServerState()
-    services, lifespans = await _start_applications([h for port in ports for h in port.virtual_hosts], state)
+    services, lifespans = await _start_applications([each for port in ports for each in _served(port)], state)
     handshakes = HandshakeQueue(loop)
     listeners = []
     for port, read in zip(ports, sites, strict=True):
-        served = tuple(services[id(host)] for host in port.virtual_hosts)
+        served = tuple(services[id(each)] for each in _served(port))
         clock = Clock(loop, _tick_of(port.limits))
         listeners.append(Listener(port, read, served, loop, handshakes, clock))
     servers = []
@@ -221,11 +226,21 @@ async def start_on(ports: Sequence[Port], sockets: Sequence[socket.socket]) -> R
 
 
 def _factory(listener: Listener) -> Any:
-    return lambda: TLSConnection(listener)
+    kind = PlainConnection if isinstance(listener.port, PlainPort) else TLSConnection
+    return lambda: kind(listener)
+
+
+def _sites_of(port: AnyPort) -> Sites:
+    return load_sites(port) if isinstance(port, Port) else Sites(all=(), greeting=SSL.Context(SSL.TLS_SERVER_METHOD))
+
+
+def _served(port: AnyPort) -> Sequence[VirtualHost | PlainPort]:
+    """What has an application of its own."""
+    return port.virtual_hosts if isinstance(port, Port) else (port,)
 
 
 async def _start_applications(
-    hosts: Sequence[VirtualHost], state: ServerState
+    hosts: Sequence[VirtualHost | PlainPort], state: ServerState
 ) -> tuple[dict[int, Service], list[LifespanOn]]:
     """One service for each virtual host; the lifespan of an application runs once, however many hosts it has."""
     lifespans: dict[int, LifespanOn] = {}
@@ -249,7 +264,7 @@ async def _start_applications(
     return services, list(lifespans.values())
 
 
-def _bind(port: Port) -> socket.socket:
+def _bind(port: AnyPort) -> socket.socket:
     where = f"{port.host}:{port.port}"
     try:
         found = socket.getaddrinfo(

@@ -1,13 +1,14 @@
 """What is served where: a port, the virtual hosts on it, and the bounds that hold for every connection.
 
 Rule 1: a virtual host's certificate, names and policy (whether it asks for a certificate) are chosen together.
-Rule 2: everything a peer can make us wait for or keep has a bound, and its unit stands beside it.
+Rule 2: without TLS only what declares it is served, and it has no certificates.
+Rule 3: everything a peer can make us wait for or keep has a bound, and its unit stands beside it.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -76,3 +77,21 @@ class Port:
     """The first is the one for clients that send no server name."""
     minimum_tls: Literal["1.2", "1.3"] = "1.2"
     limits: Limits = Limits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainPort:
+    """One TCP port that speaks HTTP without TLS."""
+
+    host: str
+    """The address to listen on, as a name or number."""
+    port: int
+    """0 takes a free one."""
+    app: ASGIApplication = field(repr=False)
+    names: frozenset[str] | None = None
+    """Host names and IP addresses served here; None: any."""
+    limits: Limits = Limits()
+    websockets: ClassVar[bool] = False
+
+
+AnyPort = Port | PlainPort

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from certbound.core.errors import ConfigurationError
 from certbound.tls.contexts import load_sites
 from certbound.tls.listener import bind, start_on
-from certbound.tls.ports import Port
+from certbound.tls.ports import AnyPort, Port
 
 logger = logging.getLogger("certbound.tls")
 
-MakePorts = Callable[[], Sequence[Port]]
+MakePorts = Callable[[], Sequence[AnyPort]]
 OnReady = Callable[[list[tuple[str, int]]], None]
 
 
@@ -47,7 +47,8 @@ def serve(make_ports: MakePorts, *, workers: int = 1, grace: float = 10, on_read
             _run(ports, sockets, grace, lambda: on_ready and on_ready(_addresses(sockets)))
         else:
             for port in ports:  # a bad file should stop the start here, with its sentence
-                load_sites(port)
+                if isinstance(port, Port):
+                    load_sites(port)
             _Supervisor(make_ports, sockets, workers, grace, on_ready).supervise()
     finally:
         for each in sockets:
@@ -60,7 +61,7 @@ def _addresses(sockets: Sequence[socket.socket]) -> list[tuple[str, int]]:
 
 
 def _run(
-    ports: Sequence[Port],
+    ports: Sequence[AnyPort],
     sockets: Sequence[socket.socket],
     grace: float,
     ready: Callable[[], object],
@@ -72,7 +73,7 @@ def _run(
 
 
 async def _serve(
-    ports: Sequence[Port],
+    ports: Sequence[AnyPort],
     sockets: Sequence[socket.socket],
     grace: float,
     ready: Callable[[], object],

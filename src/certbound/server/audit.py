@@ -1,0 +1,136 @@
+"""One structured event for each decision: who asked for what, with which certificate, and why it was refused.
+
+Rule 1: no token, secret, key or certificate is in an event: tokens are told by `jti`, grants by their id, certificates
+by their thumbprint, and what others wrote passes `core.display.bounded`.
+Rule 2: every value that others can choose has a bound and is one printable line.
+Rule 3: an event is written before the answer is sent, and what is not written costs next to nothing.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from certbound.core.display import bounded
+
+LOGGER = "certbound.audit"
+"""Refusals and what people change are warnings there, all else is info; `log` decides what is written."""
+
+
+class Outcome(StrEnum):
+    """How a decision ended."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    """Refused, as were so many before it that its sender is told to wait."""
+    FAILED = "failed"
+    """Not decided: something that is needed did not answer, or there is a defect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One event; what is empty is left out."""
+
+    time: float
+    """Seconds since the epoch."""
+    what: str
+    """The endpoint, or what was changed."""
+    outcome: Outcome = Outcome.DONE
+    request_id: str = ""
+    actor: str = ""
+    """Who asked, where it was no client: the person at the command line."""
+    client_id: str = ""
+    """As claimed; proven where the outcome is `done`."""
+    method: str = ""
+    """How the client proved who it is."""
+    thumbprint: str = ""
+    """`x5t#S256` of the certificate on the connection."""
+    remote: str = ""
+    """The address the request came from."""
+    error: str = ""
+    """What the sender was told."""
+    step: str = ""
+    """Which question had the wrong answer."""
+    reason: str = ""
+    """Why; nobody but this event says so."""
+    jti: str = ""
+    """The token that was given, or that the decision is about."""
+    grant_id: str = ""
+    scope: str = ""
+    audience: str = ""
+    subject: str = ""
+    """What the decision is about, where it is no token."""
+    unwritten: int = 0
+    """How many like it were decided before without an event, because there were too many."""
+
+    def fields(self) -> dict[str, Any]:
+        """What is said, by the names under which it is written."""
+        said: dict[str, Any] = {"what": self.what, "outcome": self.outcome.value}
+        for member, name, most in _TEXTS:
+            value = getattr(self, member)
+            if value:
+                said[name] = bounded(value, most)
+        if self.unwritten:
+            said["unwritten"] = self.unwritten
+        return said
+
+
+class Notes:
+    """What an endpoint tells of its decision while it makes it; `audit` reads it afterwards."""
+
+    __slots__ = ("audience", "client_id", "grant_id", "jti", "method", "scope", "subject")
+
+    def __init__(self) -> None:
+        self.client_id = self.method = self.jti = self.grant_id = self.scope = self.audience = self.subject = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Writes decisions."""
+
+    _logger: logging.Logger = field(default=logging.getLogger(LOGGER))
+
+    def wants(self, outcome: Outcome) -> bool:
+        """Whether anybody reads decisions that end so; others need not be put together."""
+        return self._logger.isEnabledFor(_LEVELS[outcome])
+
+    def record(self, decision: Decision, *, level: int | None = None) -> None:
+        """One event; `level` is that of the outcome unless stated."""
+        level = _LEVELS[decision.outcome] if level is None else level
+        if not self._logger.isEnabledFor(level):
+            return
+        fields = decision.fields()
+        # A record of its own: who called is no news here, and finding out takes longer than the rest.
+        record = logging.LogRecord(
+            self._logger.name, level, __file__, 0, "%s %s", (fields["what"], fields["outcome"]), None
+        )
+        record.created, record.msecs = decision.time, decision.time % 1 * 1000
+        record.fields = fields
+        self._logger.handle(record)
+
+
+AUDIT = Audit()
+
+_LEVELS = {
+    Outcome.DONE: logging.INFO,
+    Outcome.REFUSED: logging.WARNING,
+    Outcome.THROTTLED: logging.WARNING,
+    Outcome.FAILED: logging.ERROR,
+}
+_TEXTS = (
+    ("request_id", "request_id", 40),
+    ("actor", "actor", 100),
+    ("client_id", "client_id", 100),
+    ("method", "method", 40),
+    ("thumbprint", "x5t#S256", 43),
+    ("remote", "remote", 64),
+    ("error", "error", 60),
+    ("step", "step", 120),
+    ("reason", "reason", 500),
+    ("jti", "jti", 64),
+    ("grant_id", "grant_id", 64),
+    ("scope", "scope", 500),
+    ("audience", "audience", 500),
+    ("subject", "subject", 300),
+)

@@ -1,0 +1,103 @@
+"""Limits on failed authentication that lock nobody out.
+
+Rule 1: a success is never refused and never counted.  What proves a client (a key, 256 random bits) cannot be guessed,
+so refusing it would protect nobody; and as a client's id is public, it would let anybody lock the client out.
+Rule 2: whose failures count together: those of one certificate; without one, those of one network for one client id.
+All of one network count together as well, `NEIGHBOURS` times as many.
+Rule 3: beyond the limit a failure is answered 429 with Retry-After, and no longer written down one by one.  Whether the
+client exists changes nothing.
+Rule 4: memory is bounded; what is forgotten is forgiven.
+"""
+
+import ipaddress
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+NEIGHBOURS = 10
+CAPACITY = 20_000
+"""How many senders are remembered: about 5 MB."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """Runs full by failures and empties with time."""
+
+    level: float = 0.0
+    at: float = 0.0
+    """When `level` was true."""
+    untold: int = 0
+    """Failures since it was full."""
+
+    def has_room(self, now: float, most: int) -> bool:
+        """Whether one more fits, at `now`."""
+        self.level = max(0.0, self.level - (now - self.at) * most / 60)
+        self.at = now
+        return self.level + 1 <= most
+
+    def seconds_to_room(self, most: int) -> int:
+        """At least 1."""
+        return max(1, math.ceil((self.level + 1 - most) * 60 / most))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from one more failure."""
+
+    retry_after: int
+    """Seconds after which the next failure is one too many no more; 0 while this one is not."""
+    unwritten: int
+    """How many were not written down before this one, which is."""
+    is_written: bool
+    """Whether this failure is written down: each up to the limit, then the first one beyond."""
+
+
+class Throttle:
+    """Counts failures of this process."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float], *, capacity: int = CAPACITY) -> None:
+        """`clock` counts seconds and never goes back."""
+        self._most = per_minute
+        self._clock = clock
+        self._capacity = capacity
+        self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
+
+    def failed(self, *, thumbprint: str, remote: str, client_id: str) -> Verdict:
+        """One more authentication failed."""
+        network = network_of(remote)
+        whose: object = ("certificate", thumbprint) if thumbprint else (network, client_id[:256])
+        now = self._clock()
+        own, near = self._bucket(whose, now), self._bucket(network, now)
+        for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):
+            if not bucket.has_room(now, most):
+                # What is too many fills nothing, or one that goes on would never be heard of again.
+                bucket.untold += 1
+                return Verdict(bucket.seconds_to_room(most), 0, is_written=bucket.untold == 1)
+        own.level += 1
+        near.level += 1
+        unwritten = max(0, own.untold - 1) + max(0, near.untold - 1)
+        own.untold = near.untold = 0
+        return Verdict(0, unwritten, is_written=True)
+
+    def _bucket(self, whose: object, now: float) -> _Bucket:
+        bucket = self._buckets.get(whose)
+        if bucket is None:
+            bucket = self._buckets[whose] = _Bucket(at=now)
+            if len(self._buckets) > self._capacity:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(whose)
+        return bucket
+
+
+def network_of(remote: str) -> str:
+    """What one subscriber has: an IPv4 address, or the first 64 bits of an IPv6 one; `remote` itself if it is none."""
+    if ":" not in remote:
+        return remote
+    try:
+        address = ipaddress.IPv6Address(remote.partition("%")[0])
+    except ValueError:
+        return remote
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else f"{ipaddress.IPv6Address(int(address) >> 64 << 64)}/64"

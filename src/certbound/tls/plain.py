@@ -1,0 +1,75 @@
+"""HTTP without TLS, for what asks from the same machine: the same HTTP, the same bounds, the same order of stopping.
+
+Rule 1: no request that came this way has facts of a connection, so none has a certificate.
+Rule 2: where a port has names, only requests for one of them are answered: on loopback, a web page whose own name was
+made to point here (DNS rebinding) reads nothing.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from certbound.tls.connection import TLSConnection
+from certbound.tls.http import HTTPProtocol
+from certbound.tls.ports import PlainPort
+
+if TYPE_CHECKING:
+    from certbound.tls.listener import Listener
+
+
+class PlainConnection(TLSConnection):
+    """A connection whose bytes are HTTP already."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.peer = transport.get_extra_info("peername")
+        self.listener.connections.add(self)
+        self.http = PlainHTTP(self.listener, self)
+        self.http.connection_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            self._discard(data)
+        elif self._read_paused or self._resuming or self._arrived:
+            self._arrived += data
+        else:
+            self.http.data_received(data)
+
+    def _read(self, data: bytes, *, whole_record: bool = False) -> None:
+        del whole_record
+        if data:
+            self.http.data_received(data)
+
+    def write(self, data: bytes) -> None:
+        if self._corked is not None:
+            self._corked.append(data)
+        elif data and not self._closing:
+            self.transport.write(data)
+
+    def close(self, *, linger: bool = False) -> None:
+        if not self._closing:
+            # A head alone is not sent: nobody should take it for an answer.
+            held, self._corked = b"" if self._head_only else b"".join(self._corked or ()), None
+            self.write(held)
+            self._end(linger=linger)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.transport.get_extra_info(name, default)
+
+
+class PlainHTTP(HTTPProtocol):
+    """HTTP on a `PlainPort`."""
+
+    def __init__(self, listener: "Listener", connection: PlainConnection) -> None:
+        super().__init__(listener.services[0], connection, None)
+        port = listener.port
+        self.is_open_to_any_name = isinstance(port, PlainPort) and port.names is None
+        self.names = port.names or frozenset() if isinstance(port, PlainPort) else frozenset()
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.scheme = "http"
+
+    def serves(self, name: str) -> bool:
+        return self.is_open_to_any_name or super().serves(name)
