@@ -13,12 +13,13 @@ Rules kept here:
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -28,6 +29,9 @@ from certbound.core.ports import Revision
 from certbound.stores import schema
 
 T = TypeVar("T")
+
+_LOOK_AFTER = 1000
+"""Rows that were purged, before anybody asks how much room they left."""
 
 
 class Bell(Protocol):
@@ -62,6 +66,8 @@ class Access:
     """After it there is one."""
     lock_schema: Callable[[AsyncConnection], Awaitable[None]]
     """Until the transaction of the connection ends, nobody else migrates or changes anything."""
+    reclaim: Callable[[Table, int], Awaitable[bool]]
+    """Whether the room of so many rows that are gone is free again; False if it is not yet worth the trouble."""
     bell: Bell
 
 
@@ -72,6 +78,7 @@ class Database:
         self._access = access
         self._writer = asyncio.Lock()
         self._running: set[asyncio.Task[Any]] = set()
+        self._gone: Counter[str] = Counter()
         self._closed = False
 
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -96,6 +103,13 @@ class Database:
     async def write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `steps` returned, after its commit.  It waits for no change, where the database has many writers."""
         return await self._finish(self._write(steps))
+
+    async def purged(self, table: Table, count: int) -> None:
+        """So many rows of `table` are gone; now and then their room is made free for others."""
+        before, now = self._gone[table.name], self._gone[table.name] + count
+        self._gone[table.name] = now
+        if before // _LOOK_AFTER < now // _LOOK_AFTER and await self._finish(self._reclaim(table, now)):
+            self._gone[table.name] -= now
 
     async def migrate(self, step: Callable[[Connection], T]) -> T:
         """What `step` returned, after its commit; no other process changes anything meanwhile."""
@@ -163,6 +177,10 @@ class Database:
             async with self._turn() if self._access.one_writer else nullcontext(), self._begun() as connection:
                 return await steps(connection)
 
+    async def _reclaim(self, table: Table, gone: int) -> bool:
+        with answering():
+            return await self._access.reclaim(table, gone)
+
     async def _migrate(self, step: Callable[[Connection], T]) -> T:
         with answering():
             async with self._turn(), self._begun(self._access.migrating) as connection:
@@ -225,6 +243,11 @@ async def revision_of(connection: AsyncConnection) -> Revision:
     if row is None or not (isinstance(row[0], int) and isinstance(row[1], int)):
         raise StoreUnavailable("the store has lost its revision: the table `revision` must have one row")
     return Revision(records=row[0], statuses=row[1])
+
+
+def is_true(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a BOOLEAN is true: one of SQLite holds whatever a hand writes into it, and PostgreSQL's is no number."""
+    return cast(column, Integer) == 1
 
 
 def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:

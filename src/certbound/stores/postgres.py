@@ -8,7 +8,8 @@ Rules kept here:
 - what was answered survives: `synchronous_commit` is never off;
 - a connection that ended, or that nobody used for a minute, is replaced before it is lent, so that a server that
   restarts costs only what was under way;
-- a question is one round trip, without a transaction around it.
+- a question is one round trip, without a transaction around it;
+- where rows come and go quickly, their room is free again before autovacuum, which looks once a minute, would see it.
 """
 
 import ssl
@@ -19,7 +20,7 @@ from pathlib import PurePath
 from typing import Any
 
 import asyncpg
-from sqlalchemy import URL, AsyncAdaptedQueuePool, NullPool, event, text
+from sqlalchemy import URL, AsyncAdaptedQueuePool, NullPool, Table, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -67,13 +68,21 @@ def postgres_access(url: URL) -> Access:
     """The way to the database at `url`, which is not touched yet.  `ConfigurationError` if it is no address."""
     address = _address(url)
     bell = PostgresBell(address.connect)
+    migrating = _migrating(address)
 
     async def make() -> None:
         """The database is an administrator's to make."""
 
+    async def reclaim(table: Table, gone: int) -> bool:
+        async with migrating.connect() as connection:
+            if not await connection.scalar(_MUCH_IS_DEAD, {"name": table.name, "gone": gone}):
+                return False
+            await connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, TRUNCATE FALSE) {table.name}")
+            return True
+
     return Access(
         engine=_engine(address),
-        migrating=_migrating(address),
+        migrating=migrating,
         one_writer=False,
         # Whatever a role's default is: the revision's row is the lock, and what is read after it is what stands.
         writing={"isolation_level": "READ COMMITTED"},
@@ -81,6 +90,7 @@ def postgres_access(url: URL) -> Access:
         is_there=lambda: True,
         make=make,
         lock_schema=_lock_schema,
+        reclaim=reclaim,
         bell=bell,
     )
 
@@ -226,6 +236,12 @@ def _refused(problem: str) -> ConfigurationError:
 _USED = "certbound_used_at"
 _KEY = int.from_bytes(CHANNEL[:7].encode())
 """Of the advisory lock."""
+
+# What this process knows it removed, or what the server heard of from all, a second later.
+_MUCH_IS_DEAD = text(
+    "SELECT greatest(n_dead_tup, :gone) > 2000 + 0.03 * n_live_tup "
+    "FROM pg_stat_user_tables WHERE relid = to_regclass(:name)"
+)
 
 _OURS = {"timeout", "pool"}
 _TLS = {"sslmode", "sslrootcert", "sslcert", "sslkey"}

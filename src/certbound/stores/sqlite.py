@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, event
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -55,6 +55,7 @@ def sqlite_access(url: URL) -> Access:
         is_there=is_there,
         make=make,
         lock_schema=_is_locked,
+        reclaim=_is_reused,
         bell=Silence(),
     )
 
@@ -144,6 +145,11 @@ def _begin(connection: Connection) -> None:
 
 async def _is_locked(_: AsyncConnection) -> None:
     """`BEGIN IMMEDIATE` has locked everything."""
+
+
+async def _is_reused(_: Table, __: int) -> bool:
+    """Pages that are free are taken before the file grows."""
+    return True
 
 
 def _text(stored: bytes) -> str:
