@@ -61,8 +61,9 @@ class KeyRecord:
     alg: str
     private_key: bytes = field(repr=False)
     created_at: float = 0
+    """Seconds since the epoch; published since then."""
     signs_from: float = 0
-    """Seconds since the epoch: published before, so that everybody knows it by then."""
+    """Published before, so that everybody knows it by then."""
     signs_until: float | None = None
     """When its successor takes over, or it was retired; None if nobody knows yet."""
     published_until: float | None = None
@@ -237,6 +238,12 @@ class Keys(Protocol):
 
     async def add_first(self, record: KeyRecord) -> KeyRecord:
         """The oldest key: `record` if there was none, else the one that was there.  Atomic between processes."""
+
+    async def exchange(self, before: Sequence[KeyRecord], after: Sequence[KeyRecord]) -> bool:
+        """`after` are all keys, if `before` were, in any order; else False, and nothing changed.
+
+        Atomic between processes.  What cannot be read, and so is not in `list`, stays.
+        """
 
 
 class Revocations(Protocol):

@@ -8,18 +8,17 @@ Rules kept here:
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, LargeBinary, cast, delete, insert, select, type_coerce, update
+from sqlalchemy import ColumnElement, Integer, delete, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import (
     AlreadyExists,
     ClientRecord,
-    KeyRecord,
     NotFound,
     RegistrationRecord,
     Revision,
@@ -28,7 +27,8 @@ from certbound.core.ports import (
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.revocations import SqlRevocations
-from certbound.stores.schema import clients, signing_keys
+from certbound.stores.schema import clients
+from certbound.stores.signing_keys import SqlKeys
 
 
 class SqlStore:
@@ -46,7 +46,7 @@ class SqlStore:
         return self._clients
 
     @property
-    def keys(self) -> "SqlKeys":
+    def keys(self) -> SqlKeys:
         """Signing keys."""
         return self._keys
 
@@ -136,69 +136,6 @@ class SqlClients:
         await self._database.change(steps)
 
 
-class SqlKeys:
-    """Signing keys, a row each."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def list(self) -> Sequence[KeyRecord]:
-        """All keys, oldest first."""
-        return await self._database.ask(_keys)
-
-    async def add(self, record: KeyRecord) -> None:
-        """The key is stored.  `AlreadyExists` if its kid is there."""
-
-        async def steps(connection: AsyncConnection, _: int) -> None:
-            if any(key.kid == record.kid for key in await _keys(connection)):
-                raise AlreadyExists(record.kid)
-            await _add_key(connection, record)
-
-        await self._database.change(steps)
-
-    async def add_first(self, record: KeyRecord) -> KeyRecord:
-        """The oldest key: `record` if there was none, else the one that was there.  Atomic between processes."""
-        there = await self.list()  # nearly always; then nothing is locked and the revision stays
-        if there:
-            return there[0]
-        try:
-            return await self._database.change(_first_key(record))
-        except _ThereIsOne as found:
-            return found.key
-
-
-class _ThereIsOne(Exception):
-    """Undoes a change that turned out to be none."""
-
-    def __init__(self, key: KeyRecord) -> None:
-        super().__init__()
-        self.key = key
-
-
-def _first_key(record: KeyRecord) -> Callable[[AsyncConnection, int], Awaitable[KeyRecord]]:
-    async def steps(connection: AsyncConnection, _: int) -> KeyRecord:
-        there = await _keys(connection)
-        if there:
-            raise _ThereIsOne(there[0])
-        await _add_key(connection, record)
-        return record
-
-    return steps
-
-
-async def _keys(connection: AsyncConnection) -> Sequence[KeyRecord]:
-    rows = (await connection.execute(_ALL_KEYS)).all()
-    keys = [record for row in rows if (record := _key(row))]
-    return sorted(keys, key=lambda key: (key.created_at, key.kid))
-
-
-async def _add_key(connection: AsyncConnection, record: KeyRecord) -> None:
-    if not can_be_kept(record.kid):
-        raise StoreUnavailable("a kid must be text without NUL")
-    values = {"kid": record.kid, "alg": record.alg, "private_key": record.private_key}
-    await connection.execute(insert(signing_keys).values({**values, "created_at": record.created_at}))
-
-
 def _client(row: Sequence[Any]) -> ClientRecord | None:
     """The record of a row; disabled and without metadata if that cannot be read, None if nobody can name it."""
     client_id, metadata, enabled, version, created_at, secrets, registration = row
@@ -225,15 +162,6 @@ def _client(row: Sequence[Any]) -> ClientRecord | None:
         secrets=secrets if whole and secrets else (),
         registration=managed if whole else None,
     )
-
-
-def _key(row: Sequence[Any]) -> KeyRecord | None:
-    """The record of a row; None if it cannot be read."""
-    kid, alg, private_key, created_at = row
-    if not (can_be_kept(kid) and isinstance(alg, str) and isinstance(created_at, float)):
-        _log.warning("the signing key with the kid %r cannot be read; it is left out", kid)
-        return None
-    return KeyRecord(kid=kid, alg=alg, private_key=private_key, created_at=created_at)
 
 
 def _write(record: ClientRecord) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -266,12 +194,4 @@ _ALL_CLIENTS = select(
     clients.c.created_at,
     clients.c.secrets,
     clients.c.registration,
-)
-
-# The cast: who pastes a PEM with the sqlite3 command stores text, and it is a key all the same.
-_ALL_KEYS = select(
-    signing_keys.c.kid,
-    signing_keys.c.alg,
-    cast(signing_keys.c.private_key, LargeBinary),
-    signing_keys.c.created_at,
 )
