@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-postgres fuzz test-mutation check bench docs clean
+.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ dev: .venv/.run ## Run the servers on three ports until Ctrl-C; prints curl line
 	$(BIN)/certbound dev
 
 test: .venv/.dev ## Run the tests that need nothing but Python
-	$(BIN)/pytest -n 2 -m "not wide and not peers and not postgres" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres" $(TEST_OPTIONS)
 
 test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
 	$(BIN)/pytest -m "wide and not postgres" $(TEST_OPTIONS)
@@ -30,6 +30,10 @@ test-peers: .venv/.dev ## Run the tests against programs of others: openssl, cur
 
 test-postgres: .venv/.dev ## Run the tests of the PostgreSQL store, on a server that they start
 	$(BIN)/pytest -n 2 -m postgres $(TEST_OPTIONS)
+
+test-clients: .venv/.dev ## Run the clients of others, and Apache: installs them first (npm, Go, pip; apt as root)
+	tests/clients/setup
+	$(BIN)/pytest -m clients $(TEST_OPTIONS)
 
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)

@@ -1,0 +1,142 @@
+"""The programs of others, and how one is run: given a file of facts, it prints what happened."""
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certbound.trust.authority import Issued
+from e2e.world import World
+
+HERE = Path(__file__).parent
+INSTALLED = HERE.parent.parent / ".work" / "clients"
+"""Where `setup` put them."""
+
+UNSAID = [
+    "client_secret",
+    "signing_key",
+    "thief",
+    "introspect",
+    "revoke",
+    "refresh_token",
+    "registration",
+    "initial_access_token",
+]
+"""Facts that most scenarios have no value for."""
+SECRETS = frozenset({"client_secret_basic", "client_secret_post"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """One client."""
+
+    name: str
+    command: tuple[str | Path, ...]
+    methods: frozenset[str] = SECRETS
+    """How it can authenticate beside mutual TLS."""
+    introspects: bool = True
+    """And revokes: with functions of its own, or by hand because it does everything by hand."""
+    registers: bool = False
+    refreshes: bool = True
+
+
+def _python(file: str) -> tuple[Path, ...]:
+    return INSTALLED / "venv" / "bin" / "python", HERE / "python" / file
+
+
+def _node(file: str) -> tuple[str, ...]:
+    return "node", file
+
+
+PROGRAMS = (
+    Program(
+        name="openid-client",
+        command=_node("openid_client.mjs"),
+        methods=SECRETS | {"private_key_jwt"},
+        registers=True,
+    ),
+    Program(
+        name="oauth4webapi",
+        command=_node("oauth4webapi.mjs"),
+        methods=SECRETS | {"private_key_jwt"},
+        registers=True,
+    ),
+    Program(name="Authlib", command=_python("authlib_client.py"), methods=SECRETS | {"private_key_jwt"}),
+    Program(name="requests-oauthlib", command=_python("requests_oauthlib_client.py"), introspects=False),
+    Program(name="httpx", command=_python("httpx_client.py")),
+    Program(name="aiohttp", command=_python("aiohttp_client.py")),
+    Program(name="Go", command=(INSTALLED / "go-client",), introspects=False),
+    Program(name="curl", command=(HERE / "curl.sh",)),
+)
+
+
+@dataclass
+class Runner:
+    """Runs programs against one deployment, in a folder of their own."""
+
+    deployment: World
+    folder: Path
+
+    def __post_init__(self) -> None:
+        for file in (HERE / "node").glob("*.mjs"):
+            shutil.copy(file, self.folder)
+        (self.folder / "node_modules").symlink_to(INSTALLED / "node" / "node_modules")
+
+    def save(self, issued: Issued) -> dict[str, str]:
+        """Certificate and key as files."""
+        name = self.folder / issued.certificate.serial_number.to_bytes(20).hex()
+        certificate, key = name.with_suffix(".pem"), name.with_suffix(".key")
+        certificate.write_bytes(issued.certificate_pem)
+        key.write_bytes(issued.key_pem)
+        return {"cert": str(certificate), "key": str(key)}
+
+    def __call__(self, program: Program, client_id: str, identity: Issued, **more: Any) -> Any:
+        """What it told; `thief=` is another certificate to call the API with."""
+        facts: dict[str, Any] = {
+            "issuer": self.deployment.issuer,
+            "ca": str(self.deployment.directory / "ca.pem"),
+            "api": f"{self.deployment.api}/",
+            "client_id": client_id,
+            "scope": "read",
+            "method": "tls",
+            **dict.fromkeys(UNSAID),
+            **self.save(identity),
+            **more,
+        }
+        if facts["thief"] is not None:
+            facts["thief"] = self.save(facts["thief"])
+        told = self.folder / "facts.json"
+        told.write_text(json.dumps(facts))
+        done = subprocess.run(
+            [*program.command, told],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **_flat(facts)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr + done.stdout
+        return json.loads(done.stdout)
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, str]:
+    """For a shell: `{"thief": {"cert": "x"}}` is `THIEF_CERT=x`, and what is not said is empty."""
+    thief = facts["thief"] or {"cert": "", "key": ""}
+    flat = {**facts, "thief_cert": thief["cert"], "thief_key": thief["key"]}
+    return {name.upper(): "" if value is None else str(value) for name, value in flat.items()}
+
+
+def needs(*paths: str | Path) -> None:
+    """Fails, and says what to do, where something is not installed."""
+    for path in paths:
+        if shutil.which(path) is None and not Path(path).exists():
+            pytest.fail(f"{path} is needed; run tests/clients/setup")
+
+
+__all__ = ["HERE", "INSTALLED", "PROGRAMS", "Program", "Runner", "needs"]
