@@ -5,7 +5,7 @@ Rule 2: the issuer is the plain one, whichever host was asked.
 Rule 3: an alias names an endpoint that stands at top level too and never equals it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +15,31 @@ from certbound.core.errors import ConfigurationError
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
 
-# The endpoints a client calls directly, by metadata name; browsers are sent to others, and those have no alias.
-DIRECT_ENDPOINTS: Mapping[str, str] = {"token_endpoint": "/token"}
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One that clients call directly; browsers are sent to others, and those have no alias."""
+
+    path: str
+    """Below the issuer, and below the base of the mutual-TLS host."""
+    authenticates: bool = False
+    """Clients authenticate here, so the metadata names their methods."""
+    public_clients: bool = False
+    """Those that authenticate by nothing may come here."""
+
+
+TOKEN = "token_endpoint"  # noqa: S105
+INTROSPECTION = "introspection_endpoint"
+REVOCATION = "revocation_endpoint"
+REGISTRATION = "registration_endpoint"
+
+DIRECT_ENDPOINTS: Mapping[str, Endpoint] = {
+    TOKEN: Endpoint("/token", authenticates=True, public_clients=True),
+    INTROSPECTION: Endpoint("/introspect", authenticates=True),
+    REVOCATION: Endpoint("/revoke", authenticates=True, public_clients=True),
+    REGISTRATION: Endpoint("/register"),
+}
+"""By metadata name."""
 
 STATUS_LIST = "/status"
 """Below the issuer: the status list of its tokens (draft-ietf-oauth-status-list-21 section 8.1)."""
@@ -35,25 +58,52 @@ class Offer:
     grant_types: frozenset[str]
     methods: frozenset[Method]
     can_bind: bool
+    endpoints: frozenset[str] = frozenset({TOKEN, INTROSPECTION, REVOCATION})
+    """Those of `DIRECT_ENDPOINTS` that are on."""
+    assertion_algorithms: tuple[str, ...] = ()
+    signing_algorithms: tuple[str, ...] = ()
+    """What we sign with."""
+
+    @property
+    def direct(self) -> Mapping[str, Endpoint]:
+        """The endpoints that are on, by name."""
+        return {name: endpoint for name, endpoint in DIRECT_ENDPOINTS.items() if name in self.endpoints}
+
+    def methods_at(self, name: str) -> frozenset[Method]:
+        """How clients may authenticate at an endpoint."""
+        return self.methods if DIRECT_ENDPOINTS[name].public_clients else self.methods - {Method.NONE}
 
 
 def describe_server(offer: Offer) -> dict[str, Any]:
     """The metadata document.  `ConfigurationError` if an alias would equal the plain URL."""
     document: dict[str, Any] = {
         "issuer": offer.issuer,
-        **{name: offer.issuer + path for name, path in DIRECT_ENDPOINTS.items()},
+        **{name: offer.issuer + endpoint.path for name, endpoint in offer.direct.items()},
         "jwks_uri": offer.issuer + "/jwks",
         STATUS_LISTS_MEMBER: offer.issuer + STATUS_LISTS,
         "response_types_supported": [],
         "grant_types_supported": sorted(offer.grant_types),
-        "token_endpoint_auth_methods_supported": sorted(offer.methods),
+        **_methods(offer),
         "tls_client_certificate_bound_access_tokens": offer.can_bind,
     }
     if offer.scope:
         document["scopes_supported"] = sorted(offer.scope)
+    if INTROSPECTION in offer.endpoints and offer.signing_algorithms:
+        document["introspection_signing_alg_values_supported"] = list(offer.signing_algorithms)
     if offer.mtls_base is not None:
-        document["mtls_endpoint_aliases"] = _aliases(document, offer.mtls_base)
+        document["mtls_endpoint_aliases"] = _aliases(document, offer.direct, offer.mtls_base)
     return document
+
+
+def _methods(offer: Offer) -> dict[str, Any]:
+    """`..._auth_methods_supported` of each endpoint, and the algorithms of assertions where there are any."""
+    members: dict[str, Any] = {}
+    for name, endpoint in offer.direct.items():
+        if endpoint.authenticates:
+            members[f"{name}_auth_methods_supported"] = sorted(offer.methods_at(name))
+            if Method.PRIVATE_KEY_JWT in offer.methods:
+                members[f"{name}_auth_signing_alg_values_supported"] = list(offer.assertion_algorithms)
+    return members
 
 
 def well_known(issuer: Issuer, name: str = "oauth-authorization-server") -> str:
@@ -61,8 +111,8 @@ def well_known(issuer: Issuer, name: str = "oauth-authorization-server") -> str:
     return f"/.well-known/{name}{urlsplit(issuer).path.removesuffix('/')}"
 
 
-def _aliases(document: Mapping[str, Any], base: str, names: Iterable[str] = DIRECT_ENDPOINTS) -> dict[str, str]:
-    aliases = {name: base + DIRECT_ENDPOINTS[name] for name in names}
+def _aliases(document: Mapping[str, Any], direct: Mapping[str, Endpoint], base: str) -> dict[str, str]:
+    aliases = {name: base + endpoint.path for name, endpoint in direct.items()}
     for name, url in aliases.items():
         if url == document[name]:
             raise ConfigurationError(

@@ -3,12 +3,12 @@
 Rule: what is signed is what `claims_of` made; nothing of the request is copied into a token unread.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NewType
 
 from certbound.core.certificate import Certificate
-from certbound.core.clients import ClientId
+from certbound.core.clients import Client, ClientId, TokenFormat
 from certbound.core.confirmation import confirm
 from certbound.core.scope import Scope, format_scope
 from certbound.core.signing import SigningKey, sign_jwt
@@ -37,6 +37,13 @@ class Grant:
     """What the refresh token that it comes from belongs to."""
     ends_at: float | None = None
     """Seconds since the epoch: no token of it lives longer."""
+
+
+def choose_format(client: Client, audience: Sequence[str], opaque: Collection[str]) -> TokenFormat:
+    """What the client's token for `audience` is: as it registered; else opaque if it is for one of those that want it."""
+    if client.token_format is not None:
+        return client.token_format
+    return TokenFormat.OPAQUE if any(each in opaque for each in audience) else TokenFormat.JWT
 
 
 def claims_of(

@@ -9,6 +9,7 @@ import msgspec
 
 from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import InvalidRequest
+from certbound.server.audit import Notes
 
 MAX_PARAMETERS = 64
 
@@ -38,13 +39,28 @@ class Form:
         return self.values.get(name, ())
 
 
-@dataclass(frozen=True, slots=True)
+EMPTY = Form({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request.  `now` is seconds since the epoch, the same for every step that asks."""
 
-    form: Form
-    peer: PeerCertificate | None
     now: float
+    peer: PeerCertificate | None = None
+    form: Form = EMPTY
+    body: bytes = field(default=b"", repr=False)
+    """The bytes of the body, where the endpoint takes no form."""
+    authorization: Sequence[bytes] = field(default=(), repr=False)
+    """The values of every Authorization header."""
+    accept: bytes = b""
+    rest: str = ""
+    """What stands in the path behind that of the endpoint, as it came."""
+    request_id: str = ""
+    address: str = ""
+    """The peer's on the connection, as the socket has it."""
+    notes: Notes = field(default_factory=Notes)
+    """What the endpoint learned, for log and audit: no secret and no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,17 @@ def read_form(body: bytes) -> Form:
             name, value = _decode(name), _decode(value)
         values.setdefault(name, []).append(value)
     return Form(values)
+
+
+def read_json(body: bytes) -> Mapping[str, Any]:
+    """The JSON object in `body`.  `InvalidRequest` (400) if it is none."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest("the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest("the body is no JSON object")
+    return document
 
 
 def _decode(text: str) -> str:

@@ -4,23 +4,33 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from certbound.core.authentication import Sources
+from certbound.core.authentication import Accepted, Sources
 from certbound.core.binding import Bind
 from certbound.core.errors import StoreUnavailable
 from certbound.core.grants import Policy
 from certbound.core.metadata import Offer
 from certbound.core.ports import Store
-from certbound.core.tokens import SigningKey
 from certbound.server.directory import ClientDirectory
+from certbound.server.keys import KeyRing
 from certbound.server.statuses import StatusBook
 
 REFRESH_INTERVAL = 0.25
 """Seconds between two questions to the store whether anything changed."""
 
 _log = logging.getLogger("certbound.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """How refresh tokens are given: seconds a grant lives, and when a token is replaced."""
+
+    lifetime: int = 30 * 86400
+    grace: int = 10
+    """Seconds for which a token that was replaced gives its successor again: an answer may have been lost."""
+    always_rotates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +42,20 @@ class Service:
     bind: Bind
     lifetime: int
     """Seconds an access token lives."""
-    keys: Sequence[SigningKey]
-    """The first signs; all are published."""
+    keys: KeyRing
     clients: ClientDirectory
     statuses: StatusBook
     sources: Sources
+    store: Store
+    accepted: Mapping[str, Accepted]
+    """How clients may authenticate, by endpoint."""
+    refresh: Refresh = Refresh()
+    opaque: frozenset[str] = frozenset()
+    """The resources whose tokens are opaque, unless their client registered otherwise."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))
     """128 bits nobody can guess, base64url."""
+    new_secret: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
+    """256 bits nobody can guess, base64url."""
     clock: Callable[[], float] = time.time
 
 

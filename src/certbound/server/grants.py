@@ -1,0 +1,166 @@
+"""The grants at work: what is loaded, what `core.grants` decides of it, and what is changed when nothing refused."""
+
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+
+from certbound.core.authentication import AuthenticatedClient, digest_of
+from certbound.core.certificate import Certificate
+from certbound.core.errors import InvalidClient, InvalidGrant, InvalidRequest, UnauthorizedClient
+from certbound.core.grants import TokenRequest, client_credentials, refresh_token, token_exchange
+from certbound.core.grants.refresh_token import Granted
+from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation
+from certbound.core.tokens import Grant
+from certbound.server.call import Call
+from certbound.server.inspection import read_access_token
+from certbound.server.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token request whose client is known."""
+
+    call: Call
+    service: Service
+    authenticated: AuthenticatedClient
+    request: TokenRequest
+
+
+async def _no_refresh_token(_: Certificate | None) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What a grant gives."""
+
+    grant: Grant
+    refresh_token: Callable[[Certificate | None], Awaitable[str | None]] = _no_refresh_token
+    """Makes or replaces the refresh token that is answered, if one is; told the certificate of the access token."""
+    members: Mapping[str, str] = field(default_factory=dict)
+    """More members of the answer."""
+
+
+async def _client_credentials(asked: Asked) -> Given:
+    return Given(grant=client_credentials.grant(asked.authenticated, asked.request, asked.service.policy))
+
+
+async def _refresh(asked: Asked) -> Given:
+    """RFC 6749 section 6."""
+    call, service = asked.call, asked.service
+    token = asked.call.form.require("refresh_token")
+    digest = digest_of(token)
+    # (1) One question, whatever the token is.
+    found = await service.store.grants.find(digest, now=call.now)
+    # (2) It is the client's, and presented with what it is bound to.
+    grant, granted = refresh_token.refresh(found, asked.authenticated, call.peer, asked.request, service.policy)
+    call.notes.grant_id = grant.grant_id
+    assert found is not None  # else `refresh` had refused
+    if not granted.rotates:
+        return Given(grant=grant)
+    # (3) One that was replaced, and not a moment ago, is in two hands: the family ends.
+    if _is_reused(found, call.now, service.refresh.grace):
+        await service.store.grants.revoke(grant.grant_id, now=call.now)
+        raise InvalidGrant("the refresh token was replaced before; its grant is revoked now")
+
+    async def rotate(_: Certificate | None) -> str:
+        # (4) Replaced once, whoever comes first: the successor follows from the token, so all who come get the same.
+        successor = _successor(found.grant, token)
+        rotation = await service.store.grants.rotate(
+            digest, digest_of(successor), now=call.now, grace=service.refresh.grace
+        )
+        if rotation not in (Rotation.REPLACED, Rotation.REPEATED):
+            raise InvalidGrant(f"the refresh token cannot be replaced: {rotation}")
+        return successor
+
+    return Given(grant=grant, refresh_token=rotate)
+
+
+async def _exchange(asked: Asked) -> Given:
+    """RFC 8693 section 2."""
+    call, service, form = asked.call, asked.service, asked.call.form
+    # (1) The caller has proven who it is, and asks for what there is.
+    token_exchange.require_authenticated(asked.authenticated)
+    if form.one("actor_token") is not None:
+        raise InvalidRequest("actor_token is not taken here: who exchanges is who acts")
+    if form.require("subject_token_type") not in (token_exchange.ACCESS_TOKEN, token_exchange.JWT):
+        raise InvalidRequest("subject_token_type must be that of an access token of this server")
+    wanted = form.one("requested_token_type") or token_exchange.ACCESS_TOKEN
+    if wanted not in (token_exchange.ACCESS_TOKEN, token_exchange.REFRESH_TOKEN):
+        raise InvalidRequest("requested_token_type must be that of an access token or a refresh token")
+    if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in asked.authenticated.client.grant_types:
+        raise UnauthorizedClient(f"{asked.authenticated.client.client_id} may not use {refresh_token.GRANT_TYPE}")
+    # (2) The subject token is valid now, and meant for the caller.
+    live = await read_access_token(form.require("subject_token"), service, call.now)
+    request = TokenRequest(
+        scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")]
+    )
+    grant = token_exchange.exchange(live.claims if live else None, asked.authenticated, request, service.policy)
+    members = {"issued_token_type": token_exchange.ACCESS_TOKEN}
+    if wanted == token_exchange.ACCESS_TOKEN:
+        return Given(grant=grant, members=members)
+    # (3) A refresh token outlives the subject token: whoever registered the client let it have one.
+    opened, refresh = opening(asked, grant)
+    return Given(grant=opened, refresh_token=refresh, members=members)
+
+
+def opening(asked: Asked, grant: Grant) -> tuple[Grant, Callable[[Certificate | None], Awaitable[str]]]:
+    """`grant` with an id of its own, and what opens it and makes its first refresh token."""
+    service, now = asked.service, asked.call.now
+    opened = replace(grant, grant_id=service.new_id())
+
+    async def open_grant(certificate: Certificate | None) -> str:
+        granted = refresh_token.first(
+            opened, asked.authenticated, certificate, always_rotates=service.refresh.always_rotates
+        )
+        token = "cbrt_" + service.new_secret()
+        record = _record(opened, granted, asked.authenticated, certificate, service, now)
+        try:
+            await service.store.grants.open(record, digest_of(token), now=now)
+        except RevokedMeanwhile as error:
+            raise InvalidClient(str(error)) from error
+        asked.call.notes.grant_id = opened.grant_id
+        return token
+
+    return opened, open_grant
+
+
+def _record(
+    grant: Grant,
+    granted: Granted,
+    authenticated: AuthenticatedClient,
+    certificate: Certificate | None,
+    service: Service,
+    now: float,
+) -> GrantRecord:
+    presented = certificate or authenticated.certificate
+    return GrantRecord(
+        grant_id=grant.grant_id,
+        client_id=grant.client_id,
+        content=refresh_token.write(granted),
+        seed=service.new_secret(),
+        thumbprint=presented.thumbprint if presented else "",
+        authorities=authenticated.authorities,
+        twins=tuple(sorted(presented.thumbprints - {presented.thumbprint})) if presented else (),
+        created_at=now,
+        ends_at=now + service.refresh.lifetime,
+    )
+
+
+def _is_reused(found: RefreshTokenRecord, now: float, grace: float) -> bool:
+    return found.replaced_at is not None and (found.is_successor_used or now - found.replaced_at > grace)
+
+
+def _successor(grant: GrantRecord, token: str) -> str:
+    """The same for the same token, and nobody can tell it who has not both the token and our database."""
+    made = hmac.digest(grant.seed.encode(), token.encode(), sha256)
+    return "cbrt_" + urlsafe_b64encode(made).rstrip(b"=").decode("ascii")
+
+
+GRANTS: Mapping[str, Callable[[Asked], Awaitable[Given]]] = {
+    client_credentials.GRANT_TYPE: _client_credentials,
+    refresh_token.GRANT_TYPE: _refresh,
+    token_exchange.GRANT_TYPE: _exchange,
+}

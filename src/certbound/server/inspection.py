@@ -1,0 +1,56 @@
+"""What an access token of ours says, whatever its format: the same claims, and the same questions asked of them.
+
+Rule: signed or kept, a token is live for the same reasons: it is ours, it is now, and its status is valid.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from certbound.core.authentication import digest_of
+from certbound.core.jws import MAX_TOKEN, BadJwt, read_header, require_time, verified_claims
+from certbound.core.status import BadStatus, read_reference
+from certbound.server.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """Proof that an access token is ours, valid now, and not revoked; `index` is that of its status."""
+
+    claims: Mapping[str, Any] = field(repr=False)
+    index: int
+
+
+async def read_access_token(token: str, service: Service, now: float) -> LiveToken | None:
+    """The token, if it is live at `now`; else None.  `StoreUnavailable` if only the store could say."""
+    # (1) We signed it, or we keep it.
+    claims = _signed(token, service) if token.count(".") == 2 else await _kept(token, service, now)
+    if claims is None:
+        return None
+    try:
+        # (2) Its time is now.
+        require_time(claims, now)
+        index = read_reference(claims.get("status")).index
+    except (BadJwt, BadStatus):
+        return None
+    # (3) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
+    if not await service.statuses.is_valid(index, now=now):
+        return None
+    return LiveToken(claims, index)
+
+
+def _signed(token: str, service: Service) -> Mapping[str, Any] | None:
+    try:
+        header = read_header(token, types=_TYPES, algorithms=service.keys.algorithms)
+        claims = verified_claims(token, header, service.keys.key_set)
+    except BadJwt:
+        return None
+    return claims if claims.get("iss") == service.offer.issuer else None
+
+
+async def _kept(token: str, service: Service, now: float) -> Mapping[str, Any] | None:
+    record = await service.store.tokens.find(digest_of(token[:MAX_TOKEN]), now=now)
+    return None if record is None else record.claims
+
+
+_TYPES = frozenset({"at+jwt"})

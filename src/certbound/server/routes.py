@@ -1,0 +1,91 @@
+"""Which endpoint a path leads to, on which host.
+
+Rule 1: paths are compared raw; nothing of the request's Host reaches an answer.
+Rule 2: the mutual-TLS host serves what clients call directly and has no CORS; the conventional one has CORS, since
+browser clients redeem there (RFC 8705 section 5).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from certbound.core.metadata import INTROSPECTION, REVOCATION, STATUS_LIST, STATUS_LISTS, TOKEN, Offer, well_known
+from certbound.server import documents, status
+from certbound.server.call import Call, Reply
+from certbound.server.introspection import introspect
+from certbound.server.service import Service
+from certbound.server.token import token
+from certbound.server.token_revocation import revoke
+
+Endpoint = Callable[[Call, Service], Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One path and its endpoints by HTTP method."""
+
+    methods: Mapping[str, Endpoint]
+    name: str = ""
+    """The endpoint, for numbers and audit."""
+    takes_form: bool = True
+    """What is posted is a form; else the endpoint reads the body itself."""
+    takes_rest: bool = False
+    """One more segment may follow."""
+    cors: bool = False
+    scheme: str = "Basic"
+    """The scheme that its Authorization header takes."""
+
+    @property
+    def allow(self) -> str:
+        """The value of the header Allow."""
+        return ", ".join(self.methods)
+
+
+class Routes:
+    """The routes of one host."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._exact = {path.encode("ascii"): route for path, route in routes.items() if not route.takes_rest}
+        self._open = {path.encode("ascii"): route for path, route in routes.items() if route.takes_rest}
+
+    def find(self, raw_path: bytes) -> tuple[Route | None, str]:
+        """The route of this path, and what follows it."""
+        route = self._exact.get(raw_path)
+        if route is not None or not self._open:
+            return route, ""
+        parent, _, rest = raw_path.rpartition(b"/")
+        return (self._open.get(parent), rest.decode("latin-1")) if rest else (None, "")
+
+
+def make_routes(offer: Offer) -> tuple[Routes, Routes]:
+    """What the conventional host serves, and what the mutual-TLS host does.
+
+    Without a host of its own, mutual TLS is on the issuer's, which then serves everything, without CORS.
+    """
+    cors = offer.mtls_base is not None
+    base = _path(offer.issuer)
+    everything = {
+        well_known(offer.issuer): Route({"GET": documents.metadata}, "metadata", cors=cors),
+        base + "/jwks": Route({"GET": documents.jwks}, "jwks", cors=cors),
+        base + STATUS_LIST: Route({"GET": status.status_list}, "status_list", cors=cors),
+        base + STATUS_LISTS: Route({"GET": status.status_lists}, "status_lists", cors=cors),
+        "/healthz": Route({"GET": documents.health}, "health", cors=cors),
+        **_direct(offer, base, cors=cors),
+    }
+    if offer.mtls_base is None:
+        return Routes({}), Routes(everything)
+    direct = {**_direct(offer, _path(offer.mtls_base), cors=False), "/healthz": Route({"GET": documents.health}, "health")}
+    return Routes(everything), Routes(direct)
+
+
+def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
+    return {
+        base + endpoint.path: Route({"POST": _POSTED[name]}, name.removesuffix("_endpoint"), cors=cors)
+        for name, endpoint in offer.direct.items()
+    }
+
+
+def _path(url: str) -> str:
+    return "/" + url.split("/", 3)[3] if url.count("/") > 2 else ""
+
+
+_POSTED: Mapping[str, Endpoint] = {TOKEN: token, INTROSPECTION: introspect, REVOCATION: revoke}

@@ -1,0 +1,50 @@
+"""`POST /revoke` (RFC 7009): a client gives a token back, its own.
+
+Rule: what is not there, not valid, or another's is answered as what was revoked: 200, and nothing is learned.
+"""
+
+from certbound.core.authentication import AuthenticatedClient, digest_of
+from certbound.core.errors import InvalidGrant
+from certbound.core.grants.refresh_token import read
+from certbound.core.metadata import REVOCATION
+from certbound.server.authentication import authenticated_client
+from certbound.server.call import NO_STORE, Call, Reply
+from certbound.server.inspection import read_access_token
+from certbound.server.introspection import REFRESH
+from certbound.server.service import Service
+
+
+async def revoke(call: Call, service: Service) -> Reply:
+    """The token does not count any more; with a refresh token, nothing of its grant does."""
+    # (1) Who gives it back is its client.
+    authenticated = await authenticated_client(call, service, REVOCATION)
+    token = call.form.require("token")
+    # (2) What it gives back is its own.
+    if token.startswith(REFRESH):
+        await _revoke_grant(token, authenticated, call, service)
+    else:
+        await _revoke_access_token(token, authenticated, call, service)
+    return Reply(200, b"", NO_STORE)
+
+
+async def _revoke_access_token(token: str, authenticated: AuthenticatedClient, call: Call, service: Service) -> None:
+    live = await read_access_token(token, service, call.now)
+    if live is None or live.claims.get("client_id") != authenticated.client.client_id:
+        return
+    await service.statuses.invalidate(live.index, until=live.claims["exp"])
+    call.notes.jti = live.claims["jti"]
+
+
+async def _revoke_grant(token: str, authenticated: AuthenticatedClient, call: Call, service: Service) -> None:
+    found = await service.store.grants.find(digest_of(token), now=call.now)
+    if found is None or found.grant.client_id != authenticated.client.client_id:
+        return
+    try:
+        granted = read(found.grant.content, client_id=found.grant.client_id, grant_id=found.grant.grant_id)
+    except InvalidGrant:
+        return
+    # (3) One that is bound to a certificate is given back over that: who found an old one cannot end a family.
+    if granted.holder and (call.peer is None or call.peer.leaf.thumbprint != granted.holder):
+        return
+    await service.store.grants.revoke(found.grant.grant_id, now=call.now)
+    call.notes.grant_id = found.grant.grant_id
