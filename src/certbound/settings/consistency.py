@@ -74,6 +74,20 @@ def _check_store(settings: Settings) -> Problem | None:
     return None
 
 
+def _check_store_password(settings: Settings) -> Problem | None:
+    """Where a password stands in the address it is masked wherever the address is shown; nowhere else may one stand."""
+    scheme, _, rest = settings.store.url.partition("://")
+    if scheme.startswith("sqlite"):
+        return None
+    address, _, query = rest.partition("?")
+    user, _, place = address.rpartition("@")
+    if _PASSWORD_IN_QUERY.search(query):
+        return Problem("store", "url", "has a password in its query; write it before the @, or name a passfile")
+    if _ODD_USER.search(user) or ("@" in query and "/" not in place):
+        return Problem("store", "url", "has : / ? or @ in its user or password; write %3A %2F %3F or %40 for them")
+    return None
+
+
 def _check_trust(settings: Settings) -> Problem | None:
     trust = settings.trust
     if trust.intermediates and not (trust.anchors or trust.folder or trust.client_anchors):
@@ -201,6 +215,8 @@ _URL = re.compile(r"[!\x24-\x3E\x40-\x5B\x5D-\x7E]+")
 """ASCII without space, and without `"`, `#`, `?` and `\\`."""
 _FETCHED = re.compile(r"[!\x24-\x5B\x5D-\x7E]+")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x7E]+")
+_PASSWORD_IN_QUERY = re.compile(r"(^|&)[^=&]*(password|passwd)=", re.IGNORECASE)
+_ODD_USER = re.compile(r":.*:|[/@]", re.DOTALL)
 _IN_MEMORY = re.compile(r"sqlite(\+aiosqlite)?:(//)?(/(:memory:)?)?(\?.*)?", re.DOTALL)
 
 _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
@@ -210,6 +226,7 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_mtls_place,
     _check_mtls_files,
     _check_store,
+    _check_store_password,
     _check_trust,
     _check_limits,
     _check_revocation,

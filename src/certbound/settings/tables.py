@@ -82,7 +82,13 @@ class Server(Section, frozen=True, kw_only=True):
 class Store(Section, frozen=True, kw_only=True):
     """What survives a restart."""
 
-    url: Annotated[str, Meta(description="Database: sqlite:///path/to/file.")] = "sqlite:///certbound.sqlite"
+    url: Annotated[
+        str,
+        Meta(
+            description="Database: sqlite:///path/to/file, or postgresql://user@host/database. A password is best kept "
+            "in a file: ?passfile=/path/of/pgpass.",
+        ),
+    ] = "sqlite:///certbound.sqlite"
 
 
 class AnchorLimit(Section, frozen=True, kw_only=True):
