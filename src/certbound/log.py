@@ -59,11 +59,12 @@ class _FieldsAsJson(logging.Formatter):
     """The line that structlog would write, in a tenth of its time: there is one for each request."""
 
     def format(self, record: logging.LogRecord) -> str:
+        moment = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="microseconds")
         line = {
             "event": record.getMessage(),
             "logger": record.name,
             "level": record.levelname.lower(),
-            "timestamp": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat()[:26] + "Z",
+            "timestamp": moment.replace("+00:00", "Z"),
             **getattr(record, "fields", {}),
         }
         return _JSON.encode(line).decode("utf-8")

@@ -18,6 +18,8 @@ def shown(text: str) -> str:
 
 def redacted(text: str) -> str:
     """`text` without the tokens, secrets, keys and certificates that may stand in it, whoever put them there."""
+    if not ("cb" in text or "eyJ" in text or "-----" in text):  # nearly always, and cheaper than the expression
+        return text
     return _SECRET.sub(lambda found: f"{next(filter(None, found.groups()))}…", text)
 
 

@@ -70,7 +70,7 @@ class Decision:
         for member, name, most in _TEXTS:
             value = getattr(self, member)
             if value:
-                said[name] = bounded(value, most)
+                said[name] = bounded(value, most) if most else value
         if self.unwritten:
             said["unwritten"] = self.unwritten
         return said
@@ -118,15 +118,15 @@ _LEVELS = {
     Outcome.THROTTLED: logging.WARNING,
     Outcome.FAILED: logging.ERROR,
 }
-_TEXTS = (
-    ("request_id", "request_id", 40),
+_TEXTS: tuple[tuple[str, str, int], ...] = (  # member, name, and the most characters; 0 for what nobody else chooses
+    ("request_id", "request_id", 0),
     ("actor", "actor", 100),
     ("client_id", "client_id", 100),
-    ("method", "method", 40),
-    ("thumbprint", "x5t#S256", 43),
+    ("method", "method", 0),
+    ("thumbprint", "x5t#S256", 0),
     ("remote", "remote", 64),
-    ("error", "error", 60),
-    ("step", "step", 120),
+    ("error", "error", 0),
+    ("step", "step", 0),
     ("reason", "reason", 500),
     ("jti", "jti", 64),
     ("grant_id", "grant_id", 64),
