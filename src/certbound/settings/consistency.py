@@ -6,6 +6,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from certbound.core.anchors import read_key
+from certbound.core.clients import Method
 from certbound.core.errors import InvalidScope
 from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
@@ -166,6 +167,20 @@ def _check_resources(settings: Settings) -> Problem | None:
     return Problem("tokens", "resources", text) if odd else None
 
 
+def _check_opaque(settings: Settings) -> Problem | None:
+    unknown = [each for each in settings.tokens.opaque if each not in settings.tokens.resources]
+    return Problem("tokens", "opaque", f"has {unknown[0]!r}, which is not in tokens.resources") if unknown else None
+
+
+def _check_authentication(settings: Settings) -> Problem | None:
+    asked = settings.authentication
+    if not asked.methods:
+        return Problem("authentication", "methods", "is empty, so no client could do anything; name one at least")
+    if Method.PRIVATE_KEY_JWT in asked.methods and not asked.assertion_algorithms:
+        return Problem("authentication", "assertion_algorithms", "is empty; name one, or remove private_key_jwt")
+    return None
+
+
 def _check_scopes(settings: Settings) -> Problem | None:
     odd = [scope for scope in settings.tokens.scopes if not _is_one_word(scope)]
     return Problem("tokens", "scopes", f"has {odd[0]!r}, which is not one scope word") if odd else None
@@ -234,4 +249,6 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_admin,
     _check_resources,
     _check_scopes,
+    _check_opaque,
+    _check_authentication,
 )

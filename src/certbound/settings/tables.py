@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, inspect
 
 from certbound.core.binding import Bind
+from certbound.core.clients import Method
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import Scope
 
@@ -253,6 +254,49 @@ class Tokens(Section, frozen=True, kw_only=True):
             "with tls_client_certificate_bound_access_tokens)."
         ),
     ] = Bind.ALWAYS
+    opaque: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Resources whose tokens are opaque references, told by introspection; those of all others are "
+            "JWTs. A client may be registered with its own access_token_format.",
+            examples=[["https://api.example"]],
+        ),
+    ] = ()
+    refresh_lifetime: Annotated[
+        int, Meta(ge=60, le=366 * 86400, description="Seconds a refresh token and its successors live.")
+    ] = 30 * 86400
+    refresh_rotation: Annotated[
+        Literal["unbound", "always"],
+        Meta(
+            description="Which refresh tokens are replaced when they are used: those that neither a certificate nor "
+            "authentication binds, or all. FAPI 2.0, Brazil and CDR forbid it for all."
+        ),
+    ] = "unbound"
+    refresh_grace: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=300,
+            description="Seconds for which a refresh token that was replaced is answered with the same successor, "
+            "since an answer may have been lost; later its use ends the grant.",
+        ),
+    ] = 10
+
+
+class Authentication(Section, frozen=True, kw_only=True):
+    """How clients may authenticate."""
+
+    methods: Annotated[
+        tuple[Method, ...],
+        Meta(
+            description="The methods that are accepted. Shared secrets and public clients (none) are there for those "
+            "who need them; tokens are bound to the certificate on the connection all the same.",
+        ),
+    ] = (Method.TLS_CLIENT_AUTH, Method.SELF_SIGNED_TLS_CLIENT_AUTH, Method.PRIVATE_KEY_JWT)
+    assertion_algorithms: Annotated[
+        tuple[Literal["ES256", "PS256", "EdDSA", "RS256"], ...],
+        Meta(description="What clients may sign assertions with (private_key_jwt)."),
+    ] = ("ES256", "PS256", "EdDSA")
 
 
 class Keys(Section, frozen=True, kw_only=True):
@@ -306,6 +350,7 @@ class Settings(Section, frozen=True, kw_only=True):
 
     server: Server
     tokens: Tokens
+    authentication: Authentication = Authentication()
     store: Store = Store()
     trust: Trust = Trust()
     revocation: Revocation = Revocation()
@@ -349,7 +394,7 @@ class Key:
 def sections() -> Mapping[str, type[Section]]:
     """The tables of the file by name."""
     return {
-        "server": Server, "tokens": Tokens, "store": Store, "trust": Trust,
+        "server": Server, "tokens": Tokens, "authentication": Authentication, "store": Store, "trust": Trust,
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
         "admin": Admin,
     }  # fmt: skip
