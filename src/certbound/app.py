@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from certbound import tls
-from certbound.core.authentication import Sources
+from certbound.core.authentication import Accepted, Sources
 from certbound.core.certificate import KeyThumbprint
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import ConfigurationError
-from certbound.core.grants import GRANTS, Policy
+from certbound.core.grants import GRANT_TYPES, Policy
 from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import KeyRecord, Store
@@ -27,7 +27,7 @@ from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
 from certbound.server.expiry import ExpiryWatch
 from certbound.server.revocation import Revoker
-from certbound.server.service import Service, directory, keep_fresh
+from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
 from certbound.settings import Settings
 from certbound.stores import open_store
@@ -168,7 +168,7 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
             yield Authentication(
                 store=store,
                 clients=clients,
-                sources=Sources(chains=anchors.trust, published=published),
+                sources=Sources(chains=anchors.trust, published=published, uses=store.tokens),
                 has_anchors=_may_have_anchors(settings, anchors),
                 anchors=lambda: anchors.trust.anchors,
                 revocation=revocation.statuses if revocation is not None else tuple,
@@ -185,15 +185,25 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """The authorization server, without its endpoints."""
     async with open_authentication(settings) as authentication:
+        offer = offer_of(settings, has_anchors=authentication.has_anchors)
+        store, tokens = authentication.store, settings.tokens
         service = Service(
-            offer=offer_of(settings, has_anchors=authentication.has_anchors),
-            policy=Policy(scope=settings.scope, resources=settings.tokens.resources),
-            bind=settings.tokens.bind,
-            lifetime=settings.tokens.lifetime,
-            keys=await signing_keys(settings, authentication.store),
+            offer=offer,
+            policy=Policy(scope=settings.scope, resources=tokens.resources),
+            bind=tokens.bind,
+            lifetime=tokens.lifetime,
+            keys=await signing_keys(settings, store),
             clients=authentication.clients,
-            statuses=StatusBook(authentication.store, authentication.clients, settings.server.issuer + STATUS_LIST),
+            statuses=StatusBook(store, authentication.clients, settings.server.issuer + STATUS_LIST),
             sources=authentication.sources,
+            store=store,
+            accepted=accepted(offer, settings),
+            refresh=Refresh(
+                lifetime=tokens.refresh_lifetime,
+                grace=tokens.refresh_grace,
+                always_rotates=tokens.refresh_rotation == "always",
+            ),
+            opaque=frozenset(tokens.opaque),
         )
         telling = asyncio.create_task(ExpiryWatch(authentication.store, time.time).run())
         try:
@@ -218,12 +228,26 @@ async def open_revoker(settings: Settings, actor: str) -> AsyncIterator[Revoker]
         yield Revoker(store, actor, time.time)
 
 
+def accepted(offer: Offer, settings: Settings) -> Mapping[str, Accepted]:
+    """How clients may authenticate, by endpoint."""
+    return {
+        name: Accepted(
+            methods=offer.methods_at(name),
+            issuer=settings.server.issuer,
+            algorithms=settings.authentication.assertion_algorithms,
+        )
+        for name, endpoint in offer.direct.items()
+        if endpoint.authenticates
+    }
+
+
 def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
     """What clients may be registered with."""
     return Allowed(
         scope=settings.scope,
-        grant_types=frozenset(GRANTS),
-        methods=frozenset(Method),
+        grant_types=GRANT_TYPES,
+        methods=frozenset(settings.authentication.methods),
+        resources=frozenset(settings.tokens.resources),
         has_anchors=_may_have_anchors(settings, anchors),
         anchor_keys=anchors.trust.anchors.keys,
         own_anchors=settings.trust.client_anchors,
@@ -233,14 +257,15 @@ def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
 def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
     """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
     can_certify = has_anchors or settings.trust.client_anchors
-    methods = frozenset(Method) if can_certify else frozenset({Method.SELF_SIGNED_TLS_CLIENT_AUTH})
+    methods = frozenset(settings.authentication.methods)
     return Offer(
         issuer=Issuer(settings.server.issuer),
         mtls_base=settings.server.mtls_url,
         scope=settings.scope,
-        grant_types=frozenset(GRANTS),
-        methods=methods,
+        grant_types=GRANT_TYPES,
+        methods=methods if can_certify else methods - {Method.TLS_CLIENT_AUTH},
         can_bind=True,
+        assertion_algorithms=settings.authentication.assertion_algorithms,
     )
 
 

@@ -127,9 +127,7 @@ async def _run(
         return json_reply(500, {"error": "server_error", "request_id": call.request_id}, NO_STORE)
 
 
-def _refuse(
-    refusal: OAuthError, route: Route, scope: Scope, call: Call, connection: ConnectionFacts | None
-) -> Reply:
+def _refuse(refusal: OAuthError, route: Route, scope: Scope, call: Call, connection: ConnectionFacts | None) -> Reply:
     reason = refusal.reason
     if connection is not None and connection.unusable_certificate:
         reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
@@ -172,12 +170,13 @@ async def _with_body(call: Call, route: Route, scope: Scope, receive: Receive) -
 
 
 async def _body(receive: Receive) -> bytes:
+    """`InvalidRequest` if it does not end, or is too long."""
     body = b""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest("the request ended before its body")
-        body += message.get("body", b"")
+        body += bytes(message.get("body", b""))
         if len(body) > MAX_BODY:
             raise InvalidRequest(f"the body exceeds {MAX_BODY} bytes", status=413)
         if not message.get("more_body", False):

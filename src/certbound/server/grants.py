@@ -90,13 +90,12 @@ async def _exchange(asked: Asked) -> Given:
     wanted = form.one("requested_token_type") or token_exchange.ACCESS_TOKEN
     if wanted not in (token_exchange.ACCESS_TOKEN, token_exchange.REFRESH_TOKEN):
         raise InvalidRequest("requested_token_type must be that of an access token or a refresh token")
-    if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in asked.authenticated.client.grant_types:
-        raise UnauthorizedClient(f"{asked.authenticated.client.client_id} may not use {refresh_token.GRANT_TYPE}")
+    client = asked.authenticated.client
+    if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in client.grant_types:
+        raise UnauthorizedClient(f"{client.client_id} may not use {refresh_token.GRANT_TYPE}")
     # (2) The subject token is valid now, and meant for the caller.
     live = await read_access_token(form.require("subject_token"), service, call.now)
-    request = TokenRequest(
-        scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")]
-    )
+    request = TokenRequest(scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")])
     grant = token_exchange.exchange(live.claims if live else None, asked.authenticated, request, service.policy)
     members = {"issued_token_type": token_exchange.ACCESS_TOKEN}
     if wanted == token_exchange.ACCESS_TOKEN:

@@ -9,10 +9,10 @@ from typing import Any
 
 from certbound.core.authentication import AuthenticatedClient, digest_of
 from certbound.core.clients import Client
+from certbound.core.errors import InvalidGrant
 from certbound.core.grants.refresh_token import read
 from certbound.core.grants.token_exchange import audience_of
 from certbound.core.metadata import INTROSPECTION
-from certbound.core.errors import InvalidGrant
 from certbound.core.scope import format_scope
 from certbound.core.signing import sign_jwt
 from certbound.server.authentication import authenticated_client

@@ -73,8 +73,8 @@ def make_routes(offer: Offer) -> tuple[Routes, Routes]:
     }
     if offer.mtls_base is None:
         return Routes({}), Routes(everything)
-    direct = {**_direct(offer, _path(offer.mtls_base), cors=False), "/healthz": Route({"GET": documents.health}, "health")}
-    return Routes(everything), Routes(direct)
+    direct = _direct(offer, _path(offer.mtls_base), cors=False)
+    return Routes(everything), Routes({**direct, "/healthz": Route({"GET": documents.health}, "health")})
 
 
 def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
