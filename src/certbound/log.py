@@ -1,7 +1,7 @@
 """The log of a server: one line per event on standard error, for people or for machines.
 
 Rule 1: nothing is written as it came: control characters are shown, tokens, secrets and keys are not.
-Rule 2: what has fields (`certbound.audit`) is written with them: as members of the JSON object, or behind the sentence.
+Rule 2: an event of `certbound.audit` is a sentence for people, and for machines an object with its fields.
 Rule 3: what is audited depends on `audit` alone, not on the level of the rest.
 """
 
@@ -17,7 +17,7 @@ from structlog.typing import EventDict
 from certbound.core.display import redacted, shown
 
 Form = Literal["console", "json"]
-Audited = Literal["all", "refusals", "off"]
+Audited = Literal["all", "refusals"]
 
 
 def configure_log(*, level: str, form: Form, audit: Audited = "all") -> None:
@@ -27,7 +27,6 @@ def configure_log(*, level: str, form: Form, audit: Audited = "all") -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _add_fields,
     ]
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -56,23 +55,18 @@ def configure_log(*, level: str, form: Form, audit: Audited = "all") -> None:
 
 
 class _FieldsAsJson(logging.Formatter):
-    """The line that structlog would write, in a tenth of its time: there is one for each request."""
+    """The line that structlog would write, in a fifth of its time: there is one for each request."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="microseconds")
         line = {
-            "event": record.getMessage(),
+            "event": "decision",
             "logger": record.name,
             "level": record.levelname.lower(),
             "timestamp": moment.replace("+00:00", "Z"),
-            **getattr(record, "fields", {}),
+            **getattr(record, "fields", {"message": redacted(record.getMessage())}),
         }
         return _JSON.encode(line).decode("utf-8")
-
-
-def _add_fields(_: object, __: str, event: EventDict) -> EventDict:
-    event.update(getattr(event["_record"], "fields", {}))
-    return event
 
 
 def _make_safe(_: object, __: str, event: EventDict) -> EventDict:
@@ -85,5 +79,5 @@ def _make_safe(_: object, __: str, event: EventDict) -> EventDict:
     return event
 
 
-_AUDITED = {"all": logging.INFO, "refusals": logging.WARNING, "off": logging.CRITICAL + 1}
+_AUDITED = {"all": logging.INFO, "refusals": logging.WARNING}
 _JSON = msgspec.json.Encoder()

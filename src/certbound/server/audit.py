@@ -63,6 +63,18 @@ class Decision:
     """What the decision is about, where it is no token."""
     unwritten: int = 0
     """How many like it were decided before without an event, because there were too many."""
+    told: str = ""
+    """The whole in a sentence for people, where what `sentence` makes of the rest would be none."""
+
+    def sentence(self) -> str:
+        """What is said, on one line for people."""
+        if self.told:
+            return bounded(self.told, 700)
+        said = self.fields()
+        parts = [f"{word} {said[name]}" for name, word in _WORDS if name in said]
+        step = f"not so: {self.step}" if self.step else ""
+        why = ": ".join(filter(None, (self.error, step, said.get("reason"))))
+        return ": ".join(filter(None, (f"{self.what} {self.outcome}", ", ".join(parts), why)))
 
     def fields(self) -> dict[str, Any]:
         """What is said, by the names under which it is written."""
@@ -102,15 +114,26 @@ class Audit:
             return
         fields = decision.fields()
         # A record of its own: who called is no news here, and finding out takes longer than the rest.
-        record = logging.LogRecord(
-            self._logger.name, level, __file__, 0, "%s %s", (fields["what"], fields["outcome"]), None
-        )
+        record = logging.LogRecord(self._logger.name, level, __file__, 0, _Sentence(decision), None, None)
         record.created, record.msecs = decision.time, decision.time % 1 * 1000
         record.fields = fields
         self._logger.handle(record)
 
 
 AUDIT = Audit()
+
+
+class _Sentence:
+    """Put together when somebody reads it."""
+
+    __slots__ = ("_decision",)
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision = decision
+
+    def __str__(self) -> str:
+        return self._decision.sentence()
+
 
 _LEVELS = {
     Outcome.DONE: logging.INFO,
@@ -134,3 +157,18 @@ _TEXTS: tuple[tuple[str, str, int], ...] = (  # member, name, and the most chara
     ("audience", "audience", 500),
     ("subject", "subject", 300),
 )
+_WORDS = (
+    ("request_id", "request"),
+    ("actor", "asked by"),
+    ("client_id", "client"),
+    ("method", "by"),
+    ("x5t#S256", "certificate"),
+    ("remote", "from"),
+    ("subject", "about"),
+    ("jti", "token"),
+    ("grant_id", "grant"),
+    ("scope", "scope"),
+    ("audience", "for"),
+    ("unwritten", "not written before:"),
+)
+"""What people are told of an event, and how it is introduced."""

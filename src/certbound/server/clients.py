@@ -1,4 +1,4 @@
-"""Use cases around registered clients: one validation and one log line, whoever asks."""
+"""Use cases around registered clients: one validation and one audit event, whoever asks."""
 
 import logging
 import secrets
@@ -10,9 +10,8 @@ from certbound.core.binding import Bind, is_bound
 from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.ports import AlreadyExists, ClientRecord, NotFound, Store
+from certbound.server.audit import AUDIT, Decision
 from certbound.server.directory import readable
-
-_log = logging.getLogger("certbound.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,8 @@ class ClientRegistry:
     allowed: Allowed
     bind: Bind
     now: Callable[[], float]
+    actor: str = ""
+    """Who asks, for the audit; nobody where the endpoint tells it."""
 
     async def register(self, metadata: Mapping[str, Any], *, client_id: str | None = None) -> Client:
         """The new client, stored; without `client_id` the server makes one.
@@ -36,7 +37,7 @@ class ClientRegistry:
             stored = await self.store.clients.add(record)
         except AlreadyExists as error:
             raise InvalidClientMetadata("client_id", f"{client_id!r} is taken") from error
-        _log.info("client %r registered", client_id)
+        self._tell(client_id, "registered")
         return self._read(client_id, metadata, version=stored.version)
 
     async def update(self, client_id: str, changes: Mapping[str, Any], *, enabled: bool | None = None) -> Client | None:
@@ -55,7 +56,7 @@ class ClientRegistry:
         if changes:  # what is only switched off need not be readable
             self._read(client_id, changed.metadata)
         stored = await self.store.clients.replace(changed)
-        _log.info("client %r changed", client_id)
+        self._tell(client_id, "changed")
         return readable(stored)
 
     async def remove(self, client_id: str) -> bool:
@@ -64,7 +65,7 @@ class ClientRegistry:
             await self.store.clients.remove(client_id)
         except NotFound:
             return False
-        _log.info("client %r removed", client_id)
+        self._tell(client_id, "removed")
         return True
 
     async def find(self, client_id: str) -> ClientRecord | None:
@@ -78,6 +79,17 @@ class ClientRegistry:
     def describe(self, client: Client) -> dict[str, Any]:
         """Client metadata with the values in effect (RFC 7591 section 3.2.1)."""
         return describe_client(client, bound=is_bound(client, self.bind))
+
+    def _tell(self, client_id: str, what: str) -> None:
+        by = f" by {self.actor}" if self.actor else ""
+        event = Decision(
+            time=self.now(),
+            what=f"client {what}",
+            actor=self.actor,
+            client_id=client_id,
+            told=f"client {client_id!r} {what}{by}",
+        )
+        AUDIT.record(event, level=logging.WARNING)
 
     def _read(self, client_id: str, metadata: Mapping[str, Any], *, version: int = 0) -> Client:
         return require_allowed(read_client(client_id, metadata, version=version), self.allowed)

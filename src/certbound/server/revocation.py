@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from certbound.core.errors import ConfigurationError
 from certbound.core.ports import NotFound, RevocationRecord, RevokedKind, StatusRecord, Store
-
-_audit = logging.getLogger("certbound.audit")
+from certbound.server.audit import AUDIT, Decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +56,11 @@ class Revoker:
         except NotFound as error:
             raise _no_client(value) from error
         impact = Impact(statuses=ended, since=since)
-        _audit.warning(
-            "%s revoked the %s %r: %d clients, tokens of %d certificates%s",
-            self.actor, kind, value, len(impact.clients), len(ended), "" if since is None else " (it was already)",
+        already = "" if since is None else " (it was already)"
+        self._tell(
+            "revoke", kind, value,
+            f"{self.actor} revoked the {kind} {value!r}: {len(impact.clients)} clients, tokens of {len(ended)} "
+            f"certificates{already}",
         )  # fmt: skip
         return impact
 
@@ -71,13 +72,34 @@ class Revoker:
             raise ConfigurationError(
                 f"the {kind} {value!r} is not revoked; certbound revoke --list shows what is"
             ) from error
-        _audit.warning("%s lifted the revocation of the %s %r; tokens it ended stay so", self.actor, kind, value)
+        self._tell(
+            "lift", kind, value,
+            f"{self.actor} lifted the revocation of the {kind} {value!r}; tokens it ended stay so",
+        )  # fmt: skip
 
     async def list(self) -> Sequence[RevocationRecord]:
         """What is revoked, the oldest first; a client that was enabled again, or removed, is not."""
         disabled = {each.client_id for each in await self.store.clients.list() if not each.enabled}
         records = await self.store.revocations.list()
         return [each for each in records if each.kind is not RevokedKind.CLIENT or each.value in disabled]
+
+    def _tell(self, what: str, kind: RevokedKind, value: str, told: str) -> None:
+        client_id, thumbprint = (
+            value if kind is each else "" for each in (RevokedKind.CLIENT, RevokedKind.CERTIFICATE)
+        )
+        AUDIT.record(
+            Decision(
+                time=self.now(),
+                what=f"{what} {kind}",
+                actor=self.actor,
+                client_id=client_id,
+                thumbprint=thumbprint,
+                subject=f"{kind} {value}",
+                reason=told,
+                told=told,
+            ),
+            level=logging.WARNING,
+        )
 
     async def _since(self, kind: RevokedKind, value: str) -> float | None:
         return next((each.revoked_at for each in await self.list() if (each.kind, each.value) == (kind, value)), None)

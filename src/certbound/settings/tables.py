@@ -322,10 +322,10 @@ class Log(Section, frozen=True, kw_only=True):
     )
     format: Annotated[Literal["console", "json"], Meta(description="For people or for machines.")] = "json"
     audit: Annotated[
-        Literal["all", "refusals", "off"],
+        Literal["all", "refusals"],
         Meta(
-            description="Which decisions are written as events of the logger certbound.audit, whatever the level; what "
-            "people change is among the refusals."
+            description="Which decisions are written as events of the logger certbound.audit, whatever the level: all, "
+            "or those that were refused and what people change."
         ),
     ] = "all"
 

@@ -1,0 +1,110 @@
+"""What is told of each request, once it is decided: to the audit, to the numbers, and to whoever fails too often.
+
+Rule 1: a request is counted always, and written down as far as the audit wants; documents that anybody may read are no
+decisions, and are counted only.
+Rule 2: whoever was refused before it was known who it is counts as a failed authentication: the limit of `throttle`
+bounds what strangers can make us write.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from certbound.core.errors import InvalidClient, OAuthError, TemporarilyUnavailable
+from certbound.server.audit import AUDIT, Audit, Decision, Outcome
+from certbound.server.call import Call
+from certbound.server.metrics import Numbers
+from certbound.server.throttle import Throttle, Verdict
+
+ENDPOINTS = (
+    "token", "introspection", "revocation", "registration", "metadata", "jwks", "status_list", "status_lists", "health",
+)  # fmt: skip
+"""The values of the label `endpoint`; a request for nothing that is here is `other`."""
+DOCUMENTS = frozenset({"metadata", "jwks", "status_list", "status_lists", "health", ""})
+"""What is answered to anybody, so that nothing is decided."""
+FAILURES_PER_MINUTE = 60
+
+
+def _throttle() -> Throttle:
+    return Throttle(FAILURES_PER_MINUTE, time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One for each process."""
+
+    numbers: Numbers = field(default_factory=lambda: Numbers(ENDPOINTS))
+    throttle: Throttle = field(default_factory=_throttle)
+    audit: Audit = AUDIT
+
+    def answered(self, endpoint: str, call: Call, started: float) -> None:
+        """`call` got what it asked for; it `started` at this count of `time.perf_counter`."""
+        self.numbers.answered(endpoint, Outcome.DONE, "", time.perf_counter() - started)
+        if endpoint not in DOCUMENTS and self.audit.wants(Outcome.DONE):
+            self.audit.record(_decision(endpoint, call, Outcome.DONE))
+
+    def refused(self, endpoint: str, call: Call, started: float, refusal: OAuthError, reason: str) -> int:
+        """`call` was refused, and why; the seconds that its sender is to wait, if it is one failure too many."""
+        failed, step = isinstance(refusal, InvalidClient), getattr(refusal, "step", "")
+        verdict = self._count(call) if not call.notes.method else _WRITTEN
+        wait = verdict.retry_after if failed else 0
+        outcome = Outcome.THROTTLED if wait else Outcome.REFUSED
+        if isinstance(refusal, TemporarilyUnavailable):
+            outcome = Outcome.FAILED
+        self.numbers.answered(endpoint, outcome, refusal.error, time.perf_counter() - started)
+        if failed:
+            self.numbers.refused_at(step)
+        if verdict.is_written or outcome is Outcome.FAILED:
+            self.audit.record(
+                _decision(
+                    endpoint, call, outcome,
+                    error=refusal.error, step=step, reason=reason, unwritten=verdict.unwritten,
+                )
+            )  # fmt: skip
+        return wait
+
+    def failed(self, endpoint: str, call: Call, started: float) -> None:
+        """A defect of ours, which the log tells more of."""
+        self.numbers.answered(endpoint, Outcome.FAILED, "server_error", time.perf_counter() - started)
+        self.audit.record(_decision(endpoint, call, Outcome.FAILED, error="server_error"))
+
+    def _count(self, call: Call) -> Verdict:
+        return self.throttle.failed(
+            thumbprint=call.peer.leaf.thumbprint if call.peer else "",
+            remote=call.address,
+            client_id=call.notes.client_id,
+        )
+
+
+def _decision(
+    endpoint: str,
+    call: Call,
+    outcome: Outcome,
+    *,
+    error: str = "",
+    step: str = "",
+    reason: str = "",
+    unwritten: int = 0,
+) -> Decision:
+    notes = call.notes
+    return Decision(
+        time=call.now,
+        what=endpoint,
+        outcome=outcome,
+        request_id=call.request_id,
+        client_id=notes.client_id,
+        method=notes.method,
+        thumbprint=call.peer.leaf.thumbprint if call.peer else "",
+        remote=call.address,
+        error=error,
+        step=step,
+        reason=reason,
+        jti=notes.jti,
+        grant_id=notes.grant_id,
+        scope=notes.scope,
+        audience=notes.audience,
+        subject=notes.subject,
+        unwritten=unwritten,
+    )
+
+
+_WRITTEN = Verdict(0, 0, is_written=True)
