@@ -1,9 +1,9 @@
-"""JSON in columns of text.
+"""JSON, and lists of thumbprints, in columns of text.
 
 Rule: what a hand wrote instead is None when it is read, never an exception.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -41,6 +41,16 @@ def read_json(stored: Any, kind: type[T]) -> T | None:
         return msgspec.json.decode(stored, type=kind)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return None
+
+
+def write_list(thumbprints: Sequence[str]) -> str:
+    """A space before, between and after them, so that the database finds one by what stands around it."""
+    return "".join(f" {each}" for each in thumbprints) + " "
+
+
+def read_list(stored: str) -> tuple[str, ...]:
+    """The thumbprints."""
+    return tuple(stored.split())
 
 
 def _plain(value: Any) -> Any:

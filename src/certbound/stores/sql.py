@@ -26,9 +26,11 @@ from certbound.core.ports import (
 )
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
+from certbound.stores.grants import SqlGrants, end_grants_of
 from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients
 from certbound.stores.signing_keys import SqlKeys
+from certbound.stores.tokens import SqlTokens
 
 
 class SqlStore:
@@ -39,6 +41,8 @@ class SqlStore:
         self._clients = SqlClients(database)
         self._keys = SqlKeys(database)
         self._revocations = SqlRevocations(database)
+        self._grants = SqlGrants(database)
+        self._tokens = SqlTokens(database)
 
     @property
     def clients(self) -> "SqlClients":
@@ -54,6 +58,16 @@ class SqlStore:
     def revocations(self) -> SqlRevocations:
         """What was revoked here, and the statuses of tokens."""
         return self._revocations
+
+    @property
+    def grants(self) -> SqlGrants:
+        """What clients hold refresh tokens for."""
+        return self._grants
+
+    @property
+    def tokens(self) -> SqlTokens:
+        """Opaque access tokens, and values that count once."""
+        return self._tokens
 
     async def revision(self) -> Revision:
         """Two numbers that tell of the last committed changes, whichever process made them."""
@@ -132,6 +146,7 @@ class SqlClients:
             gone = await connection.execute(delete(clients).where(_is(client_id)))
             if gone.rowcount == 0:
                 raise NotFound(client_id)
+            await end_grants_of(connection, client_id)
 
         await self._database.change(steps)
 

@@ -23,7 +23,17 @@ from typing import Any
 import pytest
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import AlreadyExists, ClientRecord, KeyRecord, NotFound, Revision, RevokedKind
+from certbound.core.ports import (
+    AlreadyExists,
+    ClientRecord,
+    KeyRecord,
+    NotFound,
+    RegistrationRecord,
+    Revision,
+    RevokedKind,
+    SecretRecord,
+)
+from certbound.testing.store_grants import GrantConformance
 from certbound.testing.store_place import (
     METADATA,
     NOW,
@@ -37,11 +47,12 @@ from certbound.testing.store_place import (
     status,
 )
 from certbound.testing.store_statuses import StatusConformance
+from certbound.testing.store_tokens import TokenConformance
 
 __all__ = ["METADATA", "NOW", "ODD_IDENTIFIERS", "StoreConformance", "allot", "client", "key", "revocation", "status"]
 
 
-class StoreConformance(StatusConformance):
+class StoreConformance(StatusConformance, GrantConformance, TokenConformance):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
     # Clients, one after another
@@ -80,6 +91,21 @@ class StoreConformance(StatusConformance):
             changed = await store.clients.replace(replace(stored, enabled=not enabled))
             assert changed.enabled is not enabled
             assert await store.clients.find("client") == changed
+
+    async def test_secrets_and_registration_are_kept(self) -> None:
+        """With the client, after `add` and after `replace`, which replaces them too."""
+        async with self.opened() as store:
+            secrets = (SecretRecord(digest="a", created_at=NOW, ends_at=NOW + 1), SecretRecord(digest="b"))
+            registration = RegistrationRecord(digest="c", thumbprint="leaf", way="open")
+            stored = await store.clients.add(replace(client(), secrets=secrets, registration=registration))
+            assert (stored.secrets, stored.registration) == (secrets, registration)
+            assert await store.clients.find("client") == stored
+            assert list(await store.clients.list()) == [stored]
+            changed = await store.clients.replace(replace(stored, secrets=secrets[1:], registration=None))
+            assert (changed.secrets, changed.registration) == (secrets[1:], None)
+            assert await store.clients.find("client") == changed
+            again = await store.clients.replace(replace(changed, registration=RegistrationRecord(digest="d")))
+            assert await store.clients.find("client") == again
 
     async def test_add_refuses_a_taken_id(self) -> None:
         """`AlreadyExists` if the id is taken, and the client that has it stays as it was."""

@@ -1,0 +1,256 @@
+"""Grants and their refresh tokens, over any database that SQLAlchemy speaks to.
+
+Rules kept here:
+- a grant is opened behind the lock of all changes: a revocation that commits before it is seen, and one that comes
+  after it finds the grant;
+- a token is replaced behind the lock of its grant's row: where many replace one token at once, one does, and all others
+  see what it did;
+- a grant is revoked with the statuses of its access tokens in one transaction, also when a token is used again.  That
+  takes the lock of all changes before the grant's row, as every revocation does, so that no two wait for each other.
+  What was used again stays so, and need not be asked anew behind it.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Integer, insert, select, type_coerce, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation, StatusRecord
+from certbound.stores.content import read_list, read_object, write_json, write_list
+from certbound.stores.database import Database, can_be_kept
+from certbound.stores.schema import grants, refresh_tokens
+from certbound.stores.statuses import _judge as judge
+from certbound.stores.statuses import invalidate_grant_statuses
+
+
+class SqlGrants:
+    """What clients hold refresh tokens for, a row each, and the tokens, a row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open(self, grant: GrantRecord, digest: str, *, now: float) -> None:
+        """The grant is there, with its first refresh token."""
+        values = _write(grant)
+
+        async def steps(connection: AsyncConnection) -> None:
+            asked = _asked(grant)
+            refuse = await judge(connection, [asked])
+            if (reason := refuse(asked, now)) is not None:
+                raise RevokedMeanwhile(reason)
+            await connection.execute(insert(grants).values(values))
+            await _add(connection, digest, grant.grant_id, grant.ends_at)
+
+        await self._database.change_quietly(steps)
+
+    async def find(self, digest: str, *, now: float) -> RefreshTokenRecord | None:
+        """The refresh token and its grant, valid or not; None if there is none, or the grant has ended."""
+        if not can_be_kept(digest):
+            return None
+
+        async def question(connection: AsyncConnection) -> RefreshTokenRecord | None:
+            row = (await connection.execute(_TOKENS.where(_is(digest), grants.c.ends_at >= now))).first()
+            return None if row is None else _token(row)
+
+        return await self._database.ask(question)
+
+    async def rotate(self, digest: str, successor: str, *, now: float, grace: float) -> Rotation:
+        """`successor` stands in the place of the token."""
+        if not (can_be_kept(digest) and can_be_kept(successor)):
+            return Rotation.GONE
+        turn = _Turn(digest, successor, now, grace)
+        rotation = await self._database.write(lambda connection: _replace(connection, turn))
+        if rotation is not Rotation.REUSED:
+            return rotation
+        try:
+            return await self._database.change_statuses(lambda connection: _punish(connection, turn))
+        except _NothingThere:  # somebody else revoked it meanwhile
+            return Rotation.GONE
+
+    async def revoke(self, grant_id: str, *, now: float) -> bool:
+        """No refresh token of the grant counts, and the statuses of its access tokens are not valid.
+
+        Also of a grant that has ended at `now`: that clock may be wrong.
+        """
+        if not can_be_kept(grant_id):
+            return False
+        try:
+            await self._database.change_statuses(lambda connection: _revoke(connection, grant_id))
+        except _NothingThere:
+            return False
+        return True
+
+
+async def end_grants_of(connection: AsyncConnection, client_id: str) -> None:
+    """No refresh token of the client counts; one of the same id that comes later has none of them."""
+    await connection.execute(update(grants).where(grants.c.client_id == client_id).values(valid=False))
+
+
+class _NothingThere(Exception):
+    """Undoes a change that turned out to be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A refresh token that somebody presents, and what shall stand in its place."""
+
+    digest: str
+    successor: str
+    now: float
+    grace: float
+
+
+async def _replace(connection: AsyncConnection, turn: _Turn) -> Rotation:
+    """What became of it.  Where the token is used again nothing has changed yet."""
+    grant = await _lock_grant(connection, turn)
+    if grant is None:
+        return Rotation.GONE
+    counts = _is(turn.digest) & refresh_tokens.c.replaced_at.is_(None)
+    values = {"replaced_at": turn.now, "successor": turn.successor}
+    replaced = await connection.execute(update(refresh_tokens).where(counts).values(values))
+    if replaced.rowcount == 0:
+        return await _judge_again(connection, turn)
+    grant_id, ends_at = grant
+    await _add(connection, turn.successor, grant_id, ends_at)
+    return Rotation.REPLACED
+
+
+async def _judge_again(connection: AsyncConnection, turn: _Turn) -> Rotation:
+    """Whether a token that was replaced already is presented again in good faith."""
+    # A statement after that of the lock: it sees what the transaction did that we waited for.
+    row = (await connection.execute(_TOKENS.where(_is(turn.digest)))).first()
+    if row is None:
+        return Rotation.GONE
+    token = _token(row)
+    is_the_same = row.successor == turn.successor and not token.is_successor_used
+    is_soon = token.replaced_at is not None and turn.now - token.replaced_at <= turn.grace
+    return Rotation.REPEATED if is_the_same and is_soon else Rotation.REUSED
+
+
+async def _punish(connection: AsyncConnection, turn: _Turn) -> Rotation:
+    grant = await _lock_grant(connection, turn)
+    if grant is None:
+        raise _NothingThere
+    await _revoke(connection, grant[0])
+    return Rotation.REUSED
+
+
+async def _lock_grant(connection: AsyncConnection, turn: _Turn) -> tuple[str, float] | None:
+    """Id and end of the valid grant; until this transaction ends nobody else changes it, nor a token of it."""
+    grant_id = select(refresh_tokens.c.grant_id).where(_is(turn.digest)).scalar_subquery()
+    valid = (grants.c.grant_id == grant_id) & grants.c.valid.is_(True) & (grants.c.ends_at >= turn.now)
+    # SQLite needs no such words and gets none: there a transaction that writes is alone.
+    row = (await connection.execute(select(grants.c.grant_id, grants.c.ends_at).where(valid).with_for_update())).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def _revoke(connection: AsyncConnection, grant_id: str) -> None:
+    """It is revoked with its statuses.  `_NothingThere` if it was, or is not there."""
+    valid = (grants.c.grant_id == grant_id) & grants.c.valid.is_(True)
+    revoked = await connection.execute(update(grants).where(valid).values(valid=False))
+    if revoked.rowcount == 0:
+        raise _NothingThere
+    await invalidate_grant_statuses(connection, grant_id)
+
+
+async def _add(connection: AsyncConnection, digest: str, grant_id: str, ends_at: float) -> None:
+    values = {"digest": digest, "grant_id": grant_id, "ends_at": ends_at}
+    await connection.execute(insert(refresh_tokens).values(values))
+
+
+def _token(row: Any) -> RefreshTokenRecord:
+    """The record of a row of `_TOKENS`; of a revoked grant if a hand wrote what cannot be read."""
+    is_replaced = row.replaced_at is not None or row.successor is not None
+    return RefreshTokenRecord(
+        digest=row.digest,
+        grant=_grant(row),
+        replaced_at=_time(row.replaced_at) if is_replaced else None,
+        is_successor_used=is_replaced and (row.next_digest is None or row.next_replaced_at is not None),
+    )
+
+
+def _grant(row: Any) -> GrantRecord:
+    content = read_object(row.content)
+    if content is None:
+        _log.warning("the grant %r of client %r cannot be read; it counts as revoked", row.grant_id, row.client_id)
+    return GrantRecord(
+        grant_id=row.grant_id,
+        client_id=row.client_id,
+        content=content or {},
+        seed=row.seed,
+        thumbprint=row.thumbprint,
+        authorities=read_list(row.authorities),
+        twins=read_list(row.twins),
+        valid=row.valid == 1 and content is not None,
+        created_at=_time(row.created_at),
+        ends_at=_time(row.ends_at),
+    )
+
+
+def _time(stored: Any) -> float:
+    """What a hand wrote instead is long ago."""
+    return stored if isinstance(stored, float) else 0.0
+
+
+def _write(grant: GrantRecord) -> dict[str, Any]:
+    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, *_thumbprints(grant)))):
+        raise StoreUnavailable("a grant is of a client_id and of thumbprints, text without NUL")
+    return {
+        "grant_id": grant.grant_id,
+        "client_id": grant.client_id,
+        "content": write_json(grant.content, f"the content of a grant of client {grant.client_id!r}"),
+        "seed": grant.seed,
+        "thumbprint": grant.thumbprint,
+        "authorities": write_list(grant.authorities),
+        "twins": write_list(grant.twins),
+        "valid": grant.valid,
+        "created_at": grant.created_at,
+        "ends_at": grant.ends_at,
+    }
+
+
+def _thumbprints(grant: GrantRecord) -> Sequence[str]:
+    return (grant.thumbprint, *grant.authorities, *grant.twins)
+
+
+def _asked(grant: GrantRecord) -> StatusRecord:
+    """A grant may be opened where a status would be given that belongs to no grant yet."""
+    return StatusRecord(
+        client_id=grant.client_id, thumbprint=grant.thumbprint, authorities=grant.authorities, twins=grant.twins
+    )
+
+
+def _is(digest: str) -> Any:
+    return refresh_tokens.c.digest == digest
+
+
+_log = logging.getLogger(__name__)
+
+_next = refresh_tokens.alias()
+
+_TOKENS = (
+    select(
+        refresh_tokens.c.digest,
+        refresh_tokens.c.replaced_at,
+        refresh_tokens.c.successor,
+        _next.c.digest.label("next_digest"),
+        _next.c.replaced_at.label("next_replaced_at"),
+        grants.c.grant_id,
+        grants.c.client_id,
+        grants.c.content,
+        grants.c.seed,
+        grants.c.thumbprint,
+        grants.c.authorities,
+        grants.c.twins,
+        # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
+        type_coerce(grants.c.valid, Integer).label("valid"),
+        grants.c.created_at,
+        grants.c.ends_at,
+    )
+    .join_from(refresh_tokens, grants, grants.c.grant_id == refresh_tokens.c.grant_id)
+    .outerjoin(_next, _next.c.digest == refresh_tokens.c.successor)
+)
