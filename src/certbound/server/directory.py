@@ -4,6 +4,7 @@ Rule 1: nothing remembered is used when the store has not confirmed within `MAX_
 Rule 2: that there is no such client is answered from memory as well: it costs a stranger's question no more, and takes
 no longer, than the refusal of a client that exists.
 Rule 3: a client that cannot be read is no client; it is logged and stops nothing.
+Rule 4: all of it is read again when a client, a key or a revocation changed, and not when a token was revoked.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from certbound.core.certificate import KeyThumbprint, Thumbprint
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.ports import ClientRecord, RevocationRecord, RevokedKind, Store
+from certbound.core.ports import ClientRecord, Revision, RevocationRecord, RevokedKind, Store
 from certbound.core.revoked import NOTHING_REVOKED, Revoked
 
 MAX_AGE = 0.9
@@ -38,7 +39,7 @@ class ClientDirectory:
         self._remembered: OrderedDict[str, Client] = OrderedDict()
         self._asking = asyncio.Lock()
         self._revoked = NOTHING_REVOKED
-        self._revision = -1
+        self._revision = Revision(-1, -1)
         self._asked_at = float("-inf")
 
     @property
@@ -47,8 +48,8 @@ class ClientDirectory:
         return self._revoked
 
     @property
-    def revision(self) -> int:
-        """Another number when anything of this may have changed; as new as `revoked`."""
+    def revision(self) -> Revision:
+        """That of the store, as new as `revoked`."""
         return self._revision
 
     async def confirm(self) -> None:
@@ -69,11 +70,11 @@ class ClientDirectory:
             # Read once: what is readable is remembered, what is not is gone until it changes.
             record = self._records.pop(client_id, None)
             return None if record is None else self._remember(readable(record))
-        revision = self._revision
+        known = self._revision.records
         record = await self._store.clients.find(client_id)
         client = None if record is None else readable(record)
         # A change that was noticed while we read may not be in what we read.
-        return self._remember(client) if revision == self._revision else client
+        return self._remember(client) if known == self._revision.records else client
 
     async def refresh(self) -> None:
         """What changed in the store until now is known here."""
@@ -90,12 +91,12 @@ class ClientDirectory:
     async def _ask(self) -> None:
         asked_at = self._clock()
         revision = await self._store.revision()
-        if revision != self._revision:
+        if revision.records != self._revision.records:
             self._revoked = _revoked(await self._store.revocations.list(), before=self._revoked)
             records = await self._store.clients.list(limit=CAPACITY + 1)
             self._records = {each.client_id: each for each in records} if len(records) <= CAPACITY else None
             self._remembered.clear()
-            self._revision = revision
+        self._revision = revision
         self._asked_at = asked_at
 
     def _remember(self, client: Client | None) -> Client | None:

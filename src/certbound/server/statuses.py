@@ -1,39 +1,124 @@
 """Where the status of a token stands, and the list that says what became of it.
 
-Rule 1: a client's tokens with one certificate over one path share a status: nothing is written for a token, and the
-second one costs a look into memory.
-Rule 2: a status that was revoked is given to no token, once the directory knows; a token signed a moment before has one
-that the list calls invalid.
-Rule 3: the list is signed when something changed, and again when `REMADE` seconds have passed, not for a request; it is
-compressed when other statuses became invalid, beside the loop that serves.
+Rule 1: each token has a place of its own, so that it can be revoked alone.  Nothing is written for it: this process
+leases blocks of places and gives them out from memory, in an order that tells nobody how many were given.
+Rule 2: a place in a block that was revoked is given to no token, once the directory knows; a token signed a moment
+before has one that the list calls invalid.
+Rule 3: whether a token is valid is answered from memory, at most as old as the directory; what this process itself
+revoked counts at once.
+Rule 4: the list is signed when a status became invalid, and again when `REMADE` seconds have passed, not for a request;
+it is compressed when it says something else, beside the loop that serves.
 """
 
 import asyncio
+import random
+from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from certbound.core.authentication import AuthenticatedClient, TrustedChain
+from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient
 from certbound.core.ports import RevokedMeanwhile, Statuses, StatusRecord, Store
-from certbound.core.status import StatusReference, describe_list, encode_list, make_list
-from certbound.core.tokens import SigningKey, sign_list
+from certbound.core.signing import SigningKey
+from certbound.core.status import Runs, StatusReference, describe_list, encode_list, make_list
+from certbound.core.tokens import sign_list
 from certbound.server.directory import ClientDirectory
+from certbound.server.keys import KeyRing
 
-LEASE = 7 * 86400
-"""Seconds a status stands, at most, after the last token for it; so often is one written that is in use.
-
-Where the certificate expires before, as those do that live an hour, it stands no longer than their last token.
-"""
-MARGIN = 3600
-"""Seconds a status stands longer than any token for it lives: by so much may the clocks of two servers differ."""
-CAPACITY = 10_000
-"""How many statuses are held in memory.  Where there are more, the store is asked for them one by one."""
+FIRST = 16
+"""Places of the first block of a client; of the next one twice as many if they were soon given, half if few were."""
+FIRST_OF_GRANT = 4
+"""Those of a grant, which is used once in the life of a token."""
+FEWEST, MOST = 4, 1024
+"""Places of a block, powers of two."""
+LEASE = 6 * 3600
+"""Seconds for which a block of up to `FIRST` places is used; a larger one in proportion shorter, it is used faster."""
+SHORTEST = 900
+"""Seconds for which any block is used, however large."""
+MARGIN = 900
+"""Seconds a status stands longer than its token lives: by so much may the clocks of two servers differ."""
+AHEAD = 8
+"""The next block is asked for when one part of so many remains, of those that are larger than the first."""
+CAPACITY = 20_000
+"""How many blocks are held in memory.  What is pushed out has lost its places, and asks for new ones."""
 REMADE = 10
 """Seconds after which a list is signed anew, although nothing changed: before it ends, and with room for growth."""
 
-_Key = tuple[str, ...]
+
+@dataclass(frozen=True, slots=True)
+class StatusOwner:
+    """Whose tokens share a block of places: whatever can be revoked of them is the same."""
+
+    client_id: str
+    certificate: Certificate | None
+    """The one they are bound to, or that the client authenticated with."""
+    authorities: tuple[str, ...] = ()
+    """The thumbprints of the keys above it, if a path proved it."""
+    grant_id: str = ""
+
+    @classmethod
+    def of(
+        cls, authenticated: AuthenticatedClient, certificate: Certificate | None, grant_id: str = ""
+    ) -> "StatusOwner":
+        """The owner of what this client gets, bound to `certificate`, by the grant if there is one that lasts."""
+        client_id = authenticated.client.client_id
+        return cls(client_id, certificate or authenticated.certificate, authenticated.authorities, grant_id)
+
+    def key(self) -> "_Key":
+        """What tells owners apart, soon compared."""
+        thumbprint = "" if self.certificate is None else self.certificate.thumbprint
+        return self.client_id, thumbprint, self.grant_id, self.authorities
+
+
+_Key = tuple[str, str, str, tuple[str, ...]]
+
+
+@dataclass(slots=True)
+class _Block:
+    """Places this process may give out, and nobody else."""
+
+    first: int
+    count: int
+    begins_at: float
+    until: float
+    """When the last one may be given."""
+    ends_at: float
+    """When the store may give them to others."""
+    rest: "array[int]"
+    """What was not given yet, counted from the first; from the end."""
+
+    @classmethod
+    def of(cls, record: StatusRecord, until: float) -> "_Block":
+        # Not a secret: in order, the places of two tokens would tell an API how many others got in between.
+        rest = array("H", random.sample(range(record.count), record.count))
+        return cls(record.index, record.count, record.created_at, until, record.ends_at, rest)
+
+    def serves(self, now: float, lifetime: float) -> bool:
+        """Whether a token that is made now, and lives so long, can have a place of it."""
+        return bool(self.rest) and now <= self.until and now + lifetime + MARGIN <= self.ends_at
+
+    def next_size(self, now: float) -> int:
+        """Places of the block after it."""
+        if self.is_nearly_given and now - self.begins_at < _lease(self.count) / 2:
+            return min(2 * self.count, MOST)
+        return max(self.count // 2, FEWEST) if len(self.rest) > self.count // 2 else self.count
+
+    @property
+    def is_nearly_given(self) -> bool:
+        return len(self.rest) * AHEAD <= self.count
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the store said of all statuses, and when: at this number of the revision, or later."""
+
+    statuses: int = -1
+    forgotten: int = -1
+    size: int = 0
+    invalid: Runs = field(default_factory=Runs)
 
 
 class StatusBook:
@@ -44,94 +129,154 @@ class StatusBook:
         self.uri = uri
         self._store = store
         self._directory = directory
-        self._remembered: OrderedDict[_Key, tuple[StatusReference, float]] = OrderedDict()
-        self._revision = -1
+        self._blocks: OrderedDict[_Key, _Block] = OrderedDict()
+        self._asking: dict[_Key, asyncio.Task[None]] = {}
+        self._known = _Known()
+        self._forgotten = 0
+        self._reading = asyncio.Lock()
         self._said: Statuses | None = None
         self._encoded: Mapping[str, Any] = {}
         self._list = b""
-        self._list_revision = -1
+        self._list_known = _Known()
         self._list_made_at = float("-inf")
         self._making = asyncio.Lock()
-        self._forgetting = asyncio.Lock()
 
-    async def reference(self, authenticated: AuthenticatedClient, *, now: float, lifetime: int) -> StatusReference:
-        """Where the status of this client's next token stands, which lives for `lifetime` seconds.
+    async def reference(self, owner: StatusOwner, *, now: float, lifetime: int) -> StatusReference:
+        """Where the status of the owner's next token stands, which lives for `lifetime` seconds; given once.
 
         `InvalidClient` (401) if it was revoked since it authenticated, `StoreUnavailable` if only the store could say.
         """
-        if self._revision != self._directory.revision:
-            await self._forget_invalid(now)
-        key = _key(authenticated)
-        until = now + lifetime + MARGIN
-        remembered = self._remembered.get(key)
-        if remembered is not None and remembered[1] >= until:
-            return remembered[0]
-        revision = self._revision
-        client_id, thumbprint, *authorities = key
-        record = StatusRecord(
-            client_id=client_id,
-            thumbprint=thumbprint,
-            authorities=tuple(authorities),
-            twins=tuple(sorted(authenticated.certificate.thumbprints - {thumbprint})),
-            created_at=now,
-            ends_at=_ends_at(authenticated.certificate, now, lifetime),
-        )
-        try:
-            allotted = await self._store.revocations.allot(record, until=until, now=now)
-        except RevokedMeanwhile as error:
-            raise InvalidClient(str(error)) from error
-        reference = StatusReference(allotted.index, self.uri)
-        if revision == self._revision:  # else it may have been revoked before what we know now
-            self._remember(key, reference, allotted.ends_at)
-        return reference
+        if not self._is_known():
+            await self._read(now)
+        key = owner.key()
+        block = self._blocks.get(key)
+        while block is None or not block.serves(now, lifetime):
+            try:
+                await asyncio.shield(self._next(key, owner, now, lifetime))
+            except RevokedMeanwhile as error:
+                raise InvalidClient(str(error)) from error
+            block = self._blocks.get(key)
+        place = block.first + block.rest.pop()
+        if block.count > FIRST and block.is_nearly_given:
+            self._next(key, owner, now, lifetime)  # before anybody has to wait for it
+        return StatusReference(place, self.uri)
 
-    async def published(self, keys: Sequence[SigningKey], clock: Callable[[], float]) -> bytes:
+    async def is_valid(self, index: int, *, now: float) -> bool:
+        """Whether the status at `index`, which a token of ours names, is valid.  `StoreUnavailable` if unknown.
+
+        From memory, as the list has it: also of a place that no token was given yet.
+        """
+        await self._directory.confirm()
+        if not self._is_known():
+            await self._read(now)
+        if 0 <= index < self._known.size:
+            return index not in self._known.invalid
+        return await self._store.revocations.is_valid(index)  # allotted since, or by nobody
+
+    async def invalidate(self, index: int, *, until: float) -> None:
+        """The status at `index` is not valid, here at once; its token ends at `until`."""
+        await self._store.revocations.invalidate(index, until=until + MARGIN)
+        self.forget()
+
+    def forget(self) -> None:
+        """Statuses have become invalid: the next question to the book asks the store."""
+        self._forgotten += 1
+
+    async def published(self, keys: KeyRing, clock: Callable[[], float]) -> bytes:
         """The list as a signed JWT, at most as old as the directory.  `StoreUnavailable` if that cannot be said."""
         await self._directory.confirm()
         if self._is_due(clock()):
             async with self._making:
                 if self._is_due(clock()):
-                    await self._make(keys[0], clock())
+                    await self._make(keys.signing, clock())
         return self._list
 
+    def _is_known(self) -> bool:
+        known = self._known
+        return known.statuses == self._directory.revision.statuses and known.forgotten == self._forgotten
+
+    async def _read(self, now: float) -> None:
+        """Known is what the store says at the directory's revision, or later; many who need it ask once."""
+        async with self._reading:
+            while not self._is_known():
+                await self._ask(now)
+
+    async def _ask(self, now: float) -> Statuses:
+        # Before the question: what is answered is of this revision or newer.
+        statuses, forgotten = self._directory.revision.statuses, self._forgotten
+        said = await self._store.revocations.statuses(now)
+        self._known = _Known(statuses, forgotten, said.size, Runs.of(said.invalid))
+        for key in [key for key, block in self._blocks.items() if self._is_revoked(block)]:
+            del self._blocks[key]
+        return said
+
+    def _is_revoked(self, block: _Block) -> bool:
+        """By a place of it that no token has: one that has a token may be revoked alone."""
+        return bool(block.rest) and block.first + block.rest[-1] in self._known.invalid
+
+    def _next(self, key: _Key, owner: StatusOwner, now: float, lifetime: int) -> "asyncio.Task[None]":
+        """Another block is on its way; those who wait for one of the same owner wait for the same."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.create_task(self._allot(key, owner, now, lifetime))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda done: self._arrived(key, done))
+        return asking
+
+    def _arrived(self, key: _Key, done: "asyncio.Task[None]") -> None:
+        del self._asking[key]
+        if not done.cancelled():
+            done.exception()  # seen, even when nobody waits any more
+
+    async def _allot(self, key: _Key, owner: StatusOwner, now: float, lifetime: int) -> None:
+        before = self._blocks.get(key)
+        size = (FIRST_OF_GRANT if owner.grant_id else FIRST) if before is None else before.next_size(now)
+        until = _until(owner.certificate, now, size)
+        record = _record(owner, size, now, until + lifetime + MARGIN)
+        block = _Block.of(await self._store.revocations.allot(record, now=now), until)
+        if self._is_revoked(block):  # since it was allotted; and the directory knows already
+            raise RevokedMeanwhile(f"client {owner.client_id!r} was revoked a moment ago")
+        self._blocks[key] = block
+        self._blocks.move_to_end(key)
+        if len(self._blocks) > CAPACITY:
+            self._blocks.popitem(last=False)
+
     def _is_due(self, now: float) -> bool:
-        return self._list_revision != self._directory.revision or not 0 <= now - self._list_made_at < REMADE
+        is_known = self._list_known is self._known and self._is_known()
+        return not (is_known and 0 <= now - self._list_made_at < REMADE)
 
     async def _make(self, key: SigningKey, now: float) -> None:
-        revision = self._directory.revision  # before the question: what is answered is of this revision or newer
-        said = await self._store.revocations.statuses(now)
+        async with self._reading:
+            said = await self._ask(now)
+            known = self._known
         if said != self._said:
             self._encoded = await asyncio.to_thread(lambda: encode_list(make_list(said.invalid, said.size)))
             self._said = said
         claims = describe_list(self._encoded, uri=self.uri, now=now)
         self._list = sign_list(claims, key).encode("ascii")
-        self._list_revision, self._list_made_at = revision, now
-
-    async def _forget_invalid(self, now: float) -> None:
-        """Nothing is remembered that the store called invalid at the directory's revision, or later."""
-        async with self._forgetting:
-            revision = self._directory.revision
-            if self._revision == revision:  # somebody else did it meanwhile
-                return
-            invalid = (await self._store.revocations.statuses(now)).invalid
-            for key in [key for key, (reference, _) in self._remembered.items() if reference.index in invalid]:
-                del self._remembered[key]
-            self._revision = revision
-
-    def _remember(self, key: _Key, reference: StatusReference, ends_at: float) -> None:
-        self._remembered[key] = (reference, ends_at)
-        if len(self._remembered) > CAPACITY:
-            self._remembered.popitem(last=False)
+        self._list_known, self._list_made_at = known, now
 
 
-def _ends_at(certificate: Certificate, now: float, lifetime: int) -> float:
-    """Until when its status stands.  After the certificate expired there are tokens only if the client ignores that."""
-    last_token = certificate.not_after if now <= certificate.not_after else now + LEASE
-    return min(now + LEASE, last_token + lifetime + MARGIN)
+def _lease(count: int) -> float:
+    """Seconds for which a block of so many places is used."""
+    return max(LEASE * FIRST / max(count, FIRST), SHORTEST)
 
 
-def _key(authenticated: AuthenticatedClient) -> _Key:
-    """Client, certificate, and the keys of the authorities on the path, if it is a path that proved it."""
-    proof = authenticated.proof
-    authorities = [each.key_thumbprint for each in proof.path[1:]] if isinstance(proof, TrustedChain) else ()
-    return authenticated.client.client_id, authenticated.certificate.thumbprint, *authorities
+def _until(certificate: Certificate | None, now: float, count: int) -> float:
+    """How long places may be given.  After the certificate expired there are tokens only if the client ignores that."""
+    until = now + _lease(count)
+    return until if certificate is None or now > certificate.not_after else min(until, certificate.not_after)
+
+
+def _record(owner: StatusOwner, count: int, now: float, ends_at: float) -> StatusRecord:
+    certificate = owner.certificate
+    return StatusRecord(
+        client_id=owner.client_id,
+        thumbprint="" if certificate is None else certificate.thumbprint,
+        grant_id=owner.grant_id,
+        count=count,
+        authorities=owner.authorities,
+        twins=() if certificate is None else tuple(sorted(certificate.thumbprints - {certificate.thumbprint})),
+        created_at=now,
+        ends_at=ends_at,
+    )

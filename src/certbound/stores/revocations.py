@@ -1,14 +1,28 @@
 """What was revoked, and what it ended, over any database that SQLAlchemy speaks to.
 
-Rule: a revocation and the statuses it ends are one transaction, behind the lock of all changes; so is a status that is
-allotted meanwhile (`statuses`).  Whichever comes second sees the first.
+Rules kept here:
+- a revocation and what it ends, statuses and grants, are one transaction, behind the lock of all changes; so is a block
+  of statuses that is allotted meanwhile (`statuses`).  Whichever comes second sees the first;
+- a grant that ends takes the statuses of its access tokens with it, with whatever certificate they were obtained.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, delete, func, insert, select, type_coerce, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    Table,
+    delete,
+    exists,
+    func,
+    insert,
+    null,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -19,17 +33,29 @@ from certbound.core.ports import (
     Statuses,
     StatusRecord,
 )
+from certbound.stores.batches import Batches
+from certbound.stores.content import read_list
 from certbound.stores.database import Database, can_be_kept
-from certbound.stores.schema import clients, revocations, statuses
-from certbound.stores.statuses import ALL_STATUSES, MOST, Allotments, indices, read_status
+from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
+from certbound.stores.statuses import (
+    ALL_STATUSES,
+    PAGE,
+    PAGES_IN_USE,
+    Allotments,
+    chunks,
+    indices,
+    invalidate_statuses,
+    read_status,
+)
 
 
 class SqlRevocations:
-    """What was revoked, a row each, and the statuses of tokens, a row for each client, certificate and path."""
+    """What was revoked, a row each, and the statuses of tokens, a row for each block of places."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._allotments = Allotments(database)
+        self._invalidations = Batches(self._invalidate)
 
     async def list(self) -> Sequence[RevocationRecord]:
         """All that is revoked, what came first before the rest."""
@@ -64,11 +90,12 @@ class SqlRevocations:
                 await connection.execute(insert(revocations).values(values))
             # Those too that seem to have ended: the clock of whoever revokes may be wrong.
             touched = await _touched(connection, record.kind, record.value)
-            for some in _chunks([each.index for each in touched]):
-                await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(valid=False))
+            await invalidate_statuses(connection, [each.index for each in touched])
+            for some in chunks(await _touched_grants(connection, record.kind, record.value)):
+                await connection.execute(update(grants).where(grants.c.grant_id.in_(some)).values(valid=False))
             return [each for each in touched if each.ends_at >= record.revoked_at]
 
-        return await self._database.change(steps)
+        return await self._database.change(steps, statuses=True)
 
     async def remove(self, kind: RevokedKind, value: str) -> None:
         """It is not revoked any more.  `NotFound` if it was not."""
@@ -84,40 +111,95 @@ class SqlRevocations:
 
         await self._database.change(steps)
 
-    async def allot(self, record: StatusRecord, *, until: float, now: float) -> StatusRecord:
-        """The valid status of this client, certificate and path, which ends at `until` or later."""
-        if not all(map(can_be_kept, (record.client_id, record.thumbprint, *record.authorities, *record.twins))):
-            raise StoreUnavailable("a status is of a client_id and of thumbprints, text without NUL")
-        return await self._allotments.allot(record, until, now)
+    async def allot(self, record: StatusRecord, *, now: float) -> StatusRecord:
+        """`record` with places of its own.  `RevokedMeanwhile` if anything of it is revoked."""
+        return await self._allotments.allot(record, now)
+
+    async def invalidate(self, index: int, *, until: float) -> None:
+        """The status at `index` is not valid.  Those that come at once share a transaction."""
+        if not 0 <= index < 1 << 63:
+            raise StoreUnavailable(f"no status can stand at {index}")
+        await self._invalidations.ask((index, until))
+
+    async def is_valid(self, index: int) -> bool:
+        """Whether the status at `index` is; it is not if none was allotted there."""
+        if not 0 <= index < 1 << 63:
+            return False
+
+        async def question(connection: AsyncConnection) -> bool:
+            alone = exists().where(invalid_statuses.c.idx == index)
+            last = select(statuses.c.idx, statuses.c.count, statuses.c.valid.is_(True), alone)
+            last = last.where(statuses.c.idx <= index).order_by(statuses.c.idx.desc()).limit(1)
+            row = (await connection.execute(last)).first()
+            return row is not None and index < row[0] + row[1] and bool(row[2]) and not row[3]
+
+        return await self._database.ask(question)
 
     async def statuses(self, now: float) -> Statuses:
         """What the list says at `now`."""
 
         async def question(connection: AsyncConnection) -> Statuses:
-            # One statement, and so one state: a row without an index says how many there are, and the largest of them.
-            numbers = select(func.count(), func.max(statuses.c.idx), type_coerce(None, Integer)).select_from(statuses)
-            invalid = select(type_coerce(0, Integer), type_coerce(0, Integer), statuses.c.idx).where(
-                _is_invalid(), statuses.c.ends_at >= now
+            # One statement, and so one state: a row without a count says how many pages are in use, and the last place.
+            numbers = select(PAGES_IN_USE.scalar_subquery(), func.max(statuses.c.idx), type_coerce(null(), Integer))
+            blocks = select(type_coerce(0, Integer), statuses.c.idx, statuses.c.count).where(
+                statuses.c.valid.is_not(True),
+                statuses.c.ends_at >= now,
             )
-            rows = (await connection.execute(numbers.union_all(invalid))).all()
-            [(count, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
-            size = max(2 * indices(count), 1 << (largest or 0).bit_length())
-            return Statuses(invalid=frozenset(row[2] for row in rows if row[2] is not None), size=size)
+            alone = select(type_coerce(0, Integer), invalid_statuses.c.idx, type_coerce(1, Integer)).where(
+                invalid_statuses.c.ends_at >= now
+            )
+            rows = (await connection.execute(numbers.union_all(blocks, alone))).all()
+            [(pages, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
+            size = max(2 * indices(pages), PAGE << ((largest or 0) // PAGE).bit_length())
+            return Statuses(invalid=sorted((row[1], row[2]) for row in rows if row[2] is not None), size=size)
 
         return await self._database.ask(question)
 
+    async def _invalidate(self, some: Sequence[tuple[int, float]]) -> Sequence[None]:
+        ends = {index: max(until for each, until in some if each == index) for index, _ in some}
+
+        async def steps(connection: AsyncConnection) -> Sequence[None]:
+            question = select(invalid_statuses).where(invalid_statuses.c.idx.in_(ends))
+            there = {row[0]: row[1] for row in (await connection.execute(question)).all()}
+            new = [{"idx": index, "ends_at": until} for index, until in ends.items() if index not in there]
+            if new:
+                await connection.execute(insert(invalid_statuses), new)
+            for index, until in there.items():
+                if until < ends[index]:
+                    longer = update(invalid_statuses).where(invalid_statuses.c.idx == index)
+                    await connection.execute(longer.values(ends_at=ends[index]))
+            return [None] * len(some)
+
+        return await self._database.change_statuses(steps)
+
 
 async def _touched(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[StatusRecord]:
-    question = ALL_STATUSES.where(_is_valid(), _seems_touched(kind, value))
-    rows = (await connection.execute(question.order_by(statuses.c.idx))).all()
-    return [record for record in map(read_status, rows) if _is_touched(record, kind, value)]
+    """The valid statuses of what is revoked, and of the grants that end with it, by index."""
+    valid = ALL_STATUSES.where(_is_valid(statuses))
+    rows = (await connection.execute(valid.where(_seems_touched(statuses, kind, value)))).all()
+    found = {each.index: each for each in map(read_status, rows) if _is_touched(each, kind, value)}
+    for some in chunks(await _touched_grants(connection, kind, value)):
+        rows = (await connection.execute(valid.where(statuses.c.grant_id.in_(some)))).all()
+        found |= {each.index: each for each in map(read_status, rows)}
+    return [found[index] for index in sorted(found)]
 
 
-def _seems_touched(kind: RevokedKind, value: str) -> ColumnElement[bool]:
+async def _touched_grants(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[str]:
+    """The ids of the valid grants of what is revoked."""
+    columns = grants.c.grant_id, grants.c.client_id, grants.c.thumbprint, grants.c.authorities, grants.c.twins
+    question = select(*columns).where(_is_valid(grants), _seems_touched(grants, kind, value))
+    rows = (await connection.execute(question)).all()
+    found = [StatusRecord(client_id=row[1], thumbprint=row[2], grant_id=row[0],
+                          authorities=read_list(row[3]), twins=read_list(row[4])) for row in rows]  # fmt: skip
+    return [each.grant_id for each in found if _is_touched(each, kind, value)]
+
+
+def _seems_touched(table: Table, kind: RevokedKind, value: str) -> ColumnElement[bool]:
+    """Of statuses and of grants, whose columns are the same."""
     conditions = {
-        RevokedKind.CLIENT: statuses.c.client_id == value,
-        RevokedKind.CERTIFICATE: (statuses.c.thumbprint == value) | _is_listed(statuses.c.twins, value),
-        RevokedKind.AUTHORITY: _is_listed(statuses.c.authorities, value),
+        RevokedKind.CLIENT: table.c.client_id == value,
+        RevokedKind.CERTIFICATE: (table.c.thumbprint == value) | _is_listed(table.c.twins, value),
+        RevokedKind.AUTHORITY: _is_listed(table.c.authorities, value),
     }
     return conditions[kind]
 
@@ -159,18 +241,9 @@ def _is(kind: RevokedKind, value: str) -> ColumnElement[bool]:
     return (revocations.c.kind == kind.value) & (revocations.c.value == value)
 
 
-def _is_valid() -> ColumnElement[bool]:
-    return type_coerce(statuses.c.valid, Integer) == 1
-
-
-def _is_invalid() -> ColumnElement[bool]:
-    """Whatever a hand wrote, it is not valid unless it is 1."""
-    return type_coerce(statuses.c.valid, Integer) != 1
-
-
-def _chunks(places: Sequence[int]) -> Iterator[Sequence[int]]:
-    """So many as a database takes in one statement."""
-    return (places[at : at + MOST] for at in range(0, len(places), MOST))
+def _is_valid(table: Table) -> ColumnElement[bool]:
+    """Whatever a hand wrote, it is not valid unless it is true."""
+    return table.c.valid.is_(True)
 
 
 _log = logging.getLogger(__name__)

@@ -1,132 +1,133 @@
-"""Statuses of tokens, allotted: many at a time, so that a thousand first tokens at once are a few transactions.
+"""Places in the status list, allotted in blocks, many at a time: a thousand first tokens are a few transactions.
 
 Rules kept here:
-- what is there already is found without the lock of changes, so that nobody waits for a transaction in vain;
-- whether anything of a status is revoked is asked in the transaction that writes it, behind the lock: a revocation
-  that commits before it is seen, and one that comes after it finds the status;
-- an index is chosen at random among more than twice as many as there are statuses, so that the list tells nobody how
-  many clients there are, and a free one is found soon.
+- a block belongs to whoever asked for it: nobody else is given any place of it until its row is gone, and the free
+  ones are looked up in the transaction that takes them, behind the lock of all changes;
+- whether anything of a block is revoked is asked in that transaction too: a revocation that commits before it is seen,
+  and one that comes after it finds the block;
+- a block lies in a page of blocks of its own size, so that large ones find room however many small ones there are.
+  Each process fills pages of its own, chosen at random among more than twice as many as are in use, and their blocks in
+  random order: the list tells nobody how many tokens there are, and an empty page is found soon.
 """
 
-import asyncio
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Integer, delete, func, insert, select, type_coerce, update
+from sqlalchemy import Integer, Select, distinct, func, insert, or_, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import RevokedKind, RevokedMeanwhile, StatusRecord
-from certbound.stores.database import Database
-from certbound.stores.schema import clients, revocations, statuses
+from certbound.stores.batches import MOST, Batches
+from certbound.stores.content import read_list, write_list
+from certbound.stores.database import Database, can_be_kept
+from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 
-MOST = 200
-"""Statuses of one transaction, and values of one statement."""
-FEWEST = 1 << 16
-"""Indices there are at least: 8 KiB of bits, of which compression leaves next to nothing."""
-
-Place = tuple[str, str, tuple[str, ...]]
-"""What a status is of: client, certificate, authorities."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Wanted:
-    record: StatusRecord
-    until: float
-    now: float
-    answer: asyncio.Future[StatusRecord]
+PAGE = 1024
+"""Places of a page, and of the largest block."""
+FEWEST = 1 << 20
+"""Places there are at least: 128 KiB of bits, of which compression leaves next to nothing."""
 
 
 class Allotments:
-    """Allots statuses: while one transaction runs, those who come wait for the next one together."""
+    """Allots blocks of places.  For one event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[_Wanted] = []
-        self._working: asyncio.Task[None] | None = None
+        self._batches = Batches(self._answer)
+        self._pages: dict[int, int] = {}
+        """Where the last block of each size came to lie."""
 
-    async def allot(self, record: StatusRecord, until: float, now: float) -> StatusRecord:
+    async def allot(self, record: StatusRecord, now: float) -> StatusRecord:
         """As `core.ports.Revocations.allot`."""
-        wanted = _Wanted(record, until, now, asyncio.get_running_loop().create_future())
-        self._waiting.append(wanted)
-        if self._working is None or self._working.done():
-            self._working = asyncio.create_task(self._work())
-        return await wanted.answer
+        named = (record.client_id, record.thumbprint, record.grant_id, *record.authorities, *record.twins)
+        if not (all(map(can_be_kept, named)) and 1 <= record.count <= PAGE):
+            raise StoreUnavailable(f"a status is of ids and thumbprints, text without NUL, and has 1 to {PAGE} places")
+        return await self._batches.ask((record, now))
 
-    async def _work(self) -> None:
-        while self._waiting:
-            some, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            try:
-                await self._answer(some)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-                for each in some:
-                    if not each.answer.done():
-                        each.answer.set_exception(error)
-            finally:
-                for each in some:  # of a loop that ends
-                    each.answer.cancel()
+    async def _answer(self, some: Sequence[tuple[StatusRecord, float]]) -> Sequence[StatusRecord | Exception]:
+        return await self._database.change_quietly(lambda connection: self._allot(connection, some))
 
-    async def _answer(self, some: Sequence[_Wanted]) -> None:
-        there = await self._database.ask(lambda connection: _find(connection, some))
-        lacking = [each for each in some if not _give(each, there.get(_place(each.record)))]
-        if lacking:
-            found = await self._database.change_quietly(lambda connection: _allot(connection, lacking))
-            for each in lacking:
-                _give(each, found[_place(each.record)], whole=True)
+    async def _allot(
+        self, connection: AsyncConnection, some: Sequence[tuple[StatusRecord, float]]
+    ) -> Sequence[StatusRecord | Exception]:
+        """What each has afterwards, or why it has nothing."""
+        refuse = await judge(connection, [record for record, _ in some])
+        answers: dict[int, StatusRecord | Exception] = {}
+        good: dict[int, list[tuple[int, StatusRecord]]] = {}
+        for at, (record, now) in enumerate(some):
+            if (reason := refuse(record, now)) is not None:
+                answers[at] = RevokedMeanwhile(reason)
+            else:
+                good.setdefault(_slot(record), []).append((at, record))
+        for size, wanted in good.items():
+            free = await self._free(connection, size, len(wanted))
+            placed = [replace(record, index=index, valid=True) for (_, record), index in zip(wanted, free, strict=True)]
+            await connection.execute(insert(statuses), [_row(each) for each in placed])
+            answers |= zip((at for at, _ in wanted), placed, strict=True)
+        return [answers[at] for at in range(len(some))]
 
-
-def _give(wanted: _Wanted, found: StatusRecord | RevokedMeanwhile | None, *, whole: bool = False) -> bool:
-    """Whether `found` is the answer; then it is given, if anybody still waits for it."""
-    if found is None or (isinstance(found, StatusRecord) and found.ends_at < wanted.until and not whole):
-        return False
-    if wanted.answer.done():
-        return True
-    if isinstance(found, StatusRecord):
-        wanted.answer.set_result(found)
-    else:
-        wanted.answer.set_exception(found)
-    return True
+    async def _free(self, connection: AsyncConnection, size: int, wanted: int) -> Sequence[int]:
+        """First places of so many free slots of that size."""
+        last = self._pages.get(size)
+        free = [] if last is None else await _free_slots(connection, last, size)
+        while len(free) < wanted:
+            per_page = PAGE // size
+            for page in await _empty_pages(connection, -(-(wanted - len(free)) // per_page)):
+                self._pages[size] = page
+                free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), per_page)
+        return free[:wanted]
 
 
-async def _allot(connection: AsyncConnection, some: Sequence[_Wanted]) -> dict[Place, StatusRecord | RevokedMeanwhile]:
-    """What each place has afterwards, or why it has nothing."""
-    answers: dict[Place, StatusRecord | RevokedMeanwhile] = {}
-    there = await _find(connection, some)
-    refuse = await _judge(connection, some)
-    new: dict[Place, StatusRecord] = {}
-    for each in some:
-        place = _place(each.record)
-        known = there.get(place)
-        if (reason := refuse(each.record)) is not None:
-            answers[place] = RevokedMeanwhile(reason)
-        elif known is None:
-            new[place] = max(new.get(place, each.record), each.record, key=lambda record: record.ends_at)
-        else:
-            answers[place] = await _extend(connection, known, each)
-            there[place] = answers[place]
-    if new:
-        await connection.execute(delete(statuses).where(statuses.c.ends_at < min(each.now for each in some)))
-        answers |= zip(new, await _insert(connection, list(new.values())), strict=True)
-    return answers
+def _slot(record: StatusRecord) -> int:
+    """The power of two that a block is put into."""
+    return 1 << (record.count - 1).bit_length()
 
 
-async def _extend(connection: AsyncConnection, known: StatusRecord, wanted: _Wanted) -> StatusRecord:
-    if known.ends_at >= wanted.until:
-        return known
-    ends_at = max(known.ends_at, wanted.record.ends_at)
-    await connection.execute(update(statuses).where(statuses.c.idx == known.index).values(ends_at=ends_at))
-    return replace(known, ends_at=ends_at)
+async def _free_slots(connection: AsyncConnection, page: int, size: int) -> list[int]:
+    """First places of the free slots of that size in the page, in random order."""
+    free = set(range(page * PAGE, (page + 1) * PAGE, size))
+    taken = select(statuses.c.idx, statuses.c.count).where(_lies_in(statuses.c.idx, page))
+    # Of a token that is gone, long after its block: no other token may have that place.
+    left = select(invalid_statuses.c.idx, type_coerce(1, Integer)).where(_lies_in(invalid_statuses.c.idx, page))
+    for index, count in (await connection.execute(taken.union_all(left))).all():
+        free.difference_update(range(index - index % size, index + count, size))
+    return _random.sample(sorted(free), len(free))
 
 
-async def _judge(connection: AsyncConnection, some: Sequence[_Wanted]) -> Any:
+async def _empty_pages(connection: AsyncConnection, wanted: int) -> Sequence[int]:
+    """So many pages in which there is nothing."""
+    pages = indices((await connection.scalar(PAGES_IN_USE) or 0) + wanted) // PAGE
+    empty: set[int] = set()
+    while len(empty) < wanted:
+        chosen = {_random.randrange(pages) for _ in range(2 * wanted + 6)}
+        for table in (statuses, invalid_statuses):
+            lies_there = or_(*(_lies_in(table.c.idx, page) for page in chosen))
+            there = await connection.execute(select(table.c.idx // PAGE).where(lies_there).distinct())
+            chosen -= set(there.scalars())
+            if not chosen:
+                break
+        empty |= chosen
+    return _random.sample(sorted(empty), wanted)
+
+
+def _lies_in(column: Any, page: int) -> Any:
+    return column.between(page * PAGE, (page + 1) * PAGE - 1)
+
+
+async def judge(
+    connection: AsyncConnection, some: Sequence[StatusRecord]
+) -> Callable[[StatusRecord, float], str | None]:
     """Says of a record why it may not have a status, or None."""
-    ids = {each.record.client_id for each in some}
-    question = select(clients.c.client_id, type_coerce(clients.c.enabled, Integer)).where(clients.c.client_id.in_(ids))
-    enabled = {row[0] for row in (await connection.execute(question)).all() if row[1] == 1}
+    ids = {each.client_id for each in some}
+    question = select(clients.c.client_id).where(clients.c.client_id.in_(ids), clients.c.enabled.is_(True))
+    enabled = set((await connection.execute(question)).scalars())
     revoked = {(row[0], row[1]) for row in (await connection.execute(select(revocations))).all()}
+    granted = await _granted(connection, {each.grant_id for each in some if each.grant_id})
 
-    def refuse(record: StatusRecord) -> str | None:
+    def refuse(record: StatusRecord, now: float) -> str | None:
         if record.client_id not in enabled:
             return f"client {record.client_id!r} is not there or disabled"
         for thumbprint in (record.thumbprint, *record.twins):
@@ -135,49 +136,47 @@ async def _judge(connection: AsyncConnection, some: Sequence[_Wanted]) -> Any:
         for authority in record.authorities:
             if (RevokedKind.AUTHORITY.value, authority) in revoked:
                 return f"the authority with the key {authority} was revoked here"
+        if record.grant_id and not granted.get(record.grant_id, now) > now:
+            return f"the grant {record.grant_id} is not there, was revoked, or has ended"
         return None
 
     return refuse
 
 
-async def _find(connection: AsyncConnection, some: Sequence[_Wanted]) -> dict[Place, Any]:
-    """The valid statuses that are there, by place."""
-    ids = {each.record.client_id for each in some}
-    thumbprints = {each.record.thumbprint for each in some}
-    question = ALL_STATUSES.where(
-        statuses.c.client_id.in_(ids),
-        statuses.c.thumbprint.in_(thumbprints),
-        type_coerce(statuses.c.valid, Integer) == 1,
-    )
-    found = [read_status(row) for row in (await connection.execute(question)).all()]
-    return {_place(record): record for record in found}
+async def _granted(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, float]:
+    """When each of the grants ends that are there and valid."""
+    if not ids:
+        return {}
+    question = select(grants.c.grant_id, grants.c.ends_at).where(grants.c.grant_id.in_(ids), grants.c.valid.is_(True))
+    return {row[0]: _time(row[1]) for row in (await connection.execute(question)).all()}
 
 
-async def _insert(connection: AsyncConnection, records: Sequence[StatusRecord]) -> Sequence[StatusRecord]:
-    count = await connection.scalar(select(func.count()).select_from(statuses)) or 0
-    free: set[int] = set()
-    while len(free) < len(records):
-        chosen = {secrets.randbelow(indices(count + len(records))) for _ in range(len(records) - len(free))}
-        taken = await connection.execute(select(statuses.c.idx).where(statuses.c.idx.in_(chosen)))
-        free |= chosen - set(taken.scalars())
-    placed = [replace(record, index=index, valid=True) for record, index in zip(records, free, strict=True)]
-    await connection.execute(insert(statuses), [_row(each) for each in placed])
-    return placed
+async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]) -> None:
+    """The blocks that begin there are not valid, for ever."""
+    for some in chunks(firsts):
+        await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(valid=False))
 
 
-def indices(count: int) -> int:
-    """How many indices there are to choose from, where there are so many statuses: at least twice as many."""
-    return max(FEWEST, 1 << (2 * count).bit_length())
+async def invalidate_grant_statuses(connection: AsyncConnection, grant_id: str) -> None:
+    """The access tokens of the grant are not valid; part of a transaction that moves the number of statuses."""
+    await connection.execute(update(statuses).where(statuses.c.grant_id == grant_id).values(valid=False))
+
+
+def indices(pages: int) -> int:
+    """How many places there are to choose from, where so many pages are in use: more than twice as many."""
+    return max(FEWEST, PAGE << (2 * pages).bit_length())
 
 
 def read_status(row: Sequence[Any]) -> StatusRecord:
     """The record of a row of `ALL_STATUSES`."""
-    index, client_id, thumbprint, authorities, twins, valid, created_at, ends_at = row
+    index, client_id, thumbprint, authorities, twins, valid, created_at, ends_at, count, grant_id = row
     return StatusRecord(
         client_id=client_id,
         thumbprint=thumbprint,
-        authorities=tuple(authorities.split()),
-        twins=tuple(twins.split()),
+        grant_id=grant_id,
+        count=count,
+        authorities=read_list(authorities),
+        twins=read_list(twins),
         index=index,
         valid=valid == 1,
         created_at=_time(created_at),
@@ -185,8 +184,13 @@ def read_status(row: Sequence[Any]) -> StatusRecord:
     )
 
 
+def chunks(places: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """So many as a database takes in one statement."""
+    return (places[at : at + MOST] for at in range(0, len(places), MOST))
+
+
 def _time(stored: Any) -> float:
-    """What a hand wrote instead is long ago: a status that ended so is written anew."""
+    """What a hand wrote instead is long ago."""
     return stored if isinstance(stored, float) else 0.0
 
 
@@ -195,21 +199,20 @@ def _row(record: StatusRecord) -> dict[str, Any]:
         "idx": record.index,
         "client_id": record.client_id,
         "thumbprint": record.thumbprint,
-        "authorities": _listed(record.authorities),
-        "twins": _listed(record.twins),
+        "authorities": write_list(record.authorities),
+        "twins": write_list(record.twins),
         "valid": record.valid,
         "created_at": record.created_at,
         "ends_at": record.ends_at,
+        "count": record.count,
+        "grant_id": record.grant_id,
     }
 
 
-def _listed(thumbprints: Sequence[str]) -> str:
-    return "".join(f" {each}" for each in thumbprints) + " "
+_random = secrets.SystemRandom()
+_judge = judge
 
-
-def _place(record: StatusRecord) -> Place:
-    return record.client_id, record.thumbprint, record.authorities
-
+PAGES_IN_USE: Select[Any] = select(func.count(distinct(statuses.c.idx // PAGE)))
 
 # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
 ALL_STATUSES = select(
@@ -221,4 +224,6 @@ ALL_STATUSES = select(
     type_coerce(statuses.c.valid, Integer),
     statuses.c.created_at,
     statuses.c.ends_at,
+    statuses.c.count,
+    statuses.c.grant_id,
 )
