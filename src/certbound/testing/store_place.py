@@ -75,6 +75,17 @@ async def allot(store: Store, record: StatusRecord, *, now: float = NOW) -> Stat
     return await store.revocations.allot(record, now=now)
 
 
+async def invalid(store: Store, now: float = NOW) -> set[int]:
+    """All indices that the list calls invalid."""
+    runs = (await store.revocations.statuses(now)).invalid
+    return {index for first, count in runs for index in range(first, first + count)}
+
+
+def places(*records: StatusRecord) -> set[int]:
+    """All indices of these."""
+    return {index for each in records for index in range(each.index, each.index + each.count)}
+
+
 class StorePlace:
     """Where a test keeps its stores; `StoreConformance` is one."""
 

@@ -2,11 +2,24 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from certbound.core.ports import NotFound, RevokedKind, RevokedMeanwhile, StatusRecord
-from certbound.testing.store_place import NOW, ODD_IDENTIFIERS, StorePlace, allot, client, refused, revocation, status
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import GrantRecord, NotFound, RevokedKind, RevokedMeanwhile, StatusRecord, Store
+from certbound.testing.store_place import (
+    NOW,
+    ODD_IDENTIFIERS,
+    StorePlace,
+    allot,
+    client,
+    invalid,
+    places,
+    refused,
+    revocation,
+    status,
+)
 
 
 class StatusConformance(StorePlace):
@@ -17,45 +30,93 @@ class StatusConformance(StorePlace):
         async with self.opened() as store:
             assert list(await store.revocations.list()) == []
             said = await store.revocations.statuses(NOW)
-            assert said.invalid == frozenset()
+            assert list(said.invalid) == []
             assert said.size > 0
+            assert not await store.revocations.is_valid(0)
 
-    async def test_a_status_is_allotted_once(self) -> None:
-        """The same client, certificate and path have the same place; anything else has another."""
+    async def test_nobody_else_has_a_place_of_a_block(self) -> None:
+        """Whoever asks again for the same gets other places; all of them are valid, and in the list."""
         async with self.opened() as store:
             await store.clients.add(client())
-            await store.clients.add(client("other"))
-            records = [status(), status("other"), status("client", "other"), status("client", "leaf", "ca"),
-                       status("client", "leaf", "ca", "root"), status("client", "leaf", "CA")]  # fmt: skip
-            first = [await allot(store, each) for each in records]
-            assert first == [await allot(store, each) for each in records]
-            assert len({each.index for each in first}) == len(records)
-            assert [replace(each, index=-1) for each in first] == records
+            records = [status(count=count) for count in (1, 2, 3, 4, 16, 16, 17, 200, 1000, 1024, 1)]
+            blocks = [await allot(store, each) for each in records * 2]
+            assert [replace(each, index=-1) for each in blocks] == records * 2
             size = (await store.revocations.statuses(NOW)).size
-            assert all(0 <= each.index < size for each in first)
+            assert len(places(*blocks)) == 2 * sum(each.count for each in records)
+            assert all(0 <= index < size for index in places(*blocks))
+            for each in blocks:
+                assert await store.revocations.is_valid(each.index)
+                assert await store.revocations.is_valid(each.index + each.count - 1)
+            assert await invalid(store) == set()
 
-    async def test_a_status_in_use_ends_later(self) -> None:
-        """Where it would end before `until`, it is the same place and ends as late as was asked for."""
+    async def test_a_block_that_cannot_be(self) -> None:
+        """Of no place, of a million, of what no database can hold: nothing is allotted."""
         async with self.opened() as store:
             await store.clients.add(client())
-            first = await allot(store, status())
-            later = status(created_at=NOW + 600_000, ends_at=NOW + 1_200_000)
-            assert await allot(store, later, until=first.ends_at, now=NOW + 600_000) == first
-            extended = await allot(store, later, until=first.ends_at + 1, now=NOW + 600_000)
-            assert extended == replace(first, ends_at=later.ends_at)
-            assert await allot(store, status(), until=later.ends_at) == extended
+            odd = [status("nul\0"), status("client", "\ud83d"), status("client", "leaf", "\0"), status(grant_id="\0")]
+            for record in (status(count=0), status(count=-1), status(count=1 << 20), status(twins=("\0",)), *odd):
+                await refused(StoreUnavailable, allot(store, record))
+
+    async def test_nobody_can_foretell_a_place(self) -> None:
+        """Two stores that were asked for the same do not answer the same; the list of the empty one is as long."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            empty = (await store.revocations.statuses(NOW)).size
+            blocks = await asyncio.gather(*(allot(store, status(count=16)) for _ in range(40)))
+            firsts = [each.index for each in blocks]
+            assert firsts != sorted(firsts)
+            assert firsts != sorted(firsts, reverse=True)
+            assert (await store.revocations.statuses(NOW)).size == empty
+
+    async def test_one_token_is_revoked_alone(self) -> None:
+        """Its siblings stay valid; clients need not be read again, and it is forgotten when it has ended."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            block = await allot(store, status(count=16))
+            before = await store.revision()
+            await store.revocations.invalidate(block.index + 3, until=NOW + 300)
+            after = await store.revision()
+            assert (after.records, after.statuses > before.statuses) == (before.records, True)
+            assert await invalid(store) == {block.index + 3}
+            valid = [await store.revocations.is_valid(block.index + n) for n in range(-1, 17)]
+            assert valid == [False, True, True, True, False, *[True] * 12, False]
+            assert await invalid(store, NOW + 301) == set()
+
+    async def test_a_token_is_revoked_twice(self) -> None:
+        """It stays so until the later of the two moments, whatever their order."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            block = await allot(store, status(count=16))
+            for until in (NOW + 300, NOW + 600, NOW + 100):
+                await store.revocations.invalidate(block.index, until=until)
+            assert await invalid(store, NOW + 599) == {block.index}
+            assert await invalid(store, NOW + 601) == set()
+
+    async def test_many_tokens_are_revoked_at_once(self) -> None:
+        """Each of them, and one that is among them twice."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            block = await allot(store, status(count=1024))
+            some = [block.index + n for n in range(0, 1024, 3)]
+            await asyncio.gather(*(store.revocations.invalidate(each, until=NOW + 300) for each in [*some, some[7]]))
+            assert await invalid(store) == set(some)
+
+    @pytest.mark.parametrize("index", [-1, -(1 << 70), 1 << 63, 1 << 70])
+    async def test_where_no_status_can_stand(self, index: int) -> None:
+        """Nothing is valid there, and nothing can be revoked."""
+        async with self.opened() as store:
+            assert not await store.revocations.is_valid(index)
+            await refused(StoreUnavailable, store.revocations.invalidate(index, until=NOW))
 
     async def test_odd_ids_have_a_status(self) -> None:
         """A client of any id has one of its own, and its revocation ends no other."""
         async with self.opened() as store:
             for identifier in ODD_IDENTIFIERS:
                 await store.clients.add(client(identifier))
-            places = await asyncio.gather(*(allot(store, status(identifier)) for identifier in ODD_IDENTIFIERS))
-            ended = set()
-            for identifier, place in zip(ODD_IDENTIFIERS, places, strict=True):
-                assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, identifier))) == [place]
-                ended.add(place.index)
-                assert (await store.revocations.statuses(NOW)).invalid == ended
+            blocks = await asyncio.gather(*(allot(store, status(each, count=4)) for each in ODD_IDENTIFIERS))
+            for number, (identifier, block) in enumerate(zip(ODD_IDENTIFIERS, blocks, strict=True), start=1):
+                assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, identifier))) == [block]
+                assert await invalid(store) == places(*blocks[:number])
             assert [record.client_id for record in await store.clients.list() if record.enabled] == []
 
     @pytest.mark.parametrize(
@@ -80,17 +141,53 @@ class StatusConformance(StorePlace):
         async with self.opened() as store:
             await store.clients.add(client())
             await store.clients.add(client("other"))
-            places = {
-                "c1": await allot(store, status("client", "leaf", "ca", "root_")),
-                "c2": await allot(store, status("client", "second", "rootx")),
+            blocks = {
+                "c1": await allot(store, status("client", "leaf", "ca", "root_", count=16)),
+                "c2": await allot(store, status("client", "second", "rootx", count=4)),
                 "o1": await allot(store, status("other", "leaf", "root_")),
             }
-            expected = sorted((places[name] for name in hit), key=lambda each: each.index)
+            expected = sorted((blocks[name] for name in hit), key=lambda each: each.index)
             assert list(await store.revocations.affected(kind, value, now=NOW)) == expected
             assert list(await store.revocations.add(revocation(kind, value))) == expected
             assert list(await store.revocations.affected(kind, value, now=NOW)) == []
-            assert (await store.revocations.statuses(NOW)).invalid == {each.index for each in expected}
+            assert await invalid(store) == places(*expected)
             assert list(await store.revocations.list()) == [revocation(kind, value)]
+
+    async def test_a_revocation_ends_the_grants_of_what_it_revokes(self) -> None:
+        """With whatever certificate their access tokens were obtained; other grants of the client stay."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            await _open(store, "hit", thumbprint="stolen", twins=("twin",), authorities=("ca",))
+            await _open(store, "other", thumbprint="leaf")
+            ended = [await allot(store, status("client", each, grant_id="hit", count=4)) for each in ("leaf", "stolen")]
+            lives = await allot(store, status(grant_id="other", count=4))
+            for kind, value in ((RevokedKind.CERTIFICATE, "TWIN"), (RevokedKind.AUTHORITY, "stolen")):
+                assert list(await store.revocations.affected(kind, value, now=NOW)) == []
+            ended.sort(key=lambda each: each.index)
+            assert list(await store.revocations.affected(RevokedKind.CERTIFICATE, "twin", now=NOW)) == ended
+            assert list(await store.revocations.affected(RevokedKind.AUTHORITY, "ca", now=NOW)) == ended
+            assert list(await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "twin"))) == ended
+            assert await invalid(store) == places(*ended)
+            assert [await _is_valid(store, each) for each in ("hit", "other")] == [False, True]
+            await refused(RevokedMeanwhile, allot(store, status(grant_id="hit")))
+            assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, "client"))) == [lives]
+            assert not await _is_valid(store, "other")
+
+    async def test_a_revoked_grant_has_no_token_left(self) -> None:
+        """Its statuses are invalid, all at once, those of other grants and of none are not."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            for each in ("grant", "other"):
+                await _open(store, each)
+            ended = [await allot(store, status(grant_id="grant", count=4)) for _ in range(3)]
+            for each in ("other", ""):
+                await allot(store, status(grant_id=each, count=4))
+            assert await store.grants.revoke("grant", now=NOW)
+            assert await invalid(store) == places(*ended)
+            assert not await store.revocations.is_valid(ended[1].index + 1)
+            for each in ("grant", "never there"):
+                await refused(RevokedMeanwhile, allot(store, status(grant_id=each)))
+            await refused(RevokedMeanwhile, allot(store, status(grant_id="other"), now=NOW + 86_401))
 
     async def test_nothing_is_allotted_to_what_is_revoked(self) -> None:
         """`RevokedMeanwhile` for the certificate, for any authority on the path, for a client disabled or gone."""
@@ -118,7 +215,7 @@ class StatusConformance(StorePlace):
             await store.clients.add(client())
             out = await allot(store, status())
             assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, "client", out.ends_at + 1))) == []
-            assert (await store.revocations.statuses(NOW)).invalid == {out.index}
+            assert await invalid(store) == {out.index}
 
     async def test_a_revocation_finds_the_twins_of_a_certificate(self) -> None:
         """Who made another certificate of a stolen one has no token left either, and gets no status any more."""
@@ -129,7 +226,7 @@ class StatusConformance(StorePlace):
             await allot(store, status(thumbprint="unlike", twins=("LEAF",)))
             assert list(await store.revocations.affected(RevokedKind.CERTIFICATE, "leaf", now=NOW)) == [made]
             assert list(await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "leaf"))) == [made]
-            assert (await store.revocations.statuses(NOW)).invalid == {made.index}
+            assert await invalid(store) == {made.index}
             await refused(RevokedMeanwhile, allot(store, status(thumbprint="twin", twins=("other", "leaf"))))
 
     async def test_a_revoked_status_stays_so(self) -> None:
@@ -142,8 +239,9 @@ class StatusConformance(StorePlace):
             new = await allot(store, status())
             assert new.index != old.index
             assert list(await store.revocations.list()) == []
-            assert (await store.revocations.statuses(NOW)).invalid == {old.index}
-            assert (await store.revocations.statuses(old.ends_at + 1)).invalid == frozenset()
+            assert await invalid(store) == {old.index}
+            assert [await store.revocations.is_valid(each.index) for each in (old, new)] == [False, True]
+            assert await invalid(store, old.ends_at + 1) == set()
 
     async def test_revoking_twice(self) -> None:
         """The first time counts, and statuses that came between are ended too."""
@@ -195,7 +293,7 @@ class StatusConformance(StorePlace):
             old = await allot(store, status())
             after = old.ends_at + 1
             assert list(await store.revocations.affected(RevokedKind.CLIENT, "client", now=after)) == []
-            assert (await allot(store, status("client", "other"), until=after, now=after)).index >= 0
+            assert (await allot(store, status("client", "other"), now=after)).index >= 0
 
     async def test_the_revision_stays_when_a_status_is_allotted(self) -> None:
         """Nobody needs to hear of it; a revocation and its lifting move the revision."""
@@ -203,19 +301,12 @@ class StatusConformance(StorePlace):
             await store.clients.add(client())
             before = await store.revision()
             await allot(store, status())
-            await allot(store, status(), until=NOW + 1_000_000)
             await refused(RevokedMeanwhile, allot(store, status("nobody")))
             assert await store.revision() == before
             await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "leaf"))
             between = await store.revision()
             await store.revocations.remove(RevokedKind.CERTIFICATE, "leaf")
             assert len({before, between, await store.revision()}) == 3
-
-    async def test_many_allot_one_status(self) -> None:
-        """Twenty tasks ask at once for the same status: all get the same place."""
-        async with self.opened() as store:
-            await store.clients.add(client())
-            assert len({each.index for each in await asyncio.gather(*(allot(store, status()) for _ in range(20)))}) == 1
 
     async def test_allotted_at_once_each_has_its_own_answer(self) -> None:
         """One that is refused, or whose caller went away, takes nothing from those that came with it."""
@@ -234,17 +325,17 @@ class StatusConformance(StorePlace):
             assert [each.thumbprint for each in records] == ["a", "b", "c"]
             assert len({each.index for each in records}) == 3
 
-    async def test_a_thousand_statuses(self) -> None:
-        """Asked for at once, each has a place of its own, and finds it again."""
+    async def test_a_thousand_blocks(self) -> None:
+        """Asked for at once, of all sizes, each has places of its own."""
         async with self.opened() as store:
             await store.clients.add(client())
-            records = [status("client", f"{n}", "ca") for n in range(1000)]
-            first = await asyncio.gather(*(allot(store, each) for each in records))
-            assert [replace(each, index=-1) for each in first] == records
-            assert len({each.index for each in first}) == 1000
-            assert await asyncio.gather(*(allot(store, each) for each in records)) == first
+            records = [status("client", f"{n}", "ca", count=1 << n % 6) for n in range(1000)]
+            blocks = await asyncio.gather(*(allot(store, each) for each in records))
+            assert [replace(each, index=-1) for each in blocks] == records
+            assert len(places(*blocks)) == sum(each.count for each in records)
             ended = await store.revocations.add(revocation(RevokedKind.AUTHORITY, "ca"))
-            assert {each.index for each in ended} == {each.index for each in first}
+            assert {each.index for each in ended} == {each.index for each in blocks}
+            assert await invalid(store) == places(*blocks)
 
     async def test_no_status_outlives_a_revocation_that_comes_with_it(self) -> None:
         """Statuses that are allotted while their authority is revoked end up invalid, or are not given at all."""
@@ -256,15 +347,33 @@ class StatusConformance(StorePlace):
             answers = await asyncio.gather(*asking, return_exceptions=True)
             given = {each.index for each in answers if isinstance(each, StatusRecord)}
             assert all(isinstance(each, StatusRecord | RevokedMeanwhile) for each in answers)
-            assert given == (await store.revocations.statuses(NOW)).invalid
+            assert given == await invalid(store)
 
-    async def test_two_processes_allot_one_status(self) -> None:
-        """And both see at once when it was revoked."""
+    async def test_two_processes_share_no_place(self) -> None:
+        """However their questions come together; and both see at once when something was revoked."""
         async with self.opened_twice() as views:
             await views[0].clients.add(client())
-            allotted = await asyncio.gather(*(allot(view, status()) for view in views * 10))
-            assert len({each.index for each in allotted}) == 1
+            asking = (allot(view, status(count=1 << n % 8)) for n in range(60) for view in views)
+            blocks = await asyncio.gather(*asking)
+            assert len(places(*blocks)) == sum(each.count for each in blocks)
+            await views[1].revocations.invalidate(blocks[7].index, until=NOW + 300)
+            assert await invalid(views[0]) == {blocks[7].index}
+            assert await views[0].revision() == await views[1].revision()
             await views[0].revocations.add(revocation(RevokedKind.CERTIFICATE, "leaf"))
-            assert (await views[1].revocations.statuses(NOW)).invalid == {allotted[0].index}
+            assert await invalid(views[1]) == places(*blocks)
             await refused(RevokedMeanwhile, allot(views[1], status()))
             assert list(await views[1].revocations.list()) == [revocation(RevokedKind.CERTIFICATE, "leaf")]
+
+
+async def _open(store: Store, grant_id: str, **changes: Any) -> None:
+    """A grant of a day, with a refresh token of the same name."""
+    grant = GrantRecord(
+        grant_id=grant_id, client_id="client", content={}, seed="s", created_at=NOW, ends_at=NOW + 86_400
+    )
+    await store.grants.open(replace(grant, **changes), grant_id, now=NOW)
+
+
+async def _is_valid(store: Store, grant_id: str) -> bool:
+    found = await store.grants.find(grant_id, now=NOW)
+    assert found is not None
+    return found.grant.valid
