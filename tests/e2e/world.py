@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import re
+import secrets
 import socket
 import ssl
 import threading
@@ -20,9 +21,13 @@ from urllib.parse import urlencode, urlsplit
 
 from certbound import tls
 from certbound.app import make_ports, open_registry, opened_store
+from certbound.core.authentication import AuthenticatedClient, NothingProven, digest_of
 from certbound.core.certificate import read_certificate
+from certbound.core.clients import read_client
+from certbound.core.grants import refresh_token
 from certbound.core.jwks import make_jwks
-from certbound.core.ports import ClientRecord
+from certbound.core.ports import ClientRecord, GrantRecord
+from certbound.core.tokens import Grant
 from certbound.resource import PRINCIPAL, Guard
 from certbound.server.directory import NEWS
 from certbound.settings import Settings, load, show_toml
@@ -104,6 +109,10 @@ class World:
             **metadata,
         )
 
+    def open_grant(self, client_id: str, identity: Issued | None = None, **changes: Any) -> str:
+        """The first refresh token of a grant of this client, as a grant for people will give one."""
+        return asyncio.run(_open_grant(self.settings, client_id, identity, changes))
+
     def connect(self, url: str, identity: Issued | None = None, **options: Any) -> http.client.HTTPSConnection:
         """A connection that can be kept alive."""
         parts = urlsplit(url)
@@ -146,6 +155,18 @@ class World:
             connection.request(method, target or "/", body=content, headers={**fields, **(headers or {})})
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def post(self, endpoint: str, client_id: str | None, identity: Issued | None = None, **form: Any) -> Answer:
+        """At the mutual-TLS alias of an endpoint; `headers` among the form are headers."""
+        headers = form.pop("headers", None)
+        named = {} if client_id is None else {"client_id": client_id}
+        return self.ask(f"{self.mtls}/{endpoint}", identity, form={**named, **form}, headers=headers)
+
+    def introspect(self, token: str, client_id: str | None, identity: Issued | None = None, **form: Any) -> Answer:
+        return self.post("introspect", client_id, identity, token=token, **form)
+
+    def revoke(self, token: str, client_id: str | None, identity: Issued | None = None, **form: Any) -> Answer:
+        return self.post("revoke", client_id, identity, token=token, **form)
 
     def token_request(self, client_id: str, identity: Issued | None, **form: Any) -> Answer:
         """At the mutual-TLS alias."""
@@ -192,6 +213,29 @@ def world(directory: Path, **overrides: Any) -> Iterator[World]:
         built.loop.call_soon_threadsafe(built.loop.stop)
         thread.join(10)
         built.loop.close()
+
+
+async def _open_grant(settings: Settings, client_id: str, identity: Issued | None, changes: dict[str, Any]) -> str:
+    now, token = time.time(), "cbrt_" + secrets.token_urlsafe(32)
+    certificate = read_certificate(identity.der) if identity else None
+    async with opened_store(settings) as store:
+        record = await store.clients.find(client_id)
+        assert record is not None
+        client = read_client(client_id, record.metadata)
+        authenticated = AuthenticatedClient(client, None, None, NothingProven())
+        grant = Grant(client_id=client.client_id, subject="alice", audience=(RESOURCE,), scope=client.scope)
+        granted = refresh_token.first(grant, authenticated, certificate, always_rotates=False)
+        opened = GrantRecord(
+            grant_id=secrets.token_urlsafe(16),
+            client_id=client_id,
+            content={**refresh_token.write(granted), **changes},
+            seed=secrets.token_urlsafe(32),
+            thumbprint=certificate.thumbprint if certificate else "",
+            created_at=now,
+            ends_at=now + 3600,
+        )
+        await store.grants.open(opened, digest_of(token), now=now)
+    return token
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -244,10 +288,14 @@ def _api_port(built: World) -> Port:
     return Port(host="127.0.0.1", port=0, virtual_hosts=(host,))
 
 
+def thumbprint(issued: Issued) -> str:
+    return read_certificate(issued.der).thumbprint
+
+
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
-__all__ = ["RESOURCE", "Answer", "World", "free_port", "self_signed", "world"]
+__all__ = ["RESOURCE", "Answer", "World", "free_port", "self_signed", "thumbprint", "world"]

@@ -26,6 +26,8 @@ class Endpoint:
     """Clients authenticate here, so the metadata names their methods."""
     public_clients: bool = False
     """Those that authenticate by nothing may come here."""
+    browsers: bool = False
+    """Clients that run in a browser call it, at the conventional host."""
 
 
 TOKEN = "token_endpoint"  # noqa: S105
@@ -34,9 +36,9 @@ REVOCATION = "revocation_endpoint"
 REGISTRATION = "registration_endpoint"
 
 DIRECT_ENDPOINTS: Mapping[str, Endpoint] = {
-    TOKEN: Endpoint("/token", authenticates=True, public_clients=True),
+    TOKEN: Endpoint("/token", authenticates=True, public_clients=True, browsers=True),
     INTROSPECTION: Endpoint("/introspect", authenticates=True),
-    REVOCATION: Endpoint("/revoke", authenticates=True, public_clients=True),
+    REVOCATION: Endpoint("/revoke", authenticates=True, public_clients=True, browsers=True),
     REGISTRATION: Endpoint("/register"),
 }
 """By metadata name."""

@@ -79,7 +79,9 @@ def make_routes(offer: Offer) -> tuple[Routes, Routes]:
 
 def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
     return {
-        base + endpoint.path: Route({"POST": _POSTED[name]}, name.removesuffix("_endpoint"), cors=cors)
+        base + endpoint.path: Route(
+            {"POST": _POSTED[name]}, name.removesuffix("_endpoint"), cors=cors and endpoint.browsers
+        )
         for name, endpoint in offer.direct.items()
     }
 

@@ -37,6 +37,8 @@ async def token(call: Call, service: Service) -> Reply:
     request = TokenRequest(scope=form.one("scope"), resources=form.all("resource"))
     given = await GRANTS[grant_type](Asked(call, service, authenticated, request))
     grant = given.grant
+    scope = format_scope(grant.scope)
+    call.notes.scope, call.notes.audience = scope, " ".join(grant.audience)
     # (4) The certificate the token will be bound to is there, or there is no token.
     certificate = choose_certificate(
         authenticated, call.peer, service.bind, revoked=service.clients.revoked, is_bound_before=grant.is_bound
@@ -68,7 +70,7 @@ async def token(call: Call, service: Service) -> Reply:
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": claims["exp"] - claims["iat"],
-        "scope": format_scope(grant.scope),
+        "scope": scope,
         **given.members,
     }
     if refresh_token is not None:
