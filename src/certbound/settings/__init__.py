@@ -20,24 +20,9 @@ import msgspec
 
 from certbound.core.errors import ConfigurationError
 from certbound.settings.consistency import problems
+from certbound.settings.description import Key, keys, rows, schema, show_toml, types
 from certbound.settings.sources import gather, table
-from certbound.settings.tables import (
-    SECRET_KEYS,
-    Key,
-    Keys,
-    Log,
-    Server,
-    Settings,
-    Store,
-    Tokens,
-    Trust,
-    keys,
-    rows,
-    schema,
-    sections,
-    show_toml,
-    types,
-)  # fmt: skip
+from certbound.settings.tables import SECRET_KEYS, Keys, Log, Server, Settings, Store, Tokens, Trust, sections
 
 __all__ = [
     "SECRET_KEYS", "Key", "Keys", "Log", "Server", "Settings", "Store", "Tokens", "Trust",

@@ -10,7 +10,8 @@ from typing import Any
 from msgspec import inspect
 
 from certbound.core.errors import ConfigurationError
-from certbound.settings.tables import ENVIRONMENT_PREFIX, alternatives, keys, row_type, sections, types
+from certbound.settings.description import alternatives, keys, row_type, types
+from certbound.settings.tables import ENVIRONMENT_PREFIX, sections
 
 
 def gather(

@@ -1,14 +1,11 @@
-"""The tables of certbound.toml: what may be set, and how each key is told to people."""
+"""The tables of certbound.toml: what may be set."""
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import Meta
 
 from certbound.core.binding import Bind
 from certbound.core.clients import Method
@@ -20,6 +17,8 @@ Seconds = Annotated[int, Meta(ge=1, le=86400)]
 Secret = Annotated[str, Meta(min_length=1)]
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 ENVIRONMENT_PREFIX = "CERTBOUND_"
+ROTATE_DAYS = 90
+"""Four times a year: often enough that a rotation is nothing special, seldom enough to be read in a log."""
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -300,17 +299,36 @@ class Authentication(Section, frozen=True, kw_only=True):
 
 
 class Keys(Section, frozen=True, kw_only=True):
-    """The key that signs tokens."""
+    """The keys that sign tokens."""
 
+    algorithm: Annotated[
+        Literal["ES256", "PS256", "EdDSA", "RS256"],
+        Meta(
+            description="How tokens are signed; EdDSA is Ed25519. A change is a rotation: the old key signs until the "
+            "new one has been published for two hours."
+        ),
+    ] = "ES256"
+    rotate_days: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3650,
+            description="Days after which the next key in the store signs; 0 leaves it to `certbound key rotate`.",
+        ),
+    ] = ROTATE_DAYS
     file: Annotated[
         Path | None,
         Meta(
-            description="P-256 private key, PEM. Without it one is made and kept in the store.",
+            description="Private key for `algorithm`, PEM, that signs instead of those in the store; it is yours to "
+            "rotate.",
             examples=["signing.key"],
         ),
     ] = None
     password: Annotated[
-        Secret | None, Meta(description="Encrypts the keys in the store, and opens `file`; give it as a _FILE.")
+        Secret | None,
+        Meta(
+            description="Encrypts the keys in the store, and opens `file`; long and random, and best given as a _FILE."
+        ),
     ] = None
 
 
@@ -368,29 +386,6 @@ SECRET_KEYS = frozenset({("keys", "password")})
 """Never shown; their variables may have `_FILE` behind them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """One key, as people meet it."""
-
-    section: str
-    name: str
-    kind: str
-    """What its value must be, for people."""
-    description: str
-    required: bool
-    default: Any
-    example: Any
-
-    @property
-    def variable(self) -> str:
-        """The variable of the environment that sets it."""
-        return f"{ENVIRONMENT_PREFIX}{self.section}__{self.name}".upper()
-
-    @property
-    def is_secret(self) -> bool:
-        return (self.section, self.name) in SECRET_KEYS
-
-
 def sections() -> Mapping[str, type[Section]]:
     """The tables of the file by name."""
     return {
@@ -398,99 +393,3 @@ def sections() -> Mapping[str, type[Section]]:
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
         "admin": Admin,
     }  # fmt: skip
-
-
-@cache
-def keys(section: str) -> Mapping[str, Key]:
-    """The keys of a table by name; none if there is no such table."""
-    return {each.encode_name: _key(section, each) for each in _fields(section)}
-
-
-def rows(section: str) -> Mapping[str, Mapping[str, Key]]:
-    """The keys that are lists of tables, and the keys of these tables."""
-    return {
-        each.encode_name: {inner.encode_name: _key(f"{section}.{each.encode_name}", inner) for inner in table.fields}
-        for each in _fields(section)
-        for kind in alternatives(each.type)
-        if (table := row_type(kind)) is not None
-    }
-
-
-def row_type(kind: Any) -> inspect.StructType | None:
-    """The table that a list of tables is made of; None if `kind` is no such list."""
-    found = kind.item_type if isinstance(kind, inspect.VarTupleType) else None
-    return found if isinstance(found, inspect.StructType) else None
-
-
-def types(section: str) -> Mapping[str, Any]:
-    """The type of each key of a table, as msgspec converts to it."""
-    found = sections().get(section)
-    return {each.encode_name: each.type for each in msgspec.structs.fields(found)} if found else {}
-
-
-def alternatives(kind: Any) -> tuple[Any, ...]:
-    """The types a value may have, absence left out."""
-    if isinstance(kind, inspect.Metadata):
-        return alternatives(kind.type)
-    if isinstance(kind, inspect.UnionType):
-        return tuple(each for each in kind.types if not isinstance(each, inspect.NoneType))
-    return (kind,)
-
-
-def show_toml(value: Any) -> str:
-    """A value as TOML writes it; its strings and numbers are JSON's, and what is not printable is escaped."""
-    if isinstance(value, Section):
-        set_here = {name: given for name, given in msgspec.structs.asdict(value).items() if given not in {None, ()}}
-        return show_toml(set_here)
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name} = {show_toml(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(show_toml, value)) + "]"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return "".join(each if each.isprintable() else f"\\U{ord(each):08X}" for each in text)
-
-
-def schema() -> dict[str, Any]:
-    """The file as a JSON Schema (2020-12)."""
-    found = msgspec.json.schema(Settings, schema_hook=lambda _: {"type": "string"})
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
-
-
-def _fields(section: str) -> tuple[inspect.Field, ...]:
-    found = sections().get(section)
-    kind = inspect.type_info(found) if found else None
-    return kind.fields if isinstance(kind, inspect.StructType) else ()
-
-
-def _key(section: str, field: inspect.Field) -> Key:
-    about = (field.type.extra_json_schema or {}) if isinstance(field.type, inspect.Metadata) else {}
-    return Key(
-        section=section,
-        name=field.encode_name,
-        kind=_kind(field.type),
-        description=about.get("description", ""),
-        required=field.required,
-        default=None if field.required else field.default,
-        example=about.get("examples", [None])[0],
-    )
-
-
-def _kind(kind: Any) -> str:
-    """A type in words."""
-    return " or ".join(_KINDS[type(each)](each) for each in alternatives(kind))
-
-
-def _whole_number(kind: inspect.IntType) -> str:
-    return f"a whole number from {kind.ge}" + (f" to {kind.le}" if kind.le is not None else "")
-
-
-_KINDS: Mapping[type, Callable[[Any], str]] = {
-    inspect.StrType: lambda kind: "text that is not empty" if kind.min_length else "text",
-    inspect.IntType: _whole_number,
-    inspect.CustomType: lambda _: "a path",
-    inspect.LiteralType: lambda kind: " or ".join(map(show_toml, kind.values)),
-    inspect.EnumType: lambda kind: " or ".join(show_toml(each.value) for each in kind.cls),
-    inspect.BoolType: lambda _: "true or false",
-    inspect.StructType: lambda kind: f"a table of {', '.join(each.encode_name for each in kind.fields)}",
-    inspect.VarTupleType: lambda kind: f"a list, each {_kind(kind.item_type)}",
-}
