@@ -18,14 +18,17 @@ from certbound.core.errors import ConfigurationError
 from certbound.core.grants import GRANT_TYPES, Policy
 from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
-from certbound.core.ports import KeyRecord, Store
+from certbound.core.ports import Store
 from certbound.core.revoked import RevocationMode
 from certbound.core.signing import SigningKey
+from certbound.core.succession import DAY, Schedule
 from certbound.core.tokens import Issuer
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
 from certbound.server.expiry import ExpiryWatch
+from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_keys
+from certbound.server.keys import KeyRing
 from certbound.server.revocation import Revoker
 from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
@@ -74,6 +77,8 @@ async def check(settings: Settings) -> None:
     fetcher.close()
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
+        if settings.keys.file is None:
+            warn_of_open_keys(await store.keys.list(), settings.keys.password)
     for port in make_ports(settings):
         load_sites(port)
 
@@ -184,15 +189,18 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """The authorization server, without its endpoints."""
-    async with open_authentication(settings) as authentication:
-        offer = offer_of(settings, has_anchors=authentication.has_anchors)
+    async with (
+        open_authentication(settings) as authentication,
+        open_keys(settings, authentication.store) as keys,
+    ):
+        offer = offer_of(settings, has_anchors=authentication.has_anchors, signing=keys.algorithms)
         store, tokens = authentication.store, settings.tokens
         service = Service(
             offer=offer,
             policy=Policy(scope=settings.scope, resources=tokens.resources),
             bind=tokens.bind,
             lifetime=tokens.lifetime,
-            keys=await signing_keys(settings, store),
+            keys=keys,
             clients=authentication.clients,
             statuses=StatusBook(store, authentication.clients, settings.server.issuer + STATUS_LIST),
             sources=authentication.sources,
@@ -254,7 +262,7 @@ def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
     )
 
 
-def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
+def offer_of(settings: Settings, *, has_anchors: bool, signing: Sequence[str] = ()) -> Offer:
     """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
     can_certify = has_anchors or settings.trust.client_anchors
     methods = frozenset(settings.authentication.methods)
@@ -266,6 +274,7 @@ def offer_of(settings: Settings, *, has_anchors: bool) -> Offer:
         methods=methods if can_certify else methods - {Method.TLS_CLIENT_AUTH},
         can_bind=True,
         assertion_algorithms=settings.authentication.assertion_algorithms,
+        signing_algorithms=tuple(signing),
     )
 
 
@@ -298,17 +307,63 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
         await store.close()
 
 
-async def signing_keys(settings: Settings, store: Store) -> Sequence[SigningKey]:
-    """The keys tokens are signed with: the configured one, or those of the store, which gets one if it has none."""
-    password = settings.keys.password
+async def signing_keys(settings: Settings, store: Store) -> KeyRing:
+    """The keys tokens are signed with, as they are now: the configured one, or those of the store.
+
+    A store without a key gets one.  `ConfigurationError` names a key that cannot be opened.
+    """
+    return _configured_key(settings) or await key_keeper(settings, store).open()
+
+
+@contextlib.asynccontextmanager
+async def open_keys(settings: Settings, store: Store) -> AsyncIterator[KeyRing]:
+    """As `signing_keys`, and those of the store take turns."""
+    configured = _configured_key(settings)
+    if configured is not None:
+        yield configured
+        return
+    keeper = key_keeper(settings, store)
+    ring = await keeper.open()
+    keeping = asyncio.create_task(keeper.run())
+    try:
+        yield ring
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def open_key_keeper(settings: Settings, actor: str) -> AsyncIterator[KeyKeeper]:
+    """The use cases around the keys in the store; `actor` is who asks, for the audit."""
     if settings.keys.file is not None:
-        return [SigningKey.load(_read(settings.keys.file, "keys.file"), password=password)]
-    if not await store.keys.list():
-        key = SigningKey.generate()
-        await store.keys.add_first(
-            KeyRecord(kid=key.kid, alg=key.alg, private_key=key.as_pem(password=password), created_at=time.time())
+        raise ConfigurationError(
+            f"keys.file names the key that signs, {settings.keys.file}; those in the store do not, while it does"
         )
-    return [SigningKey.load(record.private_key, password=password) for record in await store.keys.list()]
+    async with opened_store(settings) as store:
+        yield key_keeper(settings, store, actor)
+
+
+def key_keeper(settings: Settings, store: Store, actor: str = "") -> KeyKeeper:
+    """Who looks after the keys in the store, as this deployment wants it."""
+    asked = settings.keys
+    return KeyKeeper(
+        store,
+        alg=asked.algorithm,
+        schedule=Schedule(period=asked.rotate_days * DAY if asked.rotate_days else None),
+        password=asked.password,
+        actor=actor,
+    )
+
+
+def _configured_key(settings: Settings) -> KeyRing | None:
+    file, password = settings.keys.file, settings.keys.password
+    if file is None:
+        return None
+    pem = _read(file, "keys.file")
+    try:
+        return KeyRing.of(SigningKey.load(pem, password=password, alg=settings.keys.algorithm))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"keys.file: {file}: {error}{password_hint(pem, password)}") from error
 
 
 def _anchor_files(settings: Settings, issuers: Issuers | None = None) -> AnchorFiles:

@@ -19,7 +19,8 @@ from certbound.cli._narrator import Answer, Narrator, Outcome, read_answer
 from certbound.cli.token import decode, describe
 from certbound.client import Identity, ServerMetadata, fetch_metadata, open_client, request_token
 from certbound.client.tls import TLS_CONNECTION
-from certbound.core.tokens import SigningKey, sign
+from certbound.core.signing import SigningKey
+from certbound.core.tokens import sign
 from certbound.trust.authority import Issued, KeyKind, self_signed
 
 OK = Outcome(200)
@@ -228,7 +229,7 @@ def _identity(issued: Issued) -> Identity:
 
 async def _signing_key(world: World) -> SigningKey:
     async with app.opened_store(world.development.settings) as store:
-        return (await app.signing_keys(world.development.settings, store))[0]
+        return (await app.signing_keys(world.development.settings, store)).signing
 
 
 def _join(header: dict[str, Any], claims: dict[str, Any], signature: str) -> str:

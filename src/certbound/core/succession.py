@@ -8,7 +8,7 @@ Rule 3: what is here reads records and answers with records; that of two process
 store's affair (`Keys.exchange`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -58,12 +58,17 @@ def state_of(record: KeyRecord, records: Iterable[KeyRecord], alg: str, now: flo
         return State.SIGNS
     if now < record.signs_from:
         return State.NEXT
-    return State.STANDS_BY if _may_sign(record, now) else State.VERIFIES
+    return State.STANDS_BY if may_sign(record, now) else State.VERIFIES
 
 
 def choose(records: Iterable[KeyRecord], alg: str, now: float) -> KeyRecord | None:
     """The key that signs: the newest one of `alg` whose time is now, or of any if there is none; None without keys."""
     return max(records, key=lambda each: _fitness(each, alg, now), default=None)
+
+
+def may_sign(record: KeyRecord, now: float) -> bool:
+    """Whether its time is now."""
+    return record.signs_from <= now and (record.signs_until is None or now < record.signs_until)
 
 
 def is_published(record: KeyRecord, now: float) -> bool:
@@ -76,9 +81,16 @@ def has_ended(record: KeyRecord, now: float) -> bool:
     return record.published_until is not None and record.published_until <= now
 
 
+def moments(records: Iterable[KeyRecord]) -> Iterator[float]:
+    """When anything of this becomes another."""
+    for each in records:
+        yield from (each.created_at, each.signs_from)
+        yield from (end for end in (each.signs_until, each.published_until) if end is not None)
+
+
 def due(records: Sequence[KeyRecord], alg: str, schedule: Schedule, now: float) -> float | None:
     """From when a new key of `alg` should sign, if it is time to make one; else None."""
-    if not any(_may_sign(each, now) or now < each.signs_from for each in records):
+    if not any(may_sign(each, now) or now < each.signs_from for each in records):
         return now  # nobody could know a key that would do until then
     newest = _newest(records, alg)
     if newest is None or newest.signs_until is not None:
@@ -130,17 +142,13 @@ def _is_forgotten(record: KeyRecord, alg: str, schedule: Schedule, now: float) -
 
 def _fitness(record: KeyRecord, alg: str, now: float) -> tuple[bool, bool, bool, float]:
     # The last resort is one that signed before, or begins soon: clocks go back, and hands edit tables.
-    can = _may_sign(record, now)
+    can = may_sign(record, now)
     return can, can and record.alg == alg, record.signs_from <= now, -abs(now - record.signs_from)
 
 
 def _begins(record: KeyRecord) -> float:
     """Since when it signs; a key of before there were successions has no `signs_from`."""
     return max(record.signs_from, record.created_at)
-
-
-def _may_sign(record: KeyRecord, now: float) -> bool:
-    return record.signs_from <= now and (record.signs_until is None or now < record.signs_until)
 
 
 def _newest(records: Iterable[KeyRecord], alg: str) -> KeyRecord | None:

@@ -15,7 +15,7 @@ async def metadata(_: Call, service: Service) -> Reply:
 
 async def jwks(_: Call, service: Service) -> Reply:
     """The public keys that sign tokens."""
-    return json_reply(200, {"keys": [key.public_jwk() for key in service.keys]}, _CACHED)
+    return json_reply(200, {"keys": [key.public_jwk() for key in service.keys.published]}, _CACHED)
 
 
 async def health(_: Call, __: Service) -> Reply:

@@ -11,7 +11,7 @@ from certbound.core.errors import InvalidScope
 from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
-from certbound.settings.tables import AnchorLimit, Settings
+from certbound.settings.tables import ROTATE_DAYS, AnchorLimit, Settings
 from certbound.tls.hosts import is_loopback
 
 
@@ -159,6 +159,12 @@ def _check_admin(settings: Settings) -> Problem | None:
     return None
 
 
+def _check_keys(settings: Settings) -> Problem | None:
+    if settings.keys.file is not None and settings.keys.rotate_days not in {0, ROTATE_DAYS}:
+        return Problem("keys", "rotate_days", "is set, but the key in keys.file is yours to rotate; remove one of them")
+    return None
+
+
 def _check_resources(settings: Settings) -> Problem | None:
     if not settings.tokens.resources:
         return Problem("tokens", "resources", "is empty; name at least the API that tokens are for")
@@ -247,6 +253,7 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_revocation,
     _check_revocation_places,
     _check_admin,
+    _check_keys,
     _check_resources,
     _check_scopes,
     _check_opaque,
