@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certbound.core.display import shown
+from certbound.core.display import bounded, redacted, shown
 
 
 @given(st.text(st.characters(exclude_categories=[])))
@@ -35,3 +35,32 @@ def test_printable_text_is_shown_as_it_is(text: str) -> None:
 def test_what_is_not_printable_is_escaped(text: str, line: str) -> None:
     """Controls, escape codes, bidi marks, invisible and half characters are shown as escapes."""
     assert shown(text) == line
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("cbat_abcDEF-_012", "cbat_…"),
+        ("a cbcs_abc, b", "a cbcs_…, b"),
+        ("Bearer eyJhbGciOiJFUzI1NiJ9.e30.c2ln!", "Bearer eyJ…!"),
+        ("eyJhbGciOiJFUzI1NiJ9", "eyJ…"),
+        ("-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\nb", "-----BEGIN …\nb"),
+        ("-----BEGIN CERTIFICATE-----\nabc", "-----BEGIN …"),
+    ],
+)
+def test_secrets_keep_their_kind_only(text: str, left: str) -> None:
+    """Tokens and secrets of this server, JWTs, PEM; whole or cut off."""
+    assert redacted(text) == left
+
+
+@pytest.mark.parametrize("text", ["", "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg", "cb_shop", "abcb_de", "a ----- b"])
+def test_what_is_no_secret_stays(text: str) -> None:
+    """Thumbprints and names among it."""
+    assert redacted(text) == text
+
+
+@given(st.text(st.characters(exclude_categories=[])), st.integers(min_value=2, max_value=50))
+def test_bounded_text_is_short_and_printable(text: str, most: int) -> None:
+    """Whatever is given."""
+    assert len(bounded(text, most)) <= most
+    assert bounded(text, most).isprintable()

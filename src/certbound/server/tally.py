@@ -10,7 +10,6 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator
-from typing import IO, Any
 
 
 class Tally:
@@ -19,9 +18,11 @@ class Tally:
     def __init__(self, width: int, rows: int) -> None:
         self._width = width
         self._rows = rows
-        self._file = _nameless()
-        os.ftruncate(self._file.fileno(), width * rows * _SIZE)
-        self._cells = memoryview(mmap.mmap(self._file.fileno(), width * rows * _SIZE)).cast("d")
+        self._file = _nameless(width * rows * _SIZE)
+        self._cells = memoryview(mmap.mmap(self._file, width * rows * _SIZE)).cast("d")
+
+    def __del__(self) -> None:
+        os.close(self._file)
 
     def claim(self) -> "memoryview[float]":
         """A row that no living process has; this one's until it ends."""
@@ -42,10 +43,15 @@ class Tally:
         return self._cells[row * self._width : (row + 1) * self._width]
 
 
-def _nameless() -> IO[Any]:
+def _nameless(size: int) -> int:
+    """An open file that nobody else can open."""
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("certbound"), "r+b", buffering=0)
-    return tempfile.TemporaryFile()  # closed with the tally
+        file = os.memfd_create("certbound")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    os.ftruncate(file, size)
+    return file
 
 
 _SIZE = 8

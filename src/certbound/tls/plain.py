@@ -34,12 +34,16 @@ class PlainConnection(TLSConnection):
         elif self._read_paused or self._resuming or self._arrived:
             self._arrived += data
         else:
-            self.http.data_received(data)
+            self._read(data)
 
     def _read(self, data: bytes, *, whole_record: bool = False) -> None:
+        """In pieces no larger than a TLS record, with which HTTP counts."""
         del whole_record
-        if data:
-            self.http.data_received(data)
+        for at in range(0, len(data), _PIECE):
+            self.http.data_received(data[at : at + _PIECE])
+            if self._is_stopped():
+                self._arrived = b"" if self._closing else data[at + _PIECE :]
+                return
 
     def write(self, data: bytes) -> None:
         if self._corked is not None:
@@ -73,3 +77,6 @@ class PlainHTTP(HTTPProtocol):
 
     def serves(self, name: str) -> bool:
         return self.is_open_to_any_name or super().serves(name)
+
+
+_PIECE = 16384

@@ -1,0 +1,116 @@
+"""certbound.server.throttle: limits on failed authentication that lock nobody out."""
+
+import pytest
+
+from certbound.server.throttle import NEIGHBOURS, Throttle, network_of
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def fails(throttle: Throttle, times: int = 1, **whose: str) -> int:
+    """Retry-After of the last of so many failures."""
+    wait = 0
+    for _ in range(times):
+        wait = throttle.failed(**{"thumbprint": "", "remote": "192.0.2.7", "client_id": "x", **whose}).retry_after
+    return wait
+
+
+def test_beyond_the_limit_one_is_told_to_wait() -> None:
+    """Ten a minute are ten at once and then one every six seconds."""
+    clock = Clock()
+    throttle = Throttle(10, clock)
+    assert fails(throttle, 10) == 0
+    assert fails(throttle) == 6
+    clock.now = 6.0
+    assert fails(throttle) == 0
+    assert fails(throttle) == 6
+    clock.now = 120.0
+    assert fails(throttle, 10) == 0
+
+
+def test_who_goes_on_failing_waits_no_longer() -> None:
+    """What is too many fills nothing."""
+    clock = Clock()
+    throttle = Throttle(10, clock)
+    fails(throttle, 10_000)
+    clock.now = 6.0
+    assert fails(throttle) == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"thumbprint": "own"},
+        {"thumbprint": "own", "remote": "198.51.100.1"},
+        {"remote": "198.51.100.1"},
+        {"remote": "2001:db8::1"},
+        {"client_id": "y"},
+    ],
+)
+def test_failures_of_one_are_not_those_of_another(other: dict[str, str]) -> None:
+    """Another certificate, another network, another client id has all its attempts."""
+    throttle = Throttle(10, Clock())
+    fails(throttle, 50)
+    assert fails(throttle) > 0
+    assert fails(throttle, **other) == 0
+
+
+def test_a_certificate_has_one_limit_wherever_it_is_and_whoever_it_claims_to_be() -> None:
+    """It is proven; addresses and names are not."""
+    throttle = Throttle(10, Clock())
+    fails(throttle, 10, thumbprint="t")
+    assert fails(throttle, thumbprint="t", remote="198.51.100.1", client_id="y") > 0
+
+
+def test_one_network_has_a_limit_whatever_it_makes_up() -> None:
+    """New certificates and new names cost nothing; after so many they are all told to wait."""
+    throttle = Throttle(10, Clock())
+    made_up = [fails(throttle, thumbprint=f"t{number}", remote="2001:db8::1") for number in range(10 * NEIGHBOURS + 1)]
+    assert made_up[:-1] == [0] * (10 * NEIGHBOURS)
+    assert made_up[-1] > 0
+    assert fails(throttle, remote="2001:db8::ffff", client_id="z") > 0
+    assert fails(throttle, remote="2001:db8:0:1::1", client_id="z") == 0
+
+
+def test_a_flood_is_written_down_by_its_number() -> None:
+    """Each up to the limit, the first beyond, and then how many there were."""
+    clock = Clock()
+    throttle = Throttle(10, clock)
+    whose = {"thumbprint": "", "remote": "192.0.2.7", "client_id": "x"}
+    written = [throttle.failed(**whose).is_written for _ in range(1000)]
+    assert written == [True] * 11 + [False] * 989
+    clock.now = 6.0
+    verdict = throttle.failed(**whose)
+    assert (verdict.is_written, verdict.unwritten) == (True, 989)
+
+
+def test_memory_is_bounded_and_what_is_forgotten_is_forgiven() -> None:
+    """A million senders are no more than the capacity."""
+    throttle = Throttle(10, Clock(), capacity=100)
+    fails(throttle, 11)
+    for number in range(1000):
+        fails(throttle, remote=f"198.51.{number // 250}.{number % 250}", client_id="a" * 100_000)
+    assert len(throttle._buckets) <= 100
+    assert fails(throttle) == 0
+
+
+@pytest.mark.parametrize(
+    ("remote", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+        ("not:an:address", "not:an:address"),
+    ],
+)
+def test_a_network_is_what_one_subscriber_has(remote: str, network: str) -> None:
+    """An IPv4 address, 64 bits of an IPv6 one."""
+    assert network_of(remote) == network
