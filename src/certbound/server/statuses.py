@@ -139,6 +139,7 @@ class StatusBook:
         self._list = b""
         self._list_known = _Known()
         self._list_made_at = float("-inf")
+        self._list_key: SigningKey | None = None
         self._making = asyncio.Lock()
 
     async def reference(self, owner: StatusOwner, *, now: float, lifetime: int) -> StatusReference:
@@ -185,9 +186,9 @@ class StatusBook:
     async def published(self, keys: KeyRing, clock: Callable[[], float]) -> bytes:
         """The list as a signed JWT, at most as old as the directory.  `StoreUnavailable` if that cannot be said."""
         await self._directory.confirm()
-        if self._is_due(clock()):
+        if self._is_due(keys.signing, clock()):
             async with self._making:
-                if self._is_due(clock()):
+                if self._is_due(keys.signing, clock()):
                     await self._make(keys.signing, clock())
         return self._list
 
@@ -241,8 +242,8 @@ class StatusBook:
         if len(self._blocks) > CAPACITY:
             self._blocks.popitem(last=False)
 
-    def _is_due(self, now: float) -> bool:
-        is_known = self._list_known is self._known and self._is_known()
+    def _is_due(self, key: SigningKey, now: float) -> bool:
+        is_known = self._list_known is self._known and self._is_known() and self._list_key is key
         return not (is_known and 0 <= now - self._list_made_at < REMADE)
 
     async def _make(self, key: SigningKey, now: float) -> None:
@@ -254,7 +255,7 @@ class StatusBook:
             self._said = said
         claims = describe_list(self._encoded, uri=self.uri, now=now)
         self._list = sign_list(claims, key).encode("ascii")
-        self._list_known, self._list_made_at = known, now
+        self._list_known, self._list_made_at, self._list_key = known, now, key
 
 
 def _lease(count: int) -> float:
