@@ -29,6 +29,7 @@ from certbound.server.directory import ClientDirectory
 from certbound.server.expiry import ExpiryWatch
 from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_keys
 from certbound.server.keys import KeyRing
+from certbound.server.purging import Purge
 from certbound.server.revocation import Revoker
 from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
@@ -164,7 +165,7 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
     async with opened_store(settings) as store:
         clients = directory(store)
         tasks = [
-            asyncio.create_task(keep_fresh(clients)),
+            asyncio.create_task(keep_fresh(clients, store)),
             asyncio.create_task(anchors.watch(ANCHOR_INTERVAL)),
         ]
         if revocation is not None:
@@ -213,12 +214,16 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             ),
             opaque=frozenset(tokens.opaque),
         )
-        telling = asyncio.create_task(ExpiryWatch(authentication.store, time.time).run())
+        tasks = [
+            asyncio.create_task(ExpiryWatch(store, time.time).run()),
+            asyncio.create_task(Purge(store, time.time).run()),
+        ]
         try:
             yield service
         finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -63,6 +63,7 @@ async def _refresh(asked: Asked) -> Given:
     # (3) One that was replaced, and not a moment ago, is in two hands: the family ends.
     if _is_reused(found, call.now, service.refresh.grace):
         await service.store.grants.revoke(grant.grant_id, now=call.now)
+        service.statuses.forget()
         raise InvalidGrant("the refresh token was replaced before; its grant is revoked now")
 
     async def rotate(_: Certificate | None) -> str:

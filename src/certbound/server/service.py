@@ -59,16 +59,20 @@ class Service:
     clock: Callable[[], float] = time.time
 
 
-async def keep_fresh(clients: ClientDirectory) -> None:
-    """Runs until cancelled: requests find a directory that was confirmed a moment ago."""
+async def keep_fresh(clients: ClientDirectory, store: Store) -> None:
+    """Runs until cancelled: requests find a directory that was confirmed a moment ago.
+
+    A change by another process is heard of at once where the database tells, else within `REFRESH_INTERVAL`.
+    """
     while True:
         try:
             await clients.refresh()
+            await store.changed(timeout=REFRESH_INTERVAL)
         except StoreUnavailable:
-            pass  # the request that needs the store says so
+            await asyncio.sleep(REFRESH_INTERVAL)  # the request that needs the store says so
         except Exception:  # noqa: BLE001 - a watch that ended because of one bad look would end unnoticed
             _log.exception("clients cannot be refreshed")
-        await asyncio.sleep(REFRESH_INTERVAL)
+            await asyncio.sleep(REFRESH_INTERVAL)
 
 
 def directory(store: Store) -> ClientDirectory:

@@ -47,4 +47,5 @@ async def _revoke_grant(token: str, authenticated: AuthenticatedClient, call: Ca
     if granted.holder and (call.peer is None or call.peer.leaf.thumbprint != granted.holder):
         return
     await service.store.grants.revoke(found.grant.grant_id, now=call.now)
+    service.statuses.forget()
     call.notes.grant_id = found.grant.grant_id
