@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import ClientRecord, Store
+from certbound.core.ports import ClientRecord, Revision, RevocationRecord, RevokedKind, Store
 from certbound.server.directory import MAX_AGE, NEWS, ClientDirectory
 from certbound.stores import open_store
 
@@ -152,6 +152,23 @@ async def test_more_clients_than_memory_holds(store: Store, monkeypatch: pytest.
     assert not (await directory.find("c")).enabled  # type: ignore[union-attr]
 
 
+async def test_clients_are_not_read_again_because_a_token_was_revoked(store: Store) -> None:
+    """The number of the statuses is known all the same; with a revocation of more, clients are."""
+    await store.clients.add(ClientRecord(client_id="a", metadata=METADATA))
+    directory = ClientDirectory(store, Clock())
+    first, before = await directory.find("a"), directory.revision
+
+    await store.revocations.invalidate(7, until=1e10)
+    await directory.refresh()
+
+    assert first is await directory.find("a")
+    assert directory.revision == await store.revision() == (before.records, before.statuses + 1)
+    await store.revocations.add(RevocationRecord(kind=RevokedKind.CERTIFICATE, value="t"))
+    await directory.refresh()
+    assert first is not await directory.find("a")
+    assert "t" in directory.revoked.certificates
+
+
 async def test_many_questions_wait_for_one_answer(store: Store) -> None:
     """When memory is old, the store is asked once, not once for every request."""
     clock = Clock()
@@ -159,7 +176,7 @@ async def test_many_questions_wait_for_one_answer(store: Store) -> None:
     asked = 0
     revision = store.revision
 
-    async def counted() -> int:
+    async def counted() -> Revision:
         nonlocal asked
         asked += 1
         return await revision()

@@ -1,8 +1,7 @@
-"""certbound.server.statuses: nothing is written for a token, and no token gets a status that was revoked."""
+"""certbound.server.statuses: each token has a place of its own, and none has one that was revoked."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,29 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from certbound.core._twins import twins
-from certbound.core.authentication import AuthenticatedClient, TrustedChain
+from certbound.core.authentication import AuthenticatedClient, KnownSecret, TrustedChain
 from certbound.core.certificate import Certificate, read_certificate, read_pem_certificates
 from certbound.core.clients import read_client
 from certbound.core.errors import InvalidClient, StoreUnavailable
-from certbound.core.jwks import RegisteredCertificate
 from certbound.core.keys import require_strong_key
-from certbound.core.ports import ClientRecord, RevocationRecord, RevokedKind, Store
-from certbound.core.status import LIFETIME, read_list
-from certbound.core.tokens import SigningKey
+from certbound.core.ports import ClientRecord, GrantRecord, RevocationRecord, RevokedKind, SecretRecord, Store
+from certbound.core.signing import SigningKey
+from certbound.core.status import LIFETIME, Runs, StatusReference, read_list
 from certbound.server.directory import MAX_AGE, ClientDirectory
-from certbound.server.statuses import LEASE, MARGIN, REMADE, StatusBook
+from certbound.server.keys import KeyRing
+from certbound.server.statuses import (
+    AHEAD,
+    FEWEST,
+    FIRST,
+    FIRST_OF_GRANT,
+    LEASE,
+    MARGIN,
+    MOST,
+    REMADE,
+    SHORTEST,
+    StatusBook,
+    StatusOwner,
+)
 from certbound.stores import open_store
 from certbound.trust.authority import Authority
 
@@ -32,6 +43,7 @@ NOW = 1_700_000_000.0
 METADATA: dict[str, Any] = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
 URI = "https://as.example/status"
 KEY = SigningKey.generate()
+RING = KeyRing.of(KEY, lambda: NOW)
 AUTHORITY = Authority.create("CA")
 [CA] = read_pem_certificates(AUTHORITY.certificate_pem)
 LEAF = read_certificate(AUTHORITY.issue(dns=["a.example"]).der)
@@ -47,17 +59,18 @@ class Clock:
 
 
 class Counted:
-    """The store's revocations, and how often the two questions of the hot path were asked."""
+    """The store's revocations, and what was asked of them."""
 
     def __init__(self, store: Store) -> None:
-        self.allotted = self.listed = 0
+        self.sizes: list[int] = []
+        self.listed = 0
         self._allot, self._statuses = store.revocations.allot, store.revocations.statuses
         store.revocations.allot = self.allot  # type: ignore[method-assign]
         store.revocations.statuses = self.statuses  # type: ignore[method-assign]
 
-    async def allot(self, *facts: Any, **more: Any) -> Any:
-        self.allotted += 1
-        return await self._allot(*facts, **more)
+    async def allot(self, record: Any, *, now: float) -> Any:
+        self.sizes.append(record.count)
+        return await self._allot(record, now=now)
 
     async def statuses(self, now: float) -> Any:
         self.listed += 1
@@ -93,6 +106,35 @@ def authenticated(certificate: Any = LEAF, *authorities: Any) -> AuthenticatedCl
     return AuthenticatedClient(read_client("a", METADATA), certificate, require_strong_key(certificate), proof)
 
 
+def by_secret() -> AuthenticatedClient:
+    """A client without a certificate."""
+    return AuthenticatedClient(read_client("a", METADATA), None, None, KnownSecret(SecretRecord(digest="d")))
+
+
+def owner(certificate: Any = LEAF, *authorities: Any, grant_id: str = "") -> StatusOwner:
+    """Of tokens that are bound to the certificate."""
+    return StatusOwner.of(authenticated(certificate, *authorities), certificate, grant_id)
+
+
+async def place(book: StatusBook, of: StatusOwner | None = None, *, at: float = NOW) -> int:
+    """Where the next token stands, which lives for five minutes."""
+    return (await book.reference(of or owner(), now=at, lifetime=300)).index
+
+
+async def invalid(store: Store) -> Runs:
+    return Runs.of((await store.revocations.statuses(NOW)).invalid)
+
+
+async def blocks(store: Store) -> Any:
+    """What was allotted to the client."""
+    return await store.revocations.affected(RevokedKind.CLIENT, "a", now=0)
+
+
+async def open_grant(store: Store, grant_id: str) -> None:
+    grant = GrantRecord(grant_id=grant_id, client_id="a", content={}, seed="s", created_at=NOW, ends_at=NOW + 1e6)
+    await store.grants.open(grant, f"token of {grant_id}", now=NOW)
+
+
 async def revoke(store: Store, kind: RevokedKind, value: str) -> None:
     await store.revocations.add(RevocationRecord(kind=kind, value=value, revoked_at=NOW))
 
@@ -110,50 +152,162 @@ def read(token: bytes) -> Any:
     return msgspec.json.decode(jws.deserialize_compact(token, ECKey.import_key(KEY.public_jwk())).payload)
 
 
-async def test_a_second_token_costs_no_question(book: StatusBook, store: Store) -> None:
-    """The status is remembered; with the database gone, it is still there."""
-    first = await book.reference(authenticated(), now=NOW, lifetime=300)
+async def test_the_next_token_costs_no_question(book: StatusBook, store: Store) -> None:
+    """Each has another place, out of memory; with the database gone, there are fifteen more."""
+    first = await book.reference(owner(), now=NOW, lifetime=300)
     await store.close()
-    assert first == await book.reference(authenticated(), now=NOW + 60, lifetime=300)
-    assert first.uri == URI
+    others = [await place(book, at=NOW + each) for each in range(FIRST - 1)]
+    assert len({first.index, *others}) == FIRST
+    assert first == StatusReference(first.index, URI)
+    with pytest.raises(StoreUnavailable):
+        await place(book)
 
 
-async def test_what_differs_has_another_status(book: StatusBook) -> None:
-    """Certificate, path, or that there is no path: each of them can be revoked by itself."""
-    registered = replace(authenticated(), proof=RegisteredCertificate(LEAF))
-    found = [
-        await book.reference(each, now=NOW, lifetime=300)
-        for each in (authenticated(), authenticated(OTHER), authenticated(LEAF, OTHER, CA), registered)
-    ]
-    assert len({each.index for each in found}) == 4
+async def test_the_order_of_places_tells_nothing(book: StatusBook) -> None:
+    """Who sees two tokens of a client cannot count those between them."""
+    runs = [[await place(book) for _ in range(FIRST)] for _ in range(3)]
+    assert [sorted(each) for each in runs] != runs
+    assert [sorted(each, reverse=True) for each in runs] != runs
 
 
-async def test_a_status_outlives_its_tokens(book: StatusBook, store: Store) -> None:
-    """It is written anew before a token could live longer, and not before that."""
+async def test_what_can_be_revoked_apart_shares_no_block(book: StatusBook, store: Store) -> None:
+    """Certificate, path, that there is neither, and the grant: each of them can be revoked by itself."""
+    await open_grant(store, "g")
+    registered = StatusOwner("a", LEAF)
+    owners = [owner(), owner(OTHER), owner(LEAF, OTHER, CA), registered, owner(grant_id="g"), StatusOwner("a", None)]
+    for each in owners * 2:
+        await place(book, each)
+    found = await blocks(store)
+    assert len(found) == len(owners)
+    assert {each.grant_id: each.count for each in found} == {"": FIRST, "g": FIRST_OF_GRANT}
+
+
+def test_whose_a_status_is() -> None:
+    """The certificate that tokens are bound to, or else that of the authentication; a path only if it proved it."""
+    bound, unbound, secret = (
+        StatusOwner.of(authenticated(), LEAF, "g"), StatusOwner.of(authenticated(), None),
+        StatusOwner.of(by_secret(), OTHER),
+    )  # fmt: skip
+    assert bound == StatusOwner("a", LEAF, (CA.key_thumbprint,), "g")
+    assert unbound == StatusOwner("a", LEAF, (CA.key_thumbprint,))
+    assert secret == StatusOwner("a", OTHER)
+    assert StatusOwner.of(by_secret(), None) == StatusOwner("a", None)
+
+
+async def test_a_busy_client_asks_seldom(book: StatusBook, store: Store) -> None:
+    """Its blocks double until 1024, and the next one is there before the last place is given."""
     counted = Counted(store)
-    first = await book.reference(authenticated(), now=NOW, lifetime=300)
-    last = NOW + LEASE - MARGIN - 300
-    assert first == await book.reference(authenticated(), now=last, lifetime=300)
-    assert counted.allotted == 1
-    assert first == await book.reference(authenticated(), now=last + 1, lifetime=300)
-    assert first == await book.reference(authenticated(), now=last + 2, lifetime=300)
-    assert counted.allotted == 2
+    given = []
+    for number in range(5000):
+        given.append(await place(book, at=NOW + number / 100))
+        if number % 20 == 0:
+            await asyncio.sleep(0.001)
+    assert len(set(given)) == 5000
+    assert counted.sizes[:7] == [FIRST, 32, 64, 128, 256, 512, MOST]
+    assert set(counted.sizes[7:]) == {MOST}
+    assert len(counted.sizes) <= 12
 
 
-async def test_a_certificate_of_an_hour_takes_no_place_for_a_week(book: StatusBook, store: Store) -> None:
-    """When it and its last token have expired, its place is free; one that is accepted expired stays for the week."""
+async def test_the_next_block_comes_before_it_is_needed(book: StatusBook, store: Store) -> None:
+    """Of a block larger than the first, the last eighth is given while the store is asked."""
+    for _ in range(FIRST + 1):
+        await place(book)
+    for _ in range(2 * FIRST * (AHEAD - 1) // AHEAD - 2):
+        await place(book)
+    counted = Counted(store)
+    await place(book)
+    assert counted.sizes == []
+    before = book._blocks[owner().key()]
+    for _ in range(3):  # without a moment in which another task could run
+        assert (await place(book)) in range(before.first, before.first + before.count)
+    while book._asking:
+        await asyncio.sleep(0.001)
+    assert counted.sizes == [4 * FIRST]
+    await store.close()
+    assert await place(book) not in range(before.first, before.first + before.count)
+
+
+async def test_a_client_that_is_seldom_there_has_small_blocks(book: StatusBook, store: Store) -> None:
+    """Half as many where most of them were not used; a token in ten hours has four, not one more."""
+    counted = Counted(store)
+    for number in range(5):
+        await place(book, at=NOW + number * (LEASE + 1))
+    assert counted.sizes == [16, 8, FEWEST, FEWEST, FEWEST]
+    await place(book, at=NOW + 4 * (LEASE + 1) + LEASE - 1)
+    assert len(counted.sizes) == 5
+
+
+async def test_a_steady_client_keeps_its_size(book: StatusBook, store: Store) -> None:
+    """Ten tokens while a block is used: neither more places nor fewer."""
+    counted = Counted(store)
+    for number in range(60):
+        await place(book, at=NOW + number * LEASE / 10)
+    assert set(counted.sizes) == {FIRST}
+    assert len(counted.sizes) <= 7
+
+
+async def test_many_first_tokens_of_one_client_ask_a_few_times(book: StatusBook, store: Store) -> None:
+    """They wait for the same block, and those whom it does not serve for the next."""
+    counted = Counted(store)
+    given = await asyncio.gather(*(place(book) for _ in range(500)))
+    assert len(set(given)) == 500
+    assert counted.sizes[:6] == [16, 32, 64, 128, 256, 512]
+    assert len(counted.sizes) <= 7
+
+
+async def test_who_goes_away_takes_nothing_from_others(book: StatusBook) -> None:
+    """The first one asked for the block that all wait for, and gives up."""
+    asking = [asyncio.ensure_future(place(book)) for _ in range(5)]
+    await asyncio.sleep(0.0005)
+    asking[0].cancel()
+    given = await asyncio.gather(*asking, return_exceptions=True)
+    assert isinstance(given[0], asyncio.CancelledError)
+    assert len(set(given[1:])) == 4
+
+
+async def test_two_processes_give_no_place_twice(store: Store, clock: Clock, tmp_path: Path) -> None:
+    """Over one file, each leases blocks of its own."""
+    other = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+    books = [StatusBook(each, ClientDirectory(each, clock), URI) for each in (store, other)]
+    given = await asyncio.gather(*(place(book) for _ in range(200) for book in books))
+    await other.close()
+    assert len(set(given)) == 400
+
+
+async def test_a_status_outlives_its_token(book: StatusBook, store: Store) -> None:
+    """Nobody else has the place before it has ended, whenever in the lease it was made, however long it lives."""
+    first = await place(book)
+    last = await place(book, at=NOW + LEASE)
+    [block] = await blocks(store)
+    assert first // FIRST == last // FIRST
+    assert block.ends_at == NOW + LEASE + 300 + MARGIN
+    longer = await book.reference(owner(), now=NOW + LEASE, lifetime=3600)
+    assert longer.index // FIRST != first // FIRST
+    assert await place(book, at=NOW + LEASE + 1) // FIRST == longer.index // FIRST
+
+
+async def test_a_certificate_of_an_hour_takes_no_place_for_longer(book: StatusBook, store: Store) -> None:
+    """When it and its last token have expired, its places are free; one accepted expired has the usual lease."""
     hour, gone = (
         read_certificate(AUTHORITY.issue(dns=["a.example"], now=datetime.fromtimestamp(at, UTC), days=1 / 24).der)
         for at in (NOW, NOW - 7200)
     )
     for certificate in (hour, gone):
-        await book.reference(authenticated(certificate), now=NOW, lifetime=300)
-    await book.reference(authenticated(hour), now=NOW + 3600 - 1, lifetime=300)
-    found = await store.revocations.affected(RevokedKind.CLIENT, "a", now=NOW)
-    assert {each.thumbprint: each.ends_at for each in found} == {
+        await place(book, owner(certificate))
+    await place(book, owner(hour), at=NOW + 3600 - 1)
+    assert {each.thumbprint: each.ends_at for each in await blocks(store)} == {
         hour.thumbprint: NOW + 3600 + 300 + MARGIN,
-        gone.thumbprint: NOW + LEASE,
+        gone.thumbprint: NOW + LEASE + 300 + MARGIN,
     }
+
+
+async def test_a_large_block_is_used_for_a_shorter_time(book: StatusBook, store: Store) -> None:
+    """Or a busy client would keep millions of places for hours."""
+    await asyncio.gather(*(place(book) for _ in range(1500)))
+    leases = {each.count: each.ends_at - NOW - 300 - MARGIN for each in await blocks(store)}
+    assert leases[16] == LEASE
+    assert leases[64] == LEASE / 4
+    assert leases[MOST] == SHORTEST
 
 
 @pytest.mark.parametrize(
@@ -164,103 +318,172 @@ async def test_a_certificate_of_an_hour_takes_no_place_for_a_week(book: StatusBo
         (RevokedKind.CLIENT, "a"),
     ],
 )
-async def test_a_revoked_status_is_given_no_more(
+async def test_a_revoked_block_is_given_no_more(
     book: StatusBook, store: Store, directory: ClientDirectory, kind: RevokedKind, value: str
 ) -> None:
-    """As soon as the directory knows; a token that was signed a moment before has one that the list calls invalid."""
+    """As soon as the directory knows; a token that was signed a moment before has a place the list calls invalid."""
     await directory.refresh()
-    first = await book.reference(authenticated(), now=NOW, lifetime=300)
+    first = await place(book)
     await revoke(store, kind, value)
-    assert first == await book.reference(authenticated(), now=NOW, lifetime=300)
+    second = await place(book)
+    assert await book.is_valid(second, now=NOW)  # at most `MAX_AGE` seconds
     await directory.refresh()
     with pytest.raises(InvalidClient):
-        await book.reference(authenticated(), now=NOW, lifetime=300)
-    said = read_list(read(await book.published([KEY], lambda: NOW)), uri=URI, now=NOW)
-    assert not said.content.is_valid(first.index)
+        await place(book)
+    said = read_list(read(await book.published(RING, lambda: NOW)), uri=URI, now=NOW)
+    for index in (first, second):
+        assert not said.content.is_valid(index)
+        assert not await book.is_valid(index, now=NOW)
 
 
 async def test_a_twin_has_no_token_left(book: StatusBook, store: Store) -> None:
     """A thief makes another certificate of the stolen one, without any key (ECDSA): what it obtained ends too."""
     twin = next(each for each in map(read_certificate, twins(LEAF.der)) if _is_signed(each))
     assert twin.thumbprint != LEAF.thumbprint
-    first = await book.reference(authenticated(twin), now=NOW, lifetime=300)
+    first = await place(book, owner(twin))
     await revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint)
-    assert (await store.revocations.statuses(NOW)).invalid == {first.index}
+    assert first in await invalid(store)
 
 
-async def test_a_status_that_was_found_before_a_revocation_is_not_remembered(
-    book: StatusBook, store: Store, directory: ClientDirectory
-) -> None:
+async def test_what_is_lifted_revives_nothing(book: StatusBook, store: Store, directory: ClientDirectory) -> None:
     """However the answers of the store and of the directory interleave."""
     await directory.refresh()
+    ended = set()
     for n in range(10):
-        first, *_ = await asyncio.gather(
-            book.reference(authenticated(), now=NOW, lifetime=300),
+        some, *_ = await asyncio.gather(
+            place(book),
             revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint),
+            directory.refresh(),
             return_exceptions=True,
         )
-        assert not isinstance(first, InvalidClient) or n == 0
+        assert isinstance(some, int) or n == 0
+        if isinstance(some, int):
+            ended.add(some)
         await store.revocations.remove(RevokedKind.CERTIFICATE, LEAF.thumbprint)
         await directory.refresh()
-        found = await book.reference(authenticated(), now=NOW, lifetime=300)
-        assert found.index not in (await store.revocations.statuses(NOW)).invalid
+        found = await place(book)
+        assert found not in await invalid(store)
+        ended.add(found)
+    await revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint)
+    runs = await invalid(store)
+    assert [each for each in ended if each not in runs] == []
+
+
+async def test_one_token_is_revoked_alone(book: StatusBook, store: Store, directory: ClientDirectory) -> None:
+    """Here at once, elsewhere when the directory hears of it; its siblings live, and their block is used on."""
+    elsewhere = StatusBook(store, directory, URI)
+    given = [await place(book) for _ in range(FIRST - 1)]
+    assert all([await each.is_valid(index, now=NOW) for index in given for each in (book, elsewhere)])
+    await book.invalidate(given[3], until=NOW + 300)
+    assert [index for index in given if not await book.is_valid(index, now=NOW)] == [given[3]]
+    assert await elsewhere.is_valid(given[3], now=NOW)
+    await directory.refresh()
+    assert not await elsewhere.is_valid(given[3], now=NOW)
+    counted = Counted(store)
+    await place(book)
+    assert counted.sizes == []
+
+
+async def test_a_revoked_place_is_invalid_for_longer_than_its_token_lives(book: StatusBook, store: Store) -> None:
+    """By whatever the clocks of two servers may differ."""
+    first = await place(book)
+    await book.invalidate(first, until=NOW + 300)
+    for at, expected in ((NOW + 300 + MARGIN - 1, True), (NOW + 300 + MARGIN + 1, False)):
+        assert (first in Runs.of((await store.revocations.statuses(at)).invalid)) is expected
+
+
+async def test_a_revoked_grant_has_no_token_left(book: StatusBook, store: Store, directory: ClientDirectory) -> None:
+    """And gets none; what the client has without the grant lives."""
+    await open_grant(store, "g")
+    of_grant = [await place(book, owner(grant_id="g")) for _ in range(6)]
+    other = await place(book)
+    await store.grants.revoke("g", now=NOW)
+    book.forget()
+    assert [await book.is_valid(each, now=NOW) for each in (*of_grant, other)] == [*[False] * 6, True]
+    with pytest.raises(InvalidClient, match="grant"):
+        await place(book, owner(grant_id="g"))
+
+
+async def test_validity_is_answered_from_memory(book: StatusBook, store: Store, clock: Clock) -> None:
+    """One question for all, and another when something was revoked; none is answered with what may be old."""
+    first = await place(book)
+    await book.invalidate(first, until=NOW + 300)
+    counted = Counted(store)
+    answers = await asyncio.gather(*(book.is_valid(each, now=NOW) for each in range(first - 50, first + 50)))
+    assert (answers.count(False), counted.listed) == (1, 1)
+    await store.clients.add(ClientRecord(client_id="b", metadata=METADATA))
+    clock.now += MAX_AGE + 0.001
+    assert not await book.is_valid(first, now=NOW)
+    assert counted.listed == 1
+    await store.close()
+    assert not await book.is_valid(first, now=NOW)
+    clock.now += MAX_AGE + 0.001
+    with pytest.raises(StoreUnavailable):
+        await book.is_valid(first, now=NOW)
+
+
+@pytest.mark.parametrize("index", [-1, 1 << 30, 1 << 62, 1 << 70])
+async def test_where_no_status_can_be(book: StatusBook, index: int) -> None:
+    """Outside the list, the store itself is asked, and says no."""
+    assert not await book.is_valid(index, now=NOW)
 
 
 async def test_a_change_of_something_else_forgets_nothing(
     book: StatusBook, store: Store, directory: ClientDirectory
 ) -> None:
-    """When any client changes, one question says which statuses are invalid; the others stay remembered."""
-    first = await book.reference(authenticated(), now=NOW, lifetime=300)
+    """When a client changes, nothing is asked; when a token was revoked, one question for all."""
+    first = await place(book)
     await store.clients.add(ClientRecord(client_id="b", metadata=METADATA))
     await directory.refresh()
+    await place(book)
     counted = Counted(store)
-    again = await asyncio.gather(*(book.reference(authenticated(), now=NOW, lifetime=300) for _ in range(50)))
-    assert {first} == set(again)
-    assert (counted.allotted, counted.listed) == (0, 1)
+    await asyncio.gather(*(place(book) for _ in range(6)))
+    assert (counted.sizes, counted.listed) == ([], 0)
+    await store.revocations.invalidate(first, until=NOW + 300)
+    await directory.refresh()
+    await asyncio.gather(*(place(book) for _ in range(6)))
+    assert (counted.sizes, counted.listed) == ([], 1)
 
 
 async def test_memory_is_bounded(book: StatusBook, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who is forgotten has the same status the next time."""
+    """Who is forgotten gets other places the next time."""
     monkeypatch.setattr("certbound.server.statuses.CAPACITY", 1)
-    for _ in range(2):
-        first = await book.reference(authenticated(), now=NOW, lifetime=300)
-        second = await book.reference(authenticated(OTHER), now=NOW, lifetime=300)
-    assert first == await book.reference(authenticated(), now=NOW, lifetime=300)
-    assert second != first
-    assert len(book._remembered) == 1
+    given = [await place(book, each) for each in (owner(), owner(OTHER)) * 3]
+    assert len(set(given)) == 6
+    assert len(book._blocks) == 1
 
 
 async def test_the_list_is_made_when_something_changed(
     book: StatusBook, store: Store, directory: ClientDirectory, clock: Clock
 ) -> None:
     """Not for a request; when the directory hears of a change, and before the list ends."""
-    first = await book.published([KEY], lambda: NOW)
-    assert first is await book.published([KEY], lambda: NOW + REMADE - 1)
-    assert first is not (later := await book.published([KEY], lambda: NOW + REMADE))
+    first = await book.published(RING, lambda: NOW)
+    assert first is await book.published(RING, lambda: NOW + REMADE - 1)
+    assert first is not (later := await book.published(RING, lambda: NOW + REMADE))
     assert REMADE < LIFETIME / 2
     await revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint)
-    assert later is await book.published([KEY], lambda: NOW + REMADE)
+    assert later is await book.published(RING, lambda: NOW + REMADE)
     clock.now += MAX_AGE + 0.001
-    assert later is not await book.published([KEY], lambda: NOW + REMADE)
+    assert later is not await book.published(RING, lambda: NOW + REMADE)
 
 
 async def test_many_questions_make_one_list(book: StatusBook, store: Store) -> None:
     """Whoever comes while it is made waits for it."""
     counted = Counted(store)
-    lists = await asyncio.gather(*(book.published([KEY], lambda: NOW) for _ in range(50)))
+    lists = await asyncio.gather(*(book.published(RING, lambda: NOW) for _ in range(50)))
     assert (len(set(lists)), counted.listed) == (1, 1)
 
 
 async def test_an_old_list_is_not_published(book: StatusBook, store: Store, clock: Clock) -> None:
     """Closed by default: what the store does not confirm is not said."""
-    await book.published([KEY], lambda: NOW)
+    await book.published(RING, lambda: NOW)
     await store.close()
     clock.now += MAX_AGE + 0.001
     with pytest.raises(StoreUnavailable):
-        await book.published([KEY], lambda: NOW)
+        await book.published(RING, lambda: NOW)
 
 
 async def test_a_clock_that_goes_back(book: StatusBook) -> None:
     """A list from a time that is not yet is made again."""
-    late = await book.published([KEY], lambda: NOW + 1000)
-    assert late is not await book.published([KEY], lambda: NOW)
+    late = await book.published(RING, lambda: NOW + 1000)
+    assert late is not await book.published(RING, lambda: NOW)
