@@ -36,13 +36,16 @@ class PostgresServer:
 
     @classmethod
     @contextmanager
-    def running(cls, *, port: int = 5432, options: tuple[str, ...] = ()) -> Iterator["PostgresServer"]:
-        """A new cluster; its socket alone unless `options` say otherwise."""
+    def running(cls, *, identity: tuple[bytes, bytes] | None = None) -> Iterator["PostgresServer"]:
+        """A new cluster: its socket alone, or with a certificate and key a TLS port for passwords too."""
         folder = Path(tempfile.mkdtemp(prefix="certbound-pg-"))  # short: a socket's path has 107 bytes at most
         try:
             if os.geteuid() == 0:
                 shutil.chown(folder, "postgres", "postgres")
-            server = cls(folder, port=port, options=options or ("-c", "listen_addresses="))
+            if identity is None:
+                server = cls(folder, options=("-c", "listen_addresses="))
+            else:
+                server = cls(folder, port=free_port(), options=_over_tls(folder, *identity))
             server._make()
             server.start()
             try:
@@ -115,6 +118,23 @@ class PostgresServer:
             self._process.send_signal(how)
             self._process.wait(30)
             self._process = None
+
+
+def _over_tls(folder: Path, certificate: bytes, key: bytes) -> tuple[str, ...]:
+    files = {
+        "ssl_cert_file": certificate,
+        "ssl_key_file": key,
+        "hba_file": b"local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n",
+    }
+    options = ["-c", "listen_addresses=127.0.0.1", "-c", "ssl=on"]
+    for name, content in files.items():
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        if os.geteuid() == 0:
+            shutil.chown(path, "postgres", "postgres")
+        options += ["-c", f"{name}={path}"]
+    return tuple(options)
 
 
 def free_port() -> int:
