@@ -23,8 +23,7 @@ from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhi
 from certbound.stores.content import read_list, read_object, write_json, write_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.schema import grants, refresh_tokens
-from certbound.stores.statuses import _judge as judge
-from certbound.stores.statuses import invalidate_grant_statuses
+from certbound.stores.statuses import invalidate_grant_statuses, judge
 
 
 class SqlGrants:
