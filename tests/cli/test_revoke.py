@@ -41,7 +41,6 @@ def allot(deployment: Path, authority: Authority, issued: Issued) -> None:
                     created_at=now,
                     ends_at=now + 86400,
                 ),
-                until=now + 3600,
                 now=now,
             )
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,13 @@ async def test_the_directory_hears_of_it(store: Store, revoker: Revoker, caplog:
 async def test_impact_is_what_revoke_does(store: Store, revoker: Revoker) -> None:
     """And asking for it changes nothing."""
     record = StatusRecord(client_id="a", thumbprint="c", authorities=("k",), created_at=NOW, ends_at=NOW + 9)
-    await store.revocations.allot(record, until=NOW, now=NOW)
+    await store.revocations.allot(record, now=NOW)
+    for later in (NOW + 1, NOW + 2):  # of other processes, or when the first was used up
+        await store.revocations.allot(replace(record, created_at=later), now=NOW)
     revision = await store.revision()
     expected = await revoker.impact(RevokedKind.AUTHORITY, "k")
     assert (expected.clients, expected.since, await store.revision()) == (["a"], None, revision)
+    assert [each.created_at for each in expected.statuses] == [NOW]
     assert expected == await revoker.revoke(RevokedKind.AUTHORITY, "k")
     assert Impact(statuses=[], since=NOW) == await revoker.impact(RevokedKind.AUTHORITY, "k")
 

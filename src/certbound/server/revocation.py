@@ -20,7 +20,7 @@ class Impact:
     """Whose tokens a revocation ends, or would end."""
 
     statuses: Sequence[StatusRecord]
-    """One for each client, certificate and path whose tokens may still live."""
+    """One for each client, certificate and path whose tokens may still live: the first block of places of each."""
     since: float | None = None
     """Since when it was revoked before, in seconds since the epoch; None if it was not."""
 
@@ -43,7 +43,7 @@ class Revoker:
         if kind is RevokedKind.CLIENT and await self.store.clients.find(value) is None:
             raise _no_client(value)
         statuses = await self.store.revocations.affected(kind, value, now=self.now())
-        return Impact(statuses=statuses, since=await self._since(kind, value))
+        return Impact(statuses=_first_blocks(statuses), since=await self._since(kind, value))
 
     async def revoke(self, kind: RevokedKind, value: str) -> Impact:
         """It is revoked, and what that ended.  A second time ends what came since, and nothing else changes.
@@ -55,11 +55,12 @@ class Revoker:
             ended = await self.store.revocations.add(RevocationRecord(kind=kind, value=value, revoked_at=self.now()))
         except NotFound as error:
             raise _no_client(value) from error
-        impact = Impact(statuses=ended, since=since)
+        impact = Impact(statuses=_first_blocks(ended), since=since)
+        certificates = {each.thumbprint for each in ended if each.thumbprint}
         already = "" if since is None else " (it was already)"
         self._tell(
             "revoke", kind, value,
-            f"{self.actor} revoked the {kind} {value!r}: {len(impact.clients)} clients, tokens of {len(ended)} "
+            f"{self.actor} revoked the {kind} {value!r}: {len(impact.clients)} clients, tokens of {len(certificates)} "
             f"certificates{already}",
         )  # fmt: skip
         return impact
@@ -103,6 +104,14 @@ class Revoker:
 
     async def _since(self, kind: RevokedKind, value: str) -> float | None:
         return next((each.revoked_at for each in await self.list() if (each.kind, each.value) == (kind, value)), None)
+
+
+def _first_blocks(statuses: Sequence[StatusRecord]) -> Sequence[StatusRecord]:
+    """Of each client, certificate and path, the block of places that came first, in the order they are listed."""
+    first: dict[object, StatusRecord] = {}
+    for each in sorted(statuses, key=lambda each: each.created_at):
+        first.setdefault((each.client_id, each.thumbprint, each.authorities), each)
+    return sorted(first.values(), key=lambda each: (each.client_id, each.created_at, each.index))
 
 
 def _no_client(client_id: str) -> ConfigurationError:
