@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Say why a certificate does or does not authenticate a client.",
     "jwks": "Print certificates as the JWK Set that registers a client.",
     "revoke": "Take a certificate, a client or an authority out of use, with its tokens.",
+    "key": "See, rotate and retire the keys that sign tokens.",
     "ca": "Keep a small private certificate authority.",
     "token": "Obtain an access token and show what it says.",
     "config": "Write, check and show settings.",

@@ -4,8 +4,6 @@ Rule: it asks nothing and changes everything at once; `--dry-run` is the questio
 """
 
 import asyncio
-import getpass
-import os
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from cryptography import x509
 
+from certbound.cli._actor import actor
 from certbound.cli._certificates import read_file
 from certbound.cli._commands import WrongUse
 from certbound.cli._deployment import ConfigFile, load_settings
@@ -146,15 +145,7 @@ def _revoker(config: Path | None) -> "AbstractAsyncContextManager[Revoker]":
     settings = load_settings(config)
     from certbound.app import open_revoker  # half a second that `revoke --help` need not spend
 
-    return open_revoker(settings, _actor())
-
-
-def _actor() -> str:
-    """Who asks, for the audit line."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # nobody of this number has a name here
-        return f"user {os.getuid()}"
+    return open_revoker(settings, actor())
 
 
 def _read(kind: RevokedKind, text: str) -> str:
