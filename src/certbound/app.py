@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from certbound import tls
-from certbound.core.authentication import Accepted, Sources
+from certbound.core.authentication import Accepted
 from certbound.core.certificate import KeyThumbprint
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import ConfigurationError
@@ -19,10 +19,12 @@ from certbound.core.grants import GRANT_TYPES, Policy
 from certbound.core.limits import read_limit
 from certbound.core.metadata import STATUS_LIST, Offer, describe_server
 from certbound.core.ports import Store
+from certbound.core.proofs import Sources
 from certbound.core.revoked import RevocationMode
 from certbound.core.signing import SigningKey
 from certbound.core.succession import DAY, Schedule
 from certbound.core.tokens import Issuer
+from certbound.server.admin import Admin
 from certbound.server.asgi import Application
 from certbound.server.clients import ClientRegistry
 from certbound.server.directory import ClientDirectory
@@ -30,13 +32,18 @@ from certbound.server.expiry import ExpiryWatch
 from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_keys
 from certbound.server.keys import KeyRing
 from certbound.server.purging import Purge
+from certbound.server.metrics import Numbers
 from certbound.server.revocation import Revoker
 from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
+from certbound.server.throttle import Throttle
+from certbound.server.vitals import Vitals, keep_sampling
+from certbound.server.watch import ENDPOINTS, Watch
 from certbound.settings import Settings
 from certbound.stores import open_store
-from certbound.tls import Limits, Port, VirtualHost
+from certbound.tls import AnyPort, Limits, PlainPort, Port, VirtualHost
 from certbound.tls.contexts import load_sites
+from certbound.tls.hosts import is_loopback
 from certbound.trust.anchors import Anchors
 from certbound.trust.fetch import Fetcher
 from certbound.trust.files import AnchorFiles
@@ -61,10 +68,12 @@ def serve(settings: Settings, *, on_ready: Callable[[list[tuple[str, int]]], Non
     """
     from certbound.log import configure_log  # noqa: PLC0415 - structlog takes 100 ms others need not spend
 
-    configure_log(level=settings.log.level, form=settings.log.format)
+    configure_log(level=settings.log.level, form=settings.log.format, audit=settings.log.audit)
     asyncio.run(check(settings))
     server = settings.server
-    tls.serve(partial(make_ports, settings), workers=server.workers, grace=server.grace, on_ready=on_ready)
+    # Made before the workers are, so that all of them count in one place.
+    numbers = Numbers(ENDPOINTS, workers=server.workers)
+    tls.serve(partial(make_ports, settings, numbers), workers=server.workers, grace=server.grace, on_ready=on_ready)
 
 
 async def check(settings: Settings) -> None:
@@ -81,14 +90,37 @@ async def check(settings: Settings) -> None:
         if settings.keys.file is None:
             warn_of_open_keys(await store.keys.list(), settings.keys.password)
     for port in make_ports(settings):
-        load_sites(port)
+        if isinstance(port, Port):
+            load_sites(port)
 
 
-def make_ports(settings: Settings) -> Sequence[Port]:
-    """What is served where (RFC 8705 section 5): the issuer's host; mutual TLS on its own port, by SNI, or there."""
+def make_ports(settings: Settings, numbers: Numbers | None = None) -> Sequence[AnyPort]:
+    """What is served where: the server itself, then what those who run it may ask, if they may.
+
+    `numbers` are those that all workers count in; without them this process has its own.
+    """
+    numbers = numbers or Numbers(ENDPOINTS)
+    throttle = Throttle(settings.authentication.failures_per_minute, time.monotonic)
+    app = Application(partial(open_service, settings, numbers), Watch(numbers, throttle))
+    return [*_server_ports(settings, app), *_admin_ports(settings, app, numbers)]
+
+
+def _admin_ports(settings: Settings, app: Application, numbers: Numbers) -> Sequence[AnyPort]:
+    admin = settings.admin
+    if admin.port is None:
+        return []
+    answers = Admin(lambda: app.service and app.service.vitals, numbers)
+    if admin.tls:
+        host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, app=answers)
+        return [Port(host=admin.host, port=admin.port, virtual_hosts=(host,))]
+    names = frozenset({"localhost", "127.0.0.1", "::1", admin.host}) if is_loopback(admin.host) else None
+    return [PlainPort(host=admin.host, port=admin.port, app=answers, names=names)]
+
+
+def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
+    """RFC 8705 section 5: the issuer's host; mutual TLS on its own port, by SNI, or there."""
     server = settings.server
     limits = Limits(handshake_bytes=server.handshake_bytes)
-    app = Application(partial(open_service, settings))
     conventional = VirtualHost(
         certificate=server.certificate,
         key=server.key,
@@ -188,14 +220,16 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
 
 
 @contextlib.asynccontextmanager
-async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """The authorization server, without its endpoints."""
+async def open_service(settings: Settings, numbers: Numbers | None = None) -> AsyncIterator[Service]:
+    """The authorization server, without its endpoints; what is true of it now is kept among `numbers`."""
     async with (
         open_authentication(settings) as authentication,
         open_keys(settings, authentication.store) as keys,
     ):
         offer = offer_of(settings, has_anchors=authentication.has_anchors, signing=keys.algorithms)
         store, tokens = authentication.store, settings.tokens
+        expiry = ExpiryWatch(store, time.time)
+        vitals = vitals_of(offer, authentication, keys, expiry)
         service = Service(
             offer=offer,
             policy=Policy(scope=settings.scope, resources=tokens.resources),
@@ -213,17 +247,37 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 always_rotates=tokens.refresh_rotation == "always",
             ),
             opaque=frozenset(tokens.opaque),
+            vitals=vitals,
         )
-        tasks = [
-            asyncio.create_task(ExpiryWatch(store, time.time).run()),
-            asyncio.create_task(Purge(store, time.time).run()),
-        ]
+        tasks = [asyncio.create_task(expiry.run()), asyncio.create_task(Purge(store, time.time).run())]
+        if numbers is not None and settings.admin.port is not None:
+            tasks.append(asyncio.create_task(keep_sampling(vitals, numbers)))
         try:
             yield service
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def vitals_of(offer: Offer, authentication: Authentication, keys: KeyRing, expiry: ExpiryWatch) -> Vitals:
+    """Where to look for whether the server can do its work."""
+
+    def key_age() -> float | None:
+        created_at = keys.created_at
+        return None if created_at is None else time.time() - created_at
+
+    return Vitals(
+        store=authentication.store,
+        anchors=lambda: len(authentication.anchors().anchors),
+        needs_anchors=authentication.has_anchors and Method.TLS_CLIENT_AUTH in offer.methods,
+        keys=lambda: len(keys.published),
+        key_age=key_age,
+        clients=lambda: authentication.clients.count,
+        ending=lambda: expiry.ending,
+        sources=authentication.revocation,
+        now=time.time,
+    )
 
 
 @contextlib.asynccontextmanager

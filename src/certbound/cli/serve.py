@@ -25,11 +25,17 @@ def _say_where(settings: Settings, addresses: list[tuple[str, int]]) -> None:
     server = settings.server
     issuer = Issuer(server.issuer)
     at = [f"on {_address(*address)}" for address in addresses]
+    admin = [("admin", _admin_url(settings, addresses[-1]), at.pop())] if settings.admin.port is not None else []
     say_table([
         ("issuer", server.issuer, at[0]),
         ("mutual TLS", server.mtls_url or server.issuer, at[-1]),
         ("metadata", _origin(server.issuer) + well_known(issuer), ""),
+        *admin,
     ])  # fmt: skip
+
+
+def _admin_url(settings: Settings, address: tuple[str, int]) -> str:
+    return f"{'https' if settings.admin.tls else 'http'}://{_address(*address)}/metrics"
 
 
 def _origin(url: str) -> str:

@@ -1,21 +1,22 @@
 """The authorization server as an ASGI application: the one place where a request becomes a `Call`, and a `Reply` or
 a refusal becomes HTTP.
 
-Rule 1: a refusal shows its public description and a request id; its reason goes to the log under that id.
+Rule 1: a refusal shows its public description and a request id; its reason goes to the audit under that id.
 Rule 2: the request id is made here, and stands on every answer; a sender's own is not believed.
+Rule 3: whoever fails to authenticate too often is told to wait (429); a success is never refused.
 """
 
 import contextlib
 import logging
 import re
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from certbound.core.errors import (
     CertboundError,
-    InvalidClient,
     InvalidRequest,
     OAuthError,
     StoreUnavailable,
@@ -25,6 +26,7 @@ from certbound.core.errors import (
 from certbound.server.call import NO_STORE, Call, Reply, json_reply, read_form
 from certbound.server.routes import Endpoint, Route, Routes, make_routes
 from certbound.server.service import Service
+from certbound.server.watch import Watch
 from certbound.tls import ConnectionFacts, connection_facts
 from certbound.tls.ports import Receive, Scope, Send
 
@@ -37,10 +39,18 @@ _log = logging.getLogger("certbound.server")
 class Application:
     """The ASGI application.  `open_service` is entered at lifespan startup and left at shutdown."""
 
-    def __init__(self, open_service: Callable[[], AbstractAsyncContextManager[Service]]) -> None:
+    def __init__(
+        self, open_service: Callable[[], AbstractAsyncContextManager[Service]], watch: Watch | None = None
+    ) -> None:
         self._open_service = open_service
+        self._watch = watch or Watch()
         self._service: Service | None = None
         self._conventional = self._mtls = Routes({})
+
+    @property
+    def service(self) -> Service | None:
+        """What is served; None before startup and after shutdown."""
+        return self._service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -59,12 +69,13 @@ class Application:
         route, rest = routes.find(scope["raw_path"])
         request_id = _new_request_id()
         if route is None:
-            reply = json_reply(404, {"error": "invalid_request", "error_description": "no such endpoint"}, NO_STORE)
+            reply = json_reply(404, {**_NO_ENDPOINT, "request_id": request_id}, NO_STORE)
+            self._watch.strayed()
         elif route.cors and scope["method"] == "OPTIONS":
             reply = _PREFLIGHT
         else:
             call = _call(scope, connection, rest, request_id, self._service)
-            reply = await _run(route, call, self._service, scope, receive, connection)
+            reply = await self._run(route, call, scope, receive, connection)
         headers = [*reply.headers, (b"x-request-id", request_id.encode("ascii"))]
         if reply.status != 204:  # RFC 9110 section 8.6
             headers.append((b"content-length", b"%d" % len(reply.body)))
@@ -73,9 +84,55 @@ class Application:
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else reply.body})
 
+    async def _run(
+        self, route: Route, call: Call, scope: Scope, receive: Receive, connection: ConnectionFacts | None
+    ) -> Reply:
+        """The endpoint's answer, or its refusal."""
+        started = time.perf_counter()
+        assert self._service is not None
+        try:
+            endpoint = _endpoint(route, scope["method"])
+            if scope["method"] in _WITH_BODY:
+                call = await _with_body(call, route, scope, receive)
+            reply = await endpoint(call, self._service)
+        except OAuthError as refusal:
+            return self._refuse(refusal, route, call, started, connection)
+        except StoreUnavailable as error:
+            return self._refuse(TemporarilyUnavailable(str(error)), route, call, started, connection)
+        except Exception:  # noqa: BLE001 - a defect of ours: the peer learns that, and the id to ask about
+            _log.exception("request %s to %.80s failed", call.request_id, scope["path"])
+            self._watch.failed(route.name, call, started)
+            return json_reply(500, {"error": "server_error", "request_id": call.request_id}, NO_STORE)
+        self._watch.answered(route.name, call, started)
+        return reply
+
+    def _refuse(
+        self, refusal: OAuthError, route: Route, call: Call, started: float, connection: ConnectionFacts | None
+    ) -> Reply:
+        reason = refusal.reason
+        if connection is not None and connection.unusable_certificate:
+            reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
+        call.notes.client_id = call.notes.client_id or next(iter(call.form.all("client_id")), "")
+        wait = self._watch.refused(route.name, call, started, refusal, reason)
+        document = {
+            "error": refusal.error,
+            "error_description": describable(refusal.description),
+            "request_id": call.request_id,
+        }
+        headers = [*NO_STORE]
+        if wait:
+            return json_reply(429, document, [*headers, (b"retry-after", b"%d" % wait)])
+        if refusal.status == 405:
+            headers.append((b"allow", route.allow.encode()))
+        elif refusal.status == 401 and call.authorization:
+            # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes.
+            headers.append((b"www-authenticate", route.scheme.encode() + b' realm="certbound"'))
+        return json_reply(refusal.status, document, headers)
+
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         async with contextlib.AsyncExitStack() as stack:
             await receive()
+            self._watch.numbers.open()
             try:
                 service = await stack.enter_async_context(self._open_service())
                 self._conventional, self._mtls = make_routes(service.offer)
@@ -107,50 +164,6 @@ def _call(scope: Scope, connection: ConnectionFacts | None, rest: str, request_i
         request_id=request_id,
         address=client[0] if client else "",
     )
-
-
-async def _run(
-    route: Route, call: Call, service: Service, scope: Scope, receive: Receive, connection: ConnectionFacts | None
-) -> Reply:
-    """The endpoint's answer, or its refusal."""
-    try:
-        endpoint = _endpoint(route, scope["method"])
-        if scope["method"] in _WITH_BODY:
-            call = await _with_body(call, route, scope, receive)
-        return await endpoint(call, service)
-    except OAuthError as refusal:
-        return _refuse(refusal, route, scope, call, connection)
-    except StoreUnavailable as error:
-        return _refuse(TemporarilyUnavailable(str(error)), route, scope, call, connection)
-    except Exception:  # noqa: BLE001 - a defect of ours: the peer learns that, and the id to ask about
-        _log.exception("request %s to %s failed", call.request_id, scope["path"])
-        return json_reply(500, {"error": "server_error", "request_id": call.request_id}, NO_STORE)
-
-
-def _refuse(refusal: OAuthError, route: Route, scope: Scope, call: Call, connection: ConnectionFacts | None) -> Reply:
-    reason = refusal.reason
-    if connection is not None and connection.unusable_certificate:
-        reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
-    if isinstance(refusal, InvalidClient) and refusal.step:
-        reason = f"not so: {refusal.step}: {reason}"
-    client_id = call.notes.client_id or next(iter(call.form.all("client_id")), "")
-    # Bounded: what a stranger sends must not fill the log.
-    _log.warning(
-        "request %s to %.80s refused: client %.80r: %s: %.500s",
-        call.request_id, scope["path"], client_id, refusal.error, reason,
-    )  # fmt: skip
-    document = {
-        "error": refusal.error,
-        "error_description": describable(refusal.description),
-        "request_id": call.request_id,
-    }
-    headers = [*NO_STORE]
-    if refusal.status == 405:
-        headers.append((b"allow", route.allow.encode()))
-    elif refusal.status == 401 and call.authorization:
-        # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes.
-        headers.append((b"www-authenticate", route.scheme.encode() + b' realm="certbound"'))
-    return json_reply(refusal.status, document, headers)
 
 
 def _endpoint(route: Route, method: str) -> Endpoint:
@@ -187,6 +200,7 @@ def _new_request_id() -> str:
     return secrets.token_hex(8)
 
 
+_NO_ENDPOINT = {"error": "invalid_request", "error_description": "no such endpoint"}
 _ALLOW_ORIGIN = (b"access-control-allow-origin", b"*")
 _PREFLIGHT = Reply(
     204,

@@ -40,6 +40,7 @@ class ClientDirectory:
         self._asking = asyncio.Lock()
         self._revoked = NOTHING_REVOKED
         self._revision = Revision(-1, -1)
+        self._count: int | None = None
         self._asked_at = float("-inf")
 
     @property
@@ -51,6 +52,11 @@ class ClientDirectory:
     def revision(self) -> Revision:
         """That of the store, as new as `revoked`."""
         return self._revision
+
+    @property
+    def count(self) -> int | None:
+        """How many clients there are; None if more than fit in memory, or nobody has asked yet."""
+        return self._count
 
     async def confirm(self) -> None:
         """What is remembered is at most `MAX_AGE` old.  `StoreUnavailable` if that cannot be said."""
@@ -95,6 +101,7 @@ class ClientDirectory:
             self._revoked = _revoked(await self._store.revocations.list(), before=self._revoked)
             records = await self._store.clients.list(limit=CAPACITY + 1)
             self._records = {each.client_id: each for each in records} if len(records) <= CAPACITY else None
+            self._count = len(records) if self._records is not None else None
             self._remembered.clear()
         self._revision = revision
         self._asked_at = asked_at

@@ -78,6 +78,12 @@ class KeyRing:
         """Those of the published keys, that of the key which signs first."""
         return tuple(dict.fromkeys(each.alg for each in self.published))
 
+    @property
+    def created_at(self) -> float | None:
+        """When the key that signs was made, in seconds since the epoch; None of a configured one."""
+        kid = self.signing.kid
+        return next((each.created_at for each in self._records if each.kid == kid), None) or None
+
     def signing_with(self, alg: str | None) -> SigningKey:
         """The key of this algorithm; without one, or without a wish, that which signs."""
         now = self._now()

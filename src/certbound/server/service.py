@@ -7,15 +7,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from certbound.core.authentication import Accepted, Sources
+from certbound.core.authentication import Accepted
 from certbound.core.binding import Bind
 from certbound.core.errors import StoreUnavailable
 from certbound.core.grants import Policy
 from certbound.core.metadata import Offer
 from certbound.core.ports import Store
+from certbound.core.proofs import Sources
 from certbound.server.directory import ClientDirectory
 from certbound.server.keys import KeyRing
 from certbound.server.statuses import StatusBook
+from certbound.server.vitals import Vitals
 
 REFRESH_INTERVAL = 0.25
 """Seconds between two questions to the store whether anything changed."""
@@ -52,6 +54,8 @@ class Service:
     refresh: Refresh = Refresh()
     opaque: frozenset[str] = frozenset()
     """The resources whose tokens are opaque, unless their client registered otherwise."""
+    vitals: Vitals | None = None
+    """For those who run the server; None where nobody asks."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))
     """128 bits nobody can guess, base64url."""
     new_secret: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))

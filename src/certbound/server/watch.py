@@ -62,6 +62,10 @@ class Watch:
             )  # fmt: skip
         return wait
 
+    def strayed(self) -> None:
+        """A request for nothing that is here."""
+        self.numbers.answered("", Outcome.REFUSED, "invalid_request", 0)
+
     def failed(self, endpoint: str, call: Call, started: float) -> None:
         """A defect of ours, which the log tells more of."""
         self.numbers.answered(endpoint, Outcome.FAILED, "server_error", time.perf_counter() - started)

@@ -296,6 +296,16 @@ class Authentication(Section, frozen=True, kw_only=True):
         tuple[Literal["ES256", "PS256", "EdDSA", "RS256"], ...],
         Meta(description="What clients may sign assertions with (private_key_jwt)."),
     ] = ("ES256", "PS256", "EdDSA")
+    failures_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Failed authentications of one certificate, or of one network for one client id, after which "
+            "further ones are answered 429 and written down no more; ten times as many of one network. For each "
+            "worker. A success is never refused.",
+        ),
+    ] = 60
 
 
 class Keys(Section, frozen=True, kw_only=True):
