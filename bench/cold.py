@@ -21,10 +21,11 @@ import pki
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certbound.core.authentication import Sources, TrustedChain, authenticate
+from certbound.core.authentication import authenticate
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
 from certbound.core.clients import Client, read_client
 from certbound.core.confirmation import confirm
+from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import NOTHING_REVOKED, RevocationMode
 from certbound.core.subject import match_subject
 from certbound.core.tokens import AccessToken, SigningKey, sign

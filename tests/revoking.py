@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from certbound.core import _der
-from certbound.core.authentication import TrustedChain
+from certbound.core.proofs import TrustedChain
 from certbound.core.revoked import RevocationMode
 from certbound.trust.authority import Authority, Issued
 from certbound.trust.fetch import Fetcher

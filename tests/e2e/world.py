@@ -21,12 +21,13 @@ from urllib.parse import urlencode, urlsplit
 
 from certbound import tls
 from certbound.app import make_ports, open_registry, opened_store
-from certbound.core.authentication import AuthenticatedClient, NothingProven, digest_of
+from certbound.core.authentication import AuthenticatedClient, digest_of
 from certbound.core.certificate import read_certificate
 from certbound.core.clients import read_client
 from certbound.core.grants import refresh_token
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord, GrantRecord
+from certbound.core.proofs import NothingProven
 from certbound.core.tokens import Grant
 from certbound.resource import PRINCIPAL, Guard
 from certbound.server.directory import NEWS

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from certbound.core.authentication import AuthenticatedClient, Sources, TrustedChain, authenticate
+from certbound.core.authentication import AuthenticatedClient, authenticate
 from certbound.core.candidates import candidates, remarks
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
 from certbound.core.clients import Client, read_client
@@ -19,6 +19,7 @@ from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
 from certbound.core.extensions import read_extensions
 from certbound.core.keys import public_jwk, require_strong_key
 from certbound.core.names import DistinguishedName, NameStyle, format_name, parse_name, read_name
+from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.qualified import organization_identifiers
 from certbound.core.revoked import NOTHING_REVOKED
 from certbound.core.subject import Subject, SubjectKind, match_subject

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from certbound.core.authentication import Sources, TrustedChain
 from certbound.core.binding import Bind
 from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.clients import Client, Method
@@ -21,6 +20,7 @@ from certbound.core.grants import Policy
 from certbound.core.jwks import make_jwks
 from certbound.core.metadata import Offer
 from certbound.core.ports import ClientRecord, Store
+from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer, SigningKey

@@ -13,12 +13,13 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from certbound.core._twins import twins
-from certbound.core.authentication import AuthenticatedClient, KnownSecret, TrustedChain
+from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate, read_certificate, read_pem_certificates
 from certbound.core.clients import read_client
 from certbound.core.errors import InvalidClient, StoreUnavailable
 from certbound.core.keys import require_strong_key
 from certbound.core.ports import ClientRecord, GrantRecord, RevocationRecord, RevokedKind, SecretRecord, Store
+from certbound.core.proofs import KnownSecret, TrustedChain
 from certbound.core.signing import SigningKey
 from certbound.core.status import LIFETIME, Runs, StatusReference, read_list
 from certbound.server.directory import MAX_AGE, ClientDirectory

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certbound.core import _der
-from certbound.core.authentication import TrustedChain
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError, Untrusted
+from certbound.core.proofs import TrustedChain
 from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, Issued, published_at
 from certbound.trust.revocation import UNKNOWN_FOR, Revocation

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certbound.core.authentication import Sources, authenticate
+from certbound.core.authentication import authenticate
 from certbound.core.certificate import KeyThumbprint, PeerCertificate
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import InvalidClient, Untrusted
 from certbound.core.limits import read_limit
+from certbound.core.proofs import Sources
 from certbound.core.revoked import NOTHING_REVOKED, Revoked
 from certbound.trust import verifier
 from certbound.trust.anchors import Anchors

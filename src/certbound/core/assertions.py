@@ -5,13 +5,17 @@ have been, is none for us (audience injection).
 Rule 2: nothing counts before the signature does; the `jti` is used up last, or strangers could use it up.
 """
 
+import contextlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
-from certbound.core.jws import BadJwt, is_time, read_header, verified_claims
+from certbound.core.jws import BadJwt, Header, is_time, read_header, verified_claims
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
 """Those that FAPI 2.0 allows."""
@@ -35,7 +39,7 @@ def verify_assertion(
 ) -> VerifiedAssertion:
     """One of `keys` signed the assertion of `client_id` for `issuer`, and it is valid at `now`.  `BadJwt` otherwise."""
     # (a) It is a JWT for this purpose, signed with an algorithm that is listed.
-    header = read_header(assertion, types=TYPES, algorithms=algorithms)
+    header = read_assertion_header(assertion, algorithms=algorithms)
     # (b) The client signed it.
     claims = verified_claims(assertion, header, keys)
     # (c) It speaks for the client itself.
@@ -58,10 +62,34 @@ def verify_assertion(
     return VerifiedAssertion(jti, float(expires_at))
 
 
+def read_assertion_header(assertion: str, *, algorithms: Collection[str]) -> Header:
+    """Its header, if it may be one of an assertion; read, and not believed.  `BadJwt` otherwise."""
+    return read_header(assertion, types=TYPES, algorithms=algorithms)
+
+
+def try_decoys(assertion: str, *, algorithms: Collection[str]) -> None:
+    """As much is done as for an assertion with one key that could have signed it, of whoever names a client that has
+    none: the signature is verified with a key of nobody.
+    """
+    with contextlib.suppress(BadJwt):
+        header = read_assertion_header(assertion, algorithms=algorithms)
+        verified_claims(assertion, Header(header.alg, None), decoy_keys())
+
+
 @cache
 def decoy_keys() -> KeySet:
-    """Keys of nobody: with them an assertion is verified of whom there is nothing to verify, and takes as long."""
-    return KeySet([ECKey.generate_key("P-256"), RSAKey.generate_key(2048), OKPKey.generate_key("Ed25519")])
+    """A public key of each kind; what they verify counts for nothing, so it matters to nobody who could sign."""
+    seed = sha256(b"nobody").digest()
+    modulus = int.from_bytes(b"\xff" + b"".join(sha256(seed + bytes([n])).digest() for n in range(8))[1:]) | 1
+    return KeySet([
+        ECKey.import_key(_pem(ec.derive_private_key(int.from_bytes(seed), ec.SECP256R1()).public_key())),
+        RSAKey.import_key(_pem(rsa.RSAPublicNumbers(65537, modulus).public_key())),
+        OKPKey.import_key(_pem(ed25519.Ed25519PrivateKey.from_private_bytes(seed).public_key())),
+    ])  # fmt: skip
+
+
+def _pem(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
 TYPES = frozenset({None, "jwt", "client-authentication+jwt"})

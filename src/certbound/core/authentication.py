@@ -13,23 +13,20 @@ Rule 5: the method is the one that the client registered, never the one that the
 import contextlib
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
-from typing import Protocol
 
-from joserfc.jwk import KeySet
-
-from certbound.core.assertions import TYPES, VerifiedAssertion, decoy_keys, verify_assertion
+from certbound.core.assertions import read_assertion_header, try_decoys, verify_assertion
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, Method
 from certbound.core.credentials import Credential, Presented
 from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
-from certbound.core.jwks import RegisteredCertificate, match_registered
-from certbound.core.jws import BadJwt, Header, read_header, verified_claims
+from certbound.core.jwks import match_registered
+from certbound.core.jws import BadJwt, NoKey
 from certbound.core.keys import StrongKey, require_strong_key
-from certbound.core.ports import SecretRecord
+from certbound.core.proofs import KnownSecret, NothingProven, Proof, Sources, TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.subject import match_subject, read_carried
 
@@ -53,75 +50,6 @@ class Step(StrEnum):
     FIRST_USE = "the assertion was not used before"
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedChain:
-    """Proof that a path led from the certificate to a trust anchor; `trust` makes it, nobody else.
-
-    `path` begins with the leaf and ends with the anchor; `valid_until`, in seconds since the epoch, is the earliest
-    end of any certificate on it, and of what is known of their revocation.
-    """
-
-    path: tuple[Certificate, ...]
-    valid_until: float
-
-    @property
-    def certificate(self) -> Certificate:
-        return self.path[0]
-
-    @property
-    def anchor(self) -> Certificate:
-        return self.path[-1]
-
-    def until(self, end: float) -> "TrustedChain":
-        """The same proof, for no longer than `end`."""
-        return self if self.valid_until <= end else type(self)(self.path, end)
-
-
-class ChainVerifier(Protocol):
-    """What `trust` does for clients with a CA.  Times are seconds since the epoch."""
-
-    async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
-        """A path leads from the peer's certificate to a trust anchor that may speak for `client`, at `now`.
-
-        Round what was `revoked` here, if a path does.  `Untrusted` if none leads to an anchor.  Nothing is fetched.
-        """
-
-    async def require_unrevoked(self, chain: TrustedChain, now: float) -> TrustedChain:
-        """`chain`, as long as it is known that nothing on it is revoked.  `Untrusted` otherwise."""
-
-
-class PublishedCertificates(Protocol):
-    """What `trust` does for clients with a `jwks_uri`."""
-
-    async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
-        """What the client publishes; looked at again if `presented` is not among what is known.
-
-        `Untrusted` if nothing of it can be had.
-        """
-
-    async def published_keys(self, client: Client, kid: str | None, now: float) -> KeySet:
-        """The keys that the client publishes; looked at again if none of those known has the `kid`.
-
-        `Untrusted` if nothing of it can be had.
-        """
-
-
-class FirstUses(Protocol):
-    """What a store does for values that count once."""
-
-    async def use(self, purpose: str, value: str, *, until: float, now: float) -> bool:
-        """True for the first who uses this value for this purpose, False for all others before `until`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where the proofs come from that need more than the request and the registration."""
-
-    chains: ChainVerifier
-    published: PublishedCertificates
-    uses: FirstUses
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """What this deployment accepts, at the endpoint that asks."""
@@ -131,21 +59,6 @@ class Accepted:
     """The one audience of assertions."""
     algorithms: Collection[str] = ()
     """Those of assertions."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSecret:
-    """Proof that the client's secret was sent."""
-
-    record: SecretRecord
-
-
-@dataclass(frozen=True, slots=True)
-class NothingProven:
-    """A public client: whoever says so may speak for it (RFC 6749 section 2.1)."""
-
-
-Proof = TrustedChain | RegisteredCertificate | KnownSecret | VerifiedAssertion | NothingProven
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +111,7 @@ async def authenticate(
         if presented.credential is not method.credential:
             raise InvalidClient(f"{client.method} shows {method.credential}; presented was {presented.credential}")
         # (3) It proves the client.
-        return await method.prove(client, asking)
+        proof, key = await method.prove(client, asking)
     except (BadCertificate, Untrusted, BadJwt) as error:
         refusal = InvalidClient(str(error))
         _complete(refusal, asking)
@@ -206,6 +119,7 @@ async def authenticate(
     except InvalidClient as refusal:
         _complete(refusal, asking)
         raise
+    return AuthenticatedClient(client, key.certificate if key else None, key, proof)
 
 
 def steps_of(method: Method) -> tuple[Step, ...]:
@@ -232,6 +146,8 @@ class _Asking:
     revoked: Revoked
     now: float
     step: Step = Step.CLIENT
+    is_tried: bool = False
+    """What can be done with a secret or a signature was done."""
 
 
 def _complete(refusal: InvalidClient, asking: _Asking) -> None:
@@ -242,21 +158,28 @@ def _complete(refusal: InvalidClient, asking: _Asking) -> None:
         read_carried(asking.peer.leaf)
         with contextlib.suppress(BadCertificate):
             require_strong_key(asking.peer.leaf)
-    if asking.presented.credential is Credential.ASSERTION and asking.step in _BEFORE_ASSERTION:
-        _try_decoys(asking)
-    elif asking.presented.value and asking.step is not Step.SECRET:
+    if asking.is_tried or not asking.presented.value:
+        return
+    if asking.presented.credential is Credential.ASSERTION:
+        try_decoys(asking.presented.value, algorithms=asking.accepted.algorithms)
+    else:
         digest_of(asking.presented.value)
 
 
-async def _prove_nothing(client: Client, _: _Asking) -> AuthenticatedClient:
+_Proven = tuple[Proof, StrongKey | None]
+"""And the key of the certificate, where that is the proof."""
+
+
+async def _prove_nothing(client: Client, asking: _Asking) -> _Proven:
     """RFC 6749 section 2.1: a public client has no credential; what it gets is bound to its certificate instead."""
-    return AuthenticatedClient(client, None, None, NothingProven())
+    del client, asking
+    return NothingProven(), None
 
 
-async def _prove_by_secret(client: Client, asking: _Asking) -> AuthenticatedClient:
+async def _prove_by_secret(client: Client, asking: _Asking) -> _Proven:
     """RFC 6749 section 2.3.1: a secret that we made, and keep as a hash."""
     # (3a) Compared with each, whichever fits: the time tells nothing of their number or age.
-    asking.step = Step.SECRET
+    asking.step, asking.is_tried = Step.SECRET, True
     digest = digest_of(asking.presented.value).encode()
     fitting = [each for each in client.secrets if hmac.compare_digest(each.digest.encode(), digest)]
     if not fitting:
@@ -264,49 +187,40 @@ async def _prove_by_secret(client: Client, asking: _Asking) -> AuthenticatedClie
     # (3b) It counts still.
     if fitting[0].ends_at is not None and asking.now >= fitting[0].ends_at:
         raise InvalidClient("the secret was replaced, and the time for both is over")
-    return AuthenticatedClient(client, None, None, KnownSecret(fitting[0]))
+    return KnownSecret(fitting[0]), None
 
 
-async def _prove_by_assertion(client: Client, asking: _Asking) -> AuthenticatedClient:
+async def _prove_by_assertion(client: Client, asking: _Asking) -> _Proven:
     """RFC 7523 section 2.2: signed with a key that the client registered or publishes."""
     asking.step = Step.ASSERTION
+    assertion, algorithms = asking.presented.value, asking.accepted.algorithms
     keys = client.keys
     if keys is None:
-        keys = await asking.sources.published.published_keys(client, _kid(asking), asking.now)
+        kid = read_assertion_header(assertion, algorithms=algorithms).kid
+        keys = await asking.sources.published.published_keys(client, kid, asking.now)
     # (3c) Signed by the client, for this server alone, and for now.
-    verified = _verify(asking, client.client_id, keys)
+    try:
+        verified = verify_assertion(
+            assertion,
+            client_id=client.client_id,
+            issuer=asking.accepted.issuer,
+            keys=keys,
+            algorithms=algorithms,
+            now=asking.now,
+        )
+    except BadJwt as error:
+        asking.is_tried = not isinstance(error, NoKey)
+        raise
     # (3d) For the first time; asked last, of the store, so that nobody else can use it up.
-    asking.step = Step.FIRST_USE
-    if not await asking.sources.uses.use(
-        "client_assertion", f"{client.client_id} {verified.jti}", until=verified.expires_at, now=asking.now
-    ):
+    asking.step, asking.is_tried = Step.FIRST_USE, True
+    # Of what may stand in a `jti`, a line end is nothing that a client_id has: no client uses up another's.
+    used = f"{client.client_id}\n{verified.jti}"
+    if not await asking.sources.uses.use("client_assertion", used, until=verified.expires_at, now=asking.now):
         raise InvalidClient(f"the assertion {verified.jti!r:.80} was used before")
-    return AuthenticatedClient(client, None, None, verified)
+    return verified, None
 
 
-def _verify(asking: _Asking, client_id: str, keys: KeySet) -> VerifiedAssertion:
-    return verify_assertion(
-        asking.presented.value,
-        client_id=client_id,
-        issuer=asking.accepted.issuer,
-        keys=keys,
-        algorithms=asking.accepted.algorithms,
-        now=asking.now,
-    )
-
-
-def _kid(asking: _Asking) -> str | None:
-    return read_header(asking.presented.value, types=TYPES, algorithms=asking.accepted.algorithms).kid
-
-
-def _try_decoys(asking: _Asking) -> None:
-    """As long as a signature of a client that there is takes."""
-    with contextlib.suppress(BadJwt):
-        header = read_header(asking.presented.value, types=TYPES, algorithms=asking.accepted.algorithms)
-        verified_claims(asking.presented.value, Header(header.alg, None), decoy_keys())
-
-
-async def _prove_by_certificate(client: Client, asking: _Asking) -> AuthenticatedClient:
+async def _prove_by_certificate(client: Client, asking: _Asking) -> _Proven:
     """RFC 8705 section 2: the certificate on the connection, by the client's one of its two methods."""
     # (4) A certificate was presented, its key proven in the handshake.
     asking.step = Step.CERTIFICATE
@@ -326,8 +240,7 @@ async def _prove_by_certificate(client: Client, asking: _Asking) -> Authenticate
     if asking.revoked.includes(certificate):
         raise InvalidClient(f"certificate {certificate.thumbprint} was revoked here")
     # (8) It is the client's.
-    proof = await _CERTIFICATES[client.method](client, peer, asking)
-    return AuthenticatedClient(client, certificate, key, proof)
+    return await _CERTIFICATES[client.method](client, peer, asking), key
 
 
 async def _prove_by_chain(client: Client, peer: PeerCertificate, asking: _Asking) -> Proof:
@@ -363,13 +276,12 @@ async def _prove_by_registration(client: Client, peer: PeerCertificate, asking: 
 @dataclass(frozen=True, slots=True)
 class _Method:
     credential: Credential
-    prove: Callable[[Client, _Asking], Awaitable[AuthenticatedClient]]
+    prove: Callable[[Client, _Asking], Awaitable[_Proven]]
     steps: tuple[Step, ...]
 
 
 _FIRST = (Step.CLIENT, Step.METHOD)
 _CERTIFICATE = (Step.CERTIFICATE, Step.VALIDITY, Step.KEY, Step.REVOKED_HERE)
-_BEFORE_ASSERTION = frozenset({Step.CLIENT, Step.METHOD})
 
 _CERTIFICATES: Mapping[Method, Callable[[Client, PeerCertificate, _Asking], Awaitable[Proof]]] = {
     Method.TLS_CLIENT_AUTH: _prove_by_chain,

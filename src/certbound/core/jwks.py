@@ -8,7 +8,7 @@ certificate away must not fail because of the one that he puts in its place.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,16 +61,19 @@ def read_published_jwks(jwks: Any, field: str = "jwks_uri") -> tuple[tuple[Certi
 def read_keys(jwks: Any, field: str = "jwks") -> KeySet:
     """The public keys in a JWK Set that can verify what the client signs (RFC 7523).
 
-    Those for other uses are left out.  `InvalidClientMetadata` if none remains, one is private, or one is weak.
+    Those for other uses and other algorithms are left out.  `InvalidClientMetadata` if none remains, one is private, or
+    one is weak.
     """
     usable: list[Key] = []
     for position, jwk in enumerate(_keys(jwks, field)):
         where = f"{field}.keys[{position}]"
         _require_public(jwk, where)
-        if jwk.get("use", "sig") == "sig" and jwk.get("kty") in _VERIFYING:
+        if _can_verify(jwk):
             usable.append(_read_key(jwk, where))
     if not usable:
-        raise InvalidClientMetadata(field, "no JWK can verify a signature; register an EC, RSA or OKP public key")
+        raise InvalidClientMetadata(
+            field, "no JWK can verify an assertion; register a public key: P-256, RSA or Ed25519, for its algorithm"
+        )
     return KeySet(usable)
 
 
@@ -130,6 +133,18 @@ def _require_public(jwk: Any, where: str) -> None:
         raise InvalidClientMetadata(where, f"carries the private member {private[0]!r}; register the public key only")
 
 
+def _can_verify(jwk: Mapping[str, Any]) -> bool:
+    """It says of itself that it is for signatures, by an algorithm that some deployment takes."""
+    kind, curve, alg, operations = (jwk.get(member) for member in ("kty", "crv", "alg", "key_ops"))
+    algorithms = _VERIFYING.get(f"{kind} {curve}" if kind in ("EC", "OKP") else str(kind), ())
+    return bool(
+        algorithms
+        and jwk.get("use", "sig") == "sig"
+        and (alg is None or alg in algorithms)
+        and (operations is None or (isinstance(operations, list) and "verify" in operations))
+    )
+
+
 def _read_key(jwk: Mapping[str, Any], where: str) -> Key:
     try:
         key = JWKRegistry.import_key(dict(jwk))
@@ -152,6 +167,11 @@ def _read_x5c(x5c: Any, where: str) -> Certificate:
 
 MAX_KEYS = 32
 
-_VERIFYING = frozenset({"EC", "RSA", "OKP"})
+_VERIFYING: Mapping[str, Sequence[str]] = {
+    "EC P-256": ("ES256",),
+    "RSA": ("PS256", "RS256"),
+    "OKP Ed25519": ("EdDSA",),
+}
+"""By kind and curve: what the assertions of clients may be signed with."""
 
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 from joserfc import jws
-from joserfc.errors import JoseError, UnsupportedAlgorithmError
+from joserfc.errors import BadSignatureError, JoseError, UnsupportedAlgorithmError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
@@ -26,6 +26,10 @@ LEEWAY = 5
 
 class BadJwt(ValueError):
     """It is no JWT, none of the kind that is asked for, or nobody's who may sign it; the message is for the log."""
+
+
+class NoKey(BadJwt):
+    """None of the keys is one that could have signed it, so no signature was verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,9 @@ def read_header(token: str, *, types: Set[str | None], algorithms: Collection[st
 
 
 def verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
-    """What a JWT says that one of `keys` signed.  `BadJwt` if none did."""
+    """What a JWT says that one of `keys` signed.  `BadJwt` if none did, `NoKey` if none could have."""
     registry = _Registry(algorithms=[header.alg], strict_check_header=False)
+    refusal: type[BadJwt] = NoKey
     for key in keys:
         if header.kid is not None and key.kid != header.kid:
             continue
@@ -70,10 +75,13 @@ def verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, An
             continue
         try:
             verified = jws.deserialize_compact(token, key, registry=registry)
+        except BadSignatureError:
+            refusal = BadJwt
         except (JoseError, ValueError, TypeError, RecursionError):
             continue
-        return _object(verified.payload)
-    raise BadJwt(f"no key verifies the signature (kid {header.kid!r:.80})")
+        else:
+            return _object(verified.payload)
+    raise refusal(f"no key verifies the signature (kid {header.kid!r:.80})")
 
 
 def require_time(claims: Mapping[str, Any], now: float, *, leeway: float = LEEWAY) -> float:

@@ -11,10 +11,10 @@ Rule 5: whatever was sent, the cost has a bound and the only exception is `Untru
 from collections.abc import Sequence
 from types import ModuleType
 
-from certbound.core.authentication import TrustedChain
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.keys import require_strong_key
+from certbound.core.proofs import TrustedChain
 from certbound.trust import first_judge
 from certbound.trust.anchors import Anchors
 from certbound.trust.formed import called, name_of, require_well_formed

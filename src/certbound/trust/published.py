@@ -23,11 +23,11 @@ from typing import Any
 
 import msgspec
 
-from certbound.core.authentication import PublishedCertificates
 from certbound.core.certificate import Certificate, Thumbprint
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidClientMetadata, Untrusted
 from certbound.core.jwks import read_published_jwks
+from certbound.core.proofs import PublishedCertificates
 from certbound.trust.fetch import Failure, Fetched, Fetcher, FetchFailed
 
 LEAST_LIFETIME = 10.0

@@ -20,9 +20,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from certbound.core.authentication import TrustedChain
 from certbound.core.certificate import Certificate, Thumbprint
 from certbound.core.errors import BadCertificate, Untrusted
+from certbound.core.proofs import TrustedChain
 from certbound.core.revoked import RevocationMode
 from certbound.trust.crl_sources import CRLSources
 from certbound.trust.crls import BadList, IssuerName, RevocationList, issuer_name

@@ -14,11 +14,11 @@ from types import MappingProxyType
 from typing import Protocol
 
 from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors
-from certbound.core.authentication import TrustedChain
 from certbound.core.certificate import Certificate, KeyThumbprint, PeerCertificate, Thumbprint, read_certificate
 from certbound.core.clients import Client
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.limits import NameLimit
+from certbound.core.proofs import TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.subject import Subject
 from certbound.core.svid import is_spiffe_id, require_svid

@@ -1,8 +1,9 @@
 """The client credentials grant (RFC 6749 section 4.4): the client asks for itself."""
 
-from certbound.core.authentication import AuthenticatedClient, NothingProven
+from certbound.core.authentication import AuthenticatedClient
 from certbound.core.errors import UnauthorizedClient
 from certbound.core.grants._request import Policy, TokenRequest, grant_audience
+from certbound.core.proofs import NothingProven
 from certbound.core.scope import Scope, grant_scope
 from certbound.core.tokens import Grant
 

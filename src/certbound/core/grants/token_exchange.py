@@ -9,10 +9,11 @@ Rule 3: where the subject token was bound, so is the new one, to the certificate
 from collections.abc import Mapping
 from typing import Any
 
-from certbound.core.authentication import AuthenticatedClient, NothingProven
+from certbound.core.authentication import AuthenticatedClient
 from certbound.core.clients import Client
 from certbound.core.errors import UnacceptableToken, UnauthorizedClient
 from certbound.core.grants._request import Policy, TokenRequest, grant_audience
+from certbound.core.proofs import NothingProven
 from certbound.core.scope import Scope, grant_scope, read_scope
 from certbound.core.tokens import Grant
 
