@@ -31,8 +31,8 @@ from certbound.server.directory import ClientDirectory
 from certbound.server.expiry import ExpiryWatch
 from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_keys
 from certbound.server.keys import KeyRing
-from certbound.server.purging import Purge
 from certbound.server.metrics import Numbers
+from certbound.server.purging import Purge
 from certbound.server.revocation import Revoker
 from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
@@ -109,7 +109,7 @@ def _admin_ports(settings: Settings, app: Application, numbers: Numbers) -> Sequ
     admin = settings.admin
     if admin.port is None:
         return []
-    answers = Admin(lambda: app.service and app.service.vitals, numbers)
+    answers = Admin(lambda: app.service.vitals if app.service is not None else None, numbers)
     if admin.tls:
         host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, app=answers)
         return [Port(host=admin.host, port=admin.port, virtual_hosts=(host,))]
