@@ -262,6 +262,8 @@ def _settings(directory: Path, authority: Authority, overrides: Mapping[str, Any
         },
         "tokens": {"scopes": ["read", "write"], "resources": [RESOURCE, "https://other.example"]},
         "trust": {"anchors": ["anchors.pem"]},
+        # Tests fail on purpose, and often; that of the limit sets its own.
+        "authentication": {"failures_per_minute": 1_000_000},
         "store": {"url": f"sqlite:///{directory}/certbound.sqlite"},
     }
     for name, value in overrides.items():
