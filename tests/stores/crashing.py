@@ -24,9 +24,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Pool, event
 
-from certbound.core.ports import RevokedKind, Store
+from certbound.core.ports import RevokedKind, Rotation, Store
 from certbound.stores import open_store
-from certbound.testing.stores import client, key, revocation
+from certbound.testing.store_grants import GRACE, grant
+from certbound.testing.store_tokens import access_token
+from certbound.testing.stores import NOW, client, key, revocation
 
 Order = dict[str, Any]
 
@@ -39,6 +41,7 @@ class Failpoint:
         self._at = order.get("at", -1)
         self._instructions = order.get("grain") == "instructions"
         self._after_commit_begun = order.get("microseconds")
+        self._commits_before = order.get("commits", 1) - 1
         self._armed = False
         self._committing = False
         self._count = 0
@@ -79,7 +82,11 @@ class Failpoint:
     def _commit(self, _: Any) -> None:
         self.step("commit")
         self._committing = self._armed
-        if self._armed and self._after_commit_begun is not None:
+        if not self._armed or self._after_commit_begun is None:
+            return
+        if self._commits_before:
+            self._commits_before -= 1
+        else:
             threading.Thread(target=_die_in, args=(self._after_commit_begun,), daemon=True).start()
 
     def _reset(self, *_: Any) -> None:
@@ -106,7 +113,8 @@ def _die_in(microseconds: float) -> None:
     _die()
 
 
-# The changes; the store that they meet has the client `old` and no key.
+# The changes; the store that they meet has the client `old` with a grant, whose refresh token `first` was replaced by
+# `second`, and no key.
 
 
 async def add(store: Store, failpoint: Failpoint) -> None:
@@ -147,6 +155,44 @@ async def revoke_client(store: Store, failpoint: Failpoint) -> None:
     await store.revocations.add(revocation(RevokedKind.CLIENT, "old"))
 
 
+async def open_grant(store: Store, failpoint: Failpoint) -> None:
+    """Another one, with its first refresh token."""
+    failpoint.arm()
+    await store.grants.open(grant("new", "old"), "opened", now=NOW)
+
+
+async def rotate(store: Store, failpoint: Failpoint) -> None:
+    """The refresh token that counts gets its successor; or it has it, and that is repeated."""
+    failpoint.arm()
+    rotation = await store.grants.rotate("second", "third", now=NOW + 5, grace=GRACE)
+    assert rotation in {Rotation.REPLACED, Rotation.REPEATED}
+
+
+async def reuse(store: Store, failpoint: Failpoint) -> None:
+    """A replaced refresh token comes back too late, and ends its grant; or it has ended it."""
+    failpoint.arm()
+    rotation = await store.grants.rotate("first", "second", now=NOW + GRACE + 1, grace=GRACE)
+    assert rotation in {Rotation.REUSED, Rotation.GONE}
+
+
+async def revoke_grant(store: Store, failpoint: Failpoint) -> None:
+    """The grant and its status, once."""
+    failpoint.arm()
+    await store.grants.revoke("grant", now=NOW)
+
+
+async def add_token(store: Store, failpoint: Failpoint) -> None:
+    """An opaque token."""
+    failpoint.arm()
+    await store.tokens.add(access_token("opaque", sub="old"))
+
+
+async def use(store: Store, failpoint: Failpoint) -> None:
+    """A value, once."""
+    failpoint.arm()
+    await store.tokens.use("jti", "once", until=NOW + 60, now=NOW)
+
+
 async def change(order: Order, failpoint: Failpoint) -> None:
     """One change, and its answer."""
     store = await open_store(order["url"])
@@ -185,6 +231,12 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "add_first": add_first,
     "revoke": revoke,
     "revoke_client": revoke_client,
+    "open_grant": open_grant,
+    "rotate": rotate,
+    "reuse": reuse,
+    "revoke_grant": revoke_grant,
+    "add_token": add_token,
+    "use": use,
 }
 
 

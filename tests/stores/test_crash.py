@@ -2,7 +2,7 @@
 
 After each kill the database must open, be whole, and hold the state before the change or the state after it: the same
 revision, the same versions, the same records as an undisturbed run.  Before the commit began it is the one, after the
-commit the other.
+commit the other.  Who repeats a change after it, because no answer came, has what one change makes.
 """
 
 import asyncio
@@ -12,20 +12,58 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certbound.core.ports import ClientRecord, Revision
 from certbound.stores import migrations, open_store, pending
+from certbound.testing.store_grants import grant
 from certbound.testing.stores import NOW, allot, client, status
 
-CHANGES = ["add", "replace", "remove", "add_first", "revoke", "revoke_client"]
+CHANGES = {
+    "add": Revision(1, 0),
+    "replace": Revision(1, 0),
+    "remove": Revision(1, 0),
+    "add_first": Revision(1, 0),
+    "revoke": Revision(1, 1),
+    "revoke_client": Revision(1, 1),
+    "open_grant": Revision(0, 0),
+    "rotate": Revision(0, 0),
+    "reuse": Revision(0, 1),
+    "revoke_grant": Revision(0, 1),
+    "add_token": Revision(0, 0),
+    "use": Revision(0, 0),
+}
+"""How far each moves the revision."""
+REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "add_token", "use"}
+"""Those that may be asked for again where no answer came."""
+TABLES = ("clients", "signing_keys", "revocations", "statuses", "invalid_statuses", "grants", "refresh_tokens",
+          "access_tokens", "used")  # fmt: skip
 
-State = tuple[int, list[Any], list[Any], list[Any], Any]
+
+@dataclass(frozen=True)
+class State:
+    """All that a store holds."""
+
+    revision: Revision
+    clients: Sequence[ClientRecord]
+    rows: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A change that nobody killed."""
+
+    before: State
+    after: State
+    steps: int
+    commits: int
 
 
 class Crasher:
@@ -72,8 +110,10 @@ async def _fill(path: Path) -> None:
     await store.clients.add(client("gone"))
     await store.clients.add(client("old", text="o" * 5000))
     await store.clients.remove("gone")
+    await store.grants.open(grant("grant", "old"), "first", now=NOW)
+    await store.grants.rotate("first", "second", now=NOW, grace=0)
     for n in range(3):
-        await allot(store, status("old", f"{n}", "ca"))
+        await allot(store, status("old", f"{n}", "ca", grant_id="grant" if n else ""))
     await store.close()
 
 
@@ -82,34 +122,29 @@ def _state(path: Path) -> State:
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
-    async def read() -> State:
+    async def read() -> tuple[Revision, Sequence[ClientRecord]]:
         url = f"sqlite:///{path}"
         store = await open_store(url)
-        state = (
-            await store.revision(),
-            list(await store.clients.list()),
-            list(await store.keys.list()),
-            list(await store.revocations.list()),
-            await store.revocations.statuses(NOW),
-        )
+        revision, clients = await store.revision(), await store.clients.list()
         await store.close()
         assert await pending(url) == []
-        return state
+        return revision, clients
 
-    return asyncio.run(read())
+    revision, clients = asyncio.run(read())
+    with closing(sqlite3.connect(path)) as database:
+        rows = {table: database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall() for table in TABLES}
+    return State(revision, clients, rows)
 
 
-def _states(crasher: Crasher, change: str) -> tuple[State, State, int, int]:
-    """Before and after an undisturbed change, and how many steps and instructions it has."""
+def _undisturbed(crasher: Crasher, change: str) -> Undisturbed:
     path = crasher.fresh()
     before = _state(path)
-    url = f"sqlite:///{path}"
-    steps = _count(crasher.order(work="change", change=change, url=url))
+    answer = crasher.order(work="change", change=change, url=f"sqlite:///{path}")
     after = _state(path)
     assert before != after
-    assert after[0] == before[0] + 1
-    again = f"sqlite:///{crasher.fresh()}"
-    return before, after, steps, _count(crasher.order(work="change", change=change, url=again, grain="instructions"))
+    moved = CHANGES[change]
+    assert after.revision == (before.revision.records + moved.records, before.revision.statuses + moved.statuses)
+    return Undisturbed(before, after, _count(answer), answer["told"].count("commit"))
 
 
 def _count(answer: dict[str, Any]) -> int:
@@ -117,28 +152,33 @@ def _count(answer: dict[str, Any]) -> int:
     return int(answer["told"][-1].removeprefix("count "))
 
 
-def _check(path: Path, told: list[str], before: State, after: State) -> str:
+def _check(path: Path, told: list[str], change: Undisturbed) -> str:
+    """What stands after a kill: all of the change, or nothing.  Its last transaction is the one that counts."""
     state = _state(path)
-    if "committed" in told:
-        assert state == after, told
-    elif "commit" not in told:
-        assert state == before, told
+    if told.count("committed") == change.commits:
+        assert state == change.after, told
+    elif told.count("commit") < change.commits:
+        assert state == change.before, told
     else:
-        assert state in (before, after), told
-    return "after" if state == after else "before"
+        assert state in (change.before, change.after), told
+    return "after" if state == change.after else "before"
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_killed_between_any_two_steps(change: str, crasher: Crasher) -> None:
     """A change that dies before any of its statements, before or after its commit, stands wholly or not at all."""
-    before, after, steps, _ = _states(crasher, change)
+    whole = _undisturbed(crasher, change)
     seen = []
-    for at in range(steps):
+    for at in range(whole.steps):
         path = crasher.fresh()
-        answer = crasher.order(work="change", change=change, url=f"sqlite:///{path}", at=at)
+        url = f"sqlite:///{path}"
+        answer = crasher.order(work="change", change=change, url=url, at=at)
         assert answer["status"] == -9
         assert len(answer["told"]) == at + 1
-        seen.append((answer["told"][-1], _check(path, answer["told"], before, after)))
+        seen.append((answer["told"][-1], _check(path, answer["told"], whole)))
+        if change in REPEATABLE:
+            assert crasher.order(work="change", change=change, url=url)["status"] == 0
+            assert _state(path).rows == whole.after.rows
     assert ("BEGIN IMMEDIATE", "before") in seen
     assert ("commit", "before") in seen
     assert seen[-2:] == [("committed", "after"), ("answered", "after")]
@@ -163,27 +203,30 @@ def test_killed_between_any_two_steps_of_a_migration(crasher: Crasher) -> None:
 @pytest.mark.parametrize("change", CHANGES)
 def test_killed_between_instructions(change: str, crasher: Crasher) -> None:
     """Fifty kills between two instructions of SQLite's machine, all over the change."""
-    before, after, _, instructions = _states(crasher, change)
+    whole = _undisturbed(crasher, change)
+    url = f"sqlite:///{crasher.fresh()}"
+    instructions = _count(crasher.order(work="change", change=change, url=url, grain="instructions"))
     assert instructions > 50
     for at in sorted(random.sample(range(instructions), 50)):
         path = crasher.fresh()
         answer = crasher.order(work="change", change=change, url=f"sqlite:///{path}", at=at, grain="instructions")
         assert answer["status"] == -9
-        _check(path, answer["told"], before, after)
+        _check(path, answer["told"], whole)
 
 
 @pytest.mark.wide
 @pytest.mark.parametrize("change", CHANGES)
 def test_killed_within_the_commit(change: str, crasher: Crasher) -> None:
     """Fifty kills 0 to 5 ms after the commit began, while the log is written and synced."""
-    before, after, _, _ = _states(crasher, change)
+    whole = _undisturbed(crasher, change)
     seen = []
     for n in range(50):
         path = crasher.fresh()
         url = f"sqlite:///{path}"
-        answer = crasher.order(work="change", change=change, url=url, microseconds=random.uniform(0, n * 100))
+        microseconds = random.uniform(0, n * 100)
+        answer = crasher.order(work="change", change=change, url=url, microseconds=microseconds, commits=whole.commits)
         assert answer["status"] in (-9, 0)
-        seen.append((answer["told"][-1], _check(path, answer["told"], before, after)))
+        seen.append((answer["told"][-1], _check(path, answer["told"], whole)))
     assert {state for _, state in seen} == {"before", "after"}
     assert {step for step, _ in seen} > {"commit"}  # some died within it, some later
 
@@ -213,19 +256,18 @@ def _load_round(crasher: Crasher, path: Path, seconds: float) -> int:
     orders = [{"work": "load", "url": url, "name": name} for name in "ab"]
     answers = crasher.order(orders=orders, seconds=seconds)
     assert [answer["status"] for answer in answers] == [-9, -9]
-    before, *_ = _state(crasher.fresh())
-    revision, clients, *_ = _state(path)
+    before, state = _state(crasher.fresh()), _state(path)
     total = 0
     for name, answer in zip("ab", answers, strict=True):
         answered = answer["told"].count("answered")
-        there = {c.client_id: c.metadata for c in clients if c.client_id.startswith(name)}
+        there = {c.client_id: c.metadata for c in state.clients if c.client_id.startswith(name)}
         matching = [n for n in (answered, answered + 1) if _changed(name, n) == there]
         assert matching, f"{answered} answered changes are not what stands"
         total += matching[0]
-    assert revision == before + total
-    versions = [record.version for record in clients]
+    assert state.revision == (before.revision.records + total, before.revision.statuses)
+    versions = [record.version for record in state.clients]
     assert len(set(versions)) == len(versions)
-    assert max(versions) <= revision
+    assert max(versions) <= state.revision.records
     return total
 
 
