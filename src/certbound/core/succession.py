@@ -109,8 +109,12 @@ def succeeded(records: Sequence[KeyRecord], successor: KeyRecord, schedule: Sche
 
 
 def replaced(records: Sequence[KeyRecord], successor: KeyRecord) -> Sequence[KeyRecord]:
-    """`successor` instead of all keys, which end when it begins: what they signed is worth nothing from then on."""
-    return [*(_ends(each, successor.signs_from, 0) for each in records), successor]
+    """`successor` instead of all keys, which end when it begins: what they signed is worth nothing from then on.
+
+    Those that were yet to sign are gone.
+    """
+    at = successor.signs_from
+    return [*(_ends(each, at, 0) for each in records if each.signs_from < at), successor]
 
 
 def retired(records: Sequence[KeyRecord], found: KeyRecord, *, now: float, kept: float) -> Sequence[KeyRecord]:
