@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
 from certbound.core.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE, REFRESH_TOKEN
 from certbound.trust.authority import Issued
+from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
 OTHER = "https://other.example"
 TYPES = ["client_credentials", GRANT_TYPE]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.world import RESOURCE, World, self_signed, thumbprint, world
 
 from certbound.app import open_revoker
 from certbound.core.ports import RevokedKind
 from certbound.trust.authority import Issued
+from e2e.world import RESOURCE, World, self_signed, thumbprint, world
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,7 @@ def test_signed_answers(built: World, people: People) -> None:
     """RFC 9701 section 5: a JWT of its own type, for who asks, with everything under one claim."""
     token = built.token("client", people.client)
     for asked, active in ((token, True), ("nonsense", False)):
-        answer = built.introspect(
-            asked, "api", people.api, headers={"accept": "application/token-introspection+jwt"}
-        )
+        answer = built.introspect(asked, "api", people.api, headers={"accept": "application/token-introspection+jwt"})
         assert answer.headers["content-type"] == "application/token-introspection+jwt"
         header, claims = (_part(answer.body, at) for at in (0, 1))
         assert header["typ"] == "token-introspection+jwt"

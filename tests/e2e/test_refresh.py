@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
 from certbound.trust.authority import Issued
+from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
 GRANTS = ["client_credentials", "refresh_token"]
 METHODS = ["none", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"]
@@ -82,7 +83,7 @@ class TestPublicClients:
         assert refresh(built, third, "app-4", phone).status == 200
 
     def test_a_weak_key_binds_nothing(self, built: World) -> None:
-        weak = self_signed("CN=weak", key="RSA-1024")
+        weak = self_signed("CN=weak", key=rsa.generate_private_key(65537, 1024))
         public(built, "app-5")
         assert is_refused(refresh(built, built.open_grant("app-5", weak), "app-5", weak), "invalid_request")
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from e2e.world import RESOURCE, World, self_signed, world
 
 OPAQUE = "https://other.example"
