@@ -42,8 +42,11 @@ def refusal_of(metadata: dict[str, Any], client_id: str = "a") -> InvalidClientM
 
 
 def test_methods_are_spelled_as_registered() -> None:
-    """The two methods have the names of RFC 8705 sections 2.1.1 and 2.2.1 (R35)."""
-    assert set(Method) == {"tls_client_auth", "self_signed_tls_client_auth"}
+    """The methods have the names of RFC 8705 sections 2.1.1 and 2.2.1 (R35), RFC 7591 and RFC 7523."""
+    assert {each for each in Method if each.is_mutual_tls} == {"tls_client_auth", "self_signed_tls_client_auth"}
+    assert {each for each in Method if not each.is_mutual_tls} == {
+        "none", "client_secret_basic", "client_secret_post", "private_key_jwt",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("field", "text"), SUBJECTS.items())
@@ -89,9 +92,9 @@ def test_a_subject_for_a_self_signed_client() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("token_endpoint_auth_method", 1), ("token_endpoint_auth_method", ""), ("token_endpoint_auth_method", "none"),
+        ("token_endpoint_auth_method", 1), ("token_endpoint_auth_method", ""), ("token_endpoint_auth_method", "None"),
         ("token_endpoint_auth_method", "TLS_CLIENT_AUTH"), ("token_endpoint_auth_method", ["tls_client_auth"]),
-        ("token_endpoint_auth_method", "client_secret_basic"),
+        ("token_endpoint_auth_method", "client_secret_jwt"),
         ("tls_client_certificate_bound_access_tokens", "true"), ("tls_client_certificate_bound_access_tokens", 1),
         ("tls_client_certificate_bound_access_tokens", []),
         ("scope", ["read"]), ("scope", 1), ("scope", " read"), ("scope", "a  b"), ("scope", 'a"b'), ("scope", "é"),
@@ -116,7 +119,7 @@ def test_null_is_absence(base: dict[str, Any]) -> None:
 
 def test_unknown_members_are_ignored() -> None:
     """What the server does not understand is ignored (RFC 7591 section 2)."""
-    assert read_client("a", {**PKI, "software_id": 1, "Scope": []}) == read_client("a", PKI)
+    assert read_client("a", {**PKI, "colour": 1, "Scope": [], "scope#en": 1, "client_name ": 1}) == read_client("a", PKI)
 
 
 @pytest.mark.parametrize("client_id", ["", " a", "a ", "a\n", "é", "a\x00", "a" * 256, "a\x7f"])

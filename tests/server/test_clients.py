@@ -54,7 +54,8 @@ async def test_a_registered_client_is_kept(registry: ClientRegistry) -> None:
         ({"scope": "admin"}, "scope"),
         ({"scope": 'a"'}, "scope"),
         ({"grant_types": ["password"]}, "grant_types"),
-        ({"token_endpoint_auth_method": "client_secret_basic"}, "token_endpoint_auth_method"),
+        ({"token_endpoint_auth_method": "client_secret_jwt"}, "token_endpoint_auth_method"),
+        ({"token_endpoint_auth_method": "client_secret_basic"}, "tls_client_auth_san_dns"),
         ({"tls_client_certificate_bound_access_tokens": "yes"}, "tls_client_certificate_bound_access_tokens"),
     ],
 )

@@ -15,6 +15,11 @@
     │   ├── InvalidTarget               400 invalid_target (RFC 8707)
     │   ├── UnacceptableToken           400 invalid_request (RFC 8693)
     │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
+    │   ├── InvalidRedirectUri          400 invalid_redirect_uri (RFC 7591)
+    │   ├── InvalidStatement            400 invalid_software_statement (RFC 7591)
+    │   ├── UnapprovedStatement         400 unapproved_software_statement (RFC 7591)
+    │   ├── RegistrationDenied          401 invalid_token (RFC 7591, RFC 7592)
+    │   ├── TooManyRegistrations        429 temporarily_unavailable
     │   └── TemporarilyUnavailable      503 temporarily_unavailable
     └── ProtectedResourceError      RFC 6750 section 3.1
         ├── TokenMissing                401 (no error code)
@@ -141,6 +146,49 @@ class InvalidClientMetadata(OAuthError):
         super().__init__(f"{field}: {reason}")
         self.field = field
         self.description = describable(self.reason)
+
+
+class InvalidRedirectUri(OAuthError):
+    """A redirection URI that cannot stand (RFC 7591 section 3.2.2)."""
+
+    error = "invalid_redirect_uri"
+    status = 400
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.description = describable(reason)
+
+
+class InvalidStatement(OAuthError):
+    """A software statement that nobody signed whom we know, or not for now (RFC 7591 section 3.2.2)."""
+
+    error = "invalid_software_statement"
+    status = 400
+    description = "the software statement is malformed, expired, or its signature is not valid"
+
+
+class UnapprovedStatement(OAuthError):
+    """A software statement of somebody whom this deployment does not know, or that says too little."""
+
+    error = "unapproved_software_statement"
+    status = 400
+    description = "the software statement is not approved for use here"
+
+
+class RegistrationDenied(OAuthError):
+    """Whoever asks may not register, or not manage this client, if there is one (RFC 7592 section 2)."""
+
+    error = "invalid_token"
+    status = 401
+    description = "the request is not authorized to register or manage this client"
+
+
+class TooManyRegistrations(OAuthError):
+    """Clients register without any credential faster than this deployment wants."""
+
+    error = "temporarily_unavailable"
+    status = 429
+    description = "too many clients register at the moment; try again in a minute"
 
 
 class UnacceptableToken(OAuthError):

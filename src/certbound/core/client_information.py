@@ -1,0 +1,120 @@
+"""Members of client metadata that say something about a client and decide nothing (RFC 7591 section 2).
+
+Rule 1: they are checked, bounded and told again as they came; no page, no log and no decision of ours is made of them.
+Rule 2: a URL of theirs is never fetched; one that a browser would run is refused all the same.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from certbound.core.errors import InvalidClientMetadata, InvalidRedirectUri
+from certbound.core.members import url
+
+MAX_TEXT = 500
+"""Characters of a text."""
+MAX_ITEMS = 20
+"""Entries of a list, and members in other languages."""
+MAX_URI = 2048
+MAX_STATEMENT = 32 * 1024
+"""Characters of a software statement, which is told again as it came."""
+
+REDIRECT_URIS = "redirect_uris"
+RESPONSE_TYPES = "response_types"
+STATEMENT = "software_statement"
+
+
+def read_information(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What `given` has of them.  `InvalidClientMetadata` or `InvalidRedirectUri` (400) names the one that is wrong."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        plain, tagged, language = name.partition("#")
+        check = _MEMBERS.get(plain)
+        if check is None or (tagged and plain not in _IN_LANGUAGES):
+            continue
+        if plain == "client_name" and not tagged:
+            continue  # that one is the client's name
+        if tagged and not _LANGUAGE.fullmatch(language):
+            raise InvalidClientMetadata(f"{name:.80}", "has no language tag behind its # (RFC 7591 section 2.2)")
+        found[name] = check(given, name, value)
+    if sum("#" in name for name in found) > MAX_ITEMS:
+        raise InvalidClientMetadata("client_name", f"and others stand in more than {MAX_ITEMS} languages")
+    return found
+
+
+def is_information(name: str) -> bool:
+    """Whether `read_information` reads a member of this name."""
+    plain, tagged, _ = name.partition("#")
+    return plain in _MEMBERS and (not tagged or plain in _IN_LANGUAGES)
+
+
+def _text(_: Mapping[str, Any], name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidClientMetadata(name, f"must be a string, not {value!r:.80}")
+    if len(value) > MAX_TEXT:
+        raise InvalidClientMetadata(name, f"has more than {MAX_TEXT} characters")
+    return value
+
+
+def _url(given: Mapping[str, Any], name: str, value: Any) -> str:
+    del value
+    return url(given, name)
+
+
+def _texts(given: Mapping[str, Any], name: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > MAX_ITEMS:
+        raise InvalidClientMetadata(name, f"must be an array of up to {MAX_ITEMS} strings")
+    return [_text(given, name, each) for each in value]
+
+
+def _statement(_: Mapping[str, Any], name: str, value: Any) -> str:
+    if not isinstance(value, str) or not _COMPACT.fullmatch(value) or len(value) > MAX_STATEMENT:
+        raise InvalidClientMetadata(name, f"must be a signed JWT of up to {MAX_STATEMENT} characters")
+    return value
+
+
+def _redirect_uris(_: Mapping[str, Any], name: str, value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > MAX_ITEMS:
+        raise InvalidRedirectUri(f"{name} must be an array of up to {MAX_ITEMS} URIs")
+    for position, each in enumerate(value):
+        if not isinstance(each, str) or not _is_redirect_uri(each):
+            raise InvalidRedirectUri(f"{name}[{position}] must be an absolute URI without fragment, not {each!r:.80}")
+    return value
+
+
+def _is_redirect_uri(text: str) -> bool:
+    """RFC 6749 section 3.1.2: https, an app's own scheme, or http for loopback alone (RFC 8252 section 7)."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  it is read here, and may raise
+    except ValueError:
+        return False
+    if not _URI.fullmatch(text) or "@" in parts.netloc:
+        return False
+    if parts.scheme == "https":
+        return bool(parts.hostname)
+    if parts.scheme == "http":
+        return parts.hostname in _LOOPBACK
+    return "." in parts.scheme  # a domain turned round (RFC 8252 section 7.1): never `javascript`, `data` or `file`
+
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}")
+_URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]{{1,{MAX_URI}}}")
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+_MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
+    "client_name": _text,
+    "client_uri": _url,
+    "logo_uri": _url,
+    "tos_uri": _url,
+    "policy_uri": _url,
+    "contacts": _texts,
+    "software_id": _text,
+    "software_version": _text,
+    STATEMENT: _statement,
+    REDIRECT_URIS: _redirect_uris,
+    RESPONSE_TYPES: _texts,
+}
+_IN_LANGUAGES = frozenset({"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"})
