@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import StatusRecord, Store
 from certbound.stores import open_store
-from certbound.stores.statuses import FEWEST, PAGE, indices
+from certbound.stores.statuses import FEWEST, LARGEST, PAGE, indices
 from certbound.testing.store_place import NOW, allot, client, invalid, places, status
 
 HOUR = 3600.0
@@ -42,7 +43,7 @@ HOURS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(HOURS)
 def test_no_place_is_given_twice(hours: list[Hour]) -> None:
     """To two processes over one file, in a list so short that they meet in it."""
@@ -99,9 +100,25 @@ async def test_large_blocks_find_room_among_small_ones(tmp_path: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("pages", "expected"), [(0, FEWEST), (255, FEWEST), (511, FEWEST), (512, 2 * FEWEST), (5000, 1 << 24)]
+    ("pages", "expected"),
+    [(0, FEWEST), (255, FEWEST), (511, FEWEST), (512, 2 * FEWEST), (5000, 1 << 24), (9000, LARGEST)],
 )
 def test_less_than_half_of_the_pages_are_in_use(pages: int, expected: int) -> None:
     """So an empty one is found soon, and the length of the list tells little."""
     assert indices(pages) == expected
     assert pages * PAGE < indices(pages) / 2
+
+
+async def test_a_full_list(tmp_path: object) -> None:
+    """It grows no longer than those can read who need it; then nothing is allotted, until something ends."""
+    with patch("certbound.stores.statuses.LARGEST", 16 * PAGE), patch("certbound.stores.statuses.FEWEST", PAGE):
+        store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+        await store.clients.add(client())
+        for _ in range(15):
+            await allot(store, status(count=PAGE))
+        with pytest.raises(StoreUnavailable, match="full"):
+            await allot(store, status(count=PAGE))
+        after = status().ends_at + 1
+        assert await store.tokens.purge(now=after) == 15
+        await allot(store, status(count=PAGE), now=after)
+        await store.close()

@@ -39,6 +39,7 @@ from certbound.stores.database import Database, can_be_kept
 from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 from certbound.stores.statuses import (
     ALL_STATUSES,
+    LARGEST,
     PAGE,
     PAGES_IN_USE,
     Allotments,
@@ -150,7 +151,7 @@ class SqlRevocations:
             )
             rows = (await connection.execute(numbers.union_all(blocks, alone))).all()
             [(pages, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
-            size = max(2 * indices(pages), PAGE << ((largest or 0) // PAGE).bit_length())
+            size = max(min(2 * indices(pages), LARGEST), PAGE << ((largest or 0) // PAGE).bit_length())
             return Statuses(invalid=sorted((row[1], row[2]) for row in rows if row[2] is not None), size=size)
 
         return await self._database.ask(question)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import RevokedKind, RevokedMeanwhile, StatusRecord
+from certbound.core.status import MAX_BYTES
 from certbound.stores.batches import MOST, Batches
 from certbound.stores.content import read_list, write_list
 from certbound.stores.database import Database, can_be_kept
@@ -29,6 +30,8 @@ PAGE = 1024
 """Places of a page, and of the largest block."""
 FEWEST = 1 << 20
 """Places there are at least: 128 KiB of bits, of which compression leaves next to nothing."""
+LARGEST = MAX_BYTES * 8
+"""Places there are at most, so that whoever reads the list can."""
 
 
 class Allotments:
@@ -99,7 +102,10 @@ async def _free_slots(connection: AsyncConnection, page: int, size: int) -> list
 
 async def _empty_pages(connection: AsyncConnection, wanted: int) -> Sequence[int]:
     """So many pages in which there is nothing."""
-    pages = indices((await connection.scalar(PAGES_IN_USE) or 0) + wanted) // PAGE
+    in_use = (await connection.scalar(PAGES_IN_USE) or 0) + wanted
+    pages = indices(in_use) // PAGE
+    if in_use > pages * 15 // 16:
+        raise StoreUnavailable(f"the status list is full: {in_use} of {pages} pages are in use")
     empty: set[int] = set()
     while len(empty) < wanted:
         chosen = {_random.randrange(pages) for _ in range(2 * wanted + 6)}
@@ -164,7 +170,7 @@ async def invalidate_grant_statuses(connection: AsyncConnection, grant_id: str) 
 
 def indices(pages: int) -> int:
     """How many places there are to choose from, where so many pages are in use: more than twice as many."""
-    return max(FEWEST, PAGE << (2 * pages).bit_length())
+    return min(max(FEWEST, PAGE << (2 * pages).bit_length()), LARGEST)
 
 
 def read_status(row: Sequence[Any]) -> StatusRecord:
@@ -210,7 +216,6 @@ def _row(record: StatusRecord) -> dict[str, Any]:
 
 
 _random = secrets.SystemRandom()
-_judge = judge
 
 PAGES_IN_USE: Select[Any] = select(func.count(distinct(statuses.c.idx // PAGE)))
 
