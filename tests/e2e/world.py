@@ -52,7 +52,8 @@ class Answer:
 
     @property
     def without_request_id(self) -> tuple[int, Mapping[str, str], bytes]:
-        return self.status, self.headers, re.sub(rb'"request_id":"[0-9a-f]+"', b'"request_id":"*"', self.body)
+        headers = {name: value for name, value in self.headers.items() if name != "x-request-id"}
+        return self.status, headers, re.sub(rb'"request_id":"[0-9a-f]+"', b'"request_id":"*"', self.body)
 
 
 @dataclass

@@ -43,12 +43,12 @@ async def token(call: Call, service: Service) -> Reply:
     certificate = choose_certificate(
         authenticated, call.peer, service.bind, revoked=service.clients.revoked, is_bound_before=grant.is_bound
     )
-    # (5) It is known where it will stand whether the token was revoked, and that nothing of it is by now.
+    # (5) The refresh token, if there is one, is given or replaced: of this request, nothing is left that could refuse.
+    refresh_token = await given.refresh_token(certificate)
+    # (6) It is known where it will stand whether the token was revoked, and that nothing of it is by now.
     status = await service.statuses.reference(
         StatusOwner.of(authenticated, certificate, grant.grant_id), now=call.now, lifetime=service.lifetime
     )
-    # (6) The refresh token, if there is one, is given or replaced: what can refuse has not refused.
-    refresh_token = await given.refresh_token(certificate)
     # (7) Only now is anything signed, or kept under a name that nobody can guess.
     claims = claims_of(
         grant,
