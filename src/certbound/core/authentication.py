@@ -211,6 +211,11 @@ async def _prove_by_assertion(client: Client, asking: _Asking) -> _Proven:
     except BadJwt as error:
         asking.is_tried = not isinstance(error, NoKey)
         raise
+    # With the one algorithm that it registered, if it did; only now, or a refusal would be quicker than others.
+    alg = read_assertion_header(assertion, algorithms=algorithms).alg
+    if client.assertion_alg not in (None, alg):
+        asking.is_tried = True
+        raise InvalidClient(f"the assertion is signed with {alg}; the client registered {client.assertion_alg}")
     # (3d) For the first time; asked last, of the store, so that nobody else can use it up.
     asking.step, asking.is_tried = Step.FIRST_USE, True
     # Of what may stand in a `jti`, a line end is nothing that a client_id has: no client uses up another's.

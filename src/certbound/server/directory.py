@@ -117,7 +117,13 @@ class ClientDirectory:
 def readable(record: ClientRecord) -> Client | None:
     """The stored client; None, and a line in the log, if what is stored is no client."""
     try:
-        return read_client(record.client_id, record.metadata, enabled=record.enabled, version=record.version)
+        return read_client(
+            record.client_id,
+            record.metadata,
+            enabled=record.enabled,
+            version=record.version,
+            secrets=record.secrets,
+        )
     except InvalidClientMetadata as error:
         _log.error("stored client %r is unusable: %s", record.client_id, error.reason)
         return None
