@@ -87,11 +87,12 @@ async def check(settings: Settings) -> None:
     fetcher.close()
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
-        if settings.keys.file is None:
-            warn_of_open_keys(await store.keys.list(), settings.keys.password)
+        keys = await store.keys.list()
     for port in make_ports(settings):
         if isinstance(port, Port):
             load_sites(port)
+    if settings.keys.file is None:
+        warn_of_open_keys(keys, settings.keys.password)
 
 
 def make_ports(settings: Settings, numbers: Numbers | None = None) -> Sequence[AnyPort]:

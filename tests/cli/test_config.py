@@ -13,9 +13,10 @@ from .conftest import Certbound
 
 @pytest.mark.usefixtures("deployment")
 def test_check_tries_everything(certbound: Certbound) -> None:
-    """Where everything is there, `check` says ok and what it found."""
+    """Where everything is there, `check` says ok and what it found; and what lies open."""
     checked = certbound("config", "check")
-    assert (checked.status, checked.err) == (0, "")
+    assert (checked.status, checked.err.count("\n")) == (0, 1)
+    assert "signing keys in the store that are not encrypted: 1; set keys.password" in checked.err
     assert checked.out.splitlines()[-1] == "ok"
     assert "https://as.example" in checked.out
 
@@ -32,7 +33,11 @@ def test_check_tries_everything(certbound: Certbound) -> None:
         ("[trust]", '[store]\nurl = "mysql://u:secret@h/x"\n[trust]', "has no accepted form; write one of sqlite:///"),
         ("[trust]", '[store]\nurl = "sqlite:///no/c.db"\n[trust]', "make its directory"),
         ("[trust]", '[keys]\nfile = "no.key"\n[trust]', "keys.file: no.key cannot be read: No such file"),
-        ("[trust]", '[keys]\nfile = "ca.pem"\n[trust]', "the signing key must be a P-256 private key"),
+        (
+            "[trust]",
+            '[keys]\nfile = "ca.pem"\n[trust]',
+            "keys.file: ca.pem: the signing key cannot be read: it is no private key",
+        ),
         ("port = 0", "prt = 0", "certbound.toml: [server] has no key 'prt'; did you mean 'port'?"),
     ],
 )

@@ -119,7 +119,7 @@ def _read(pem: bytes, password: str | None) -> Any:
     try:
         return load_pem_private_key(pem, password.encode() if password else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        reason = "its password is another" if password else str(error).partition("\n")[0]
+        reason = "its password is another" if password else "it is no private key in PEM, or of no known kind"
         raise ConfigurationError(f"the signing key cannot be read: {reason}") from error
 
 

@@ -34,6 +34,7 @@ from certbound.core.ports import (
     SecretRecord,
 )
 from certbound.testing.store_grants import GrantConformance
+from certbound.testing.store_keys import KeyConformance
 from certbound.testing.store_place import (
     METADATA,
     NOW,
@@ -52,7 +53,7 @@ from certbound.testing.store_tokens import TokenConformance
 __all__ = ["METADATA", "NOW", "ODD_IDENTIFIERS", "StoreConformance", "allot", "client", "key", "revocation", "status"]
 
 
-class StoreConformance(StatusConformance, GrantConformance, TokenConformance):
+class StoreConformance(KeyConformance, StatusConformance, GrantConformance, TokenConformance):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
     # Clients, one after another
