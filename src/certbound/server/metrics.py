@@ -126,7 +126,7 @@ class Numbers:
             "certbound_requests", "Requests answered.", labels=("endpoint", "outcome", "error")
         )
         for (endpoint, outcome, error), cell in layout.requests.items():
-            if sums[cell] or (outcome is Outcome.DONE and endpoint != OTHER):
+            if sums[cell] or (endpoint != OTHER and (outcome, error) in _FROM_THE_START):
                 requests.add_metric((endpoint, outcome, error), sums[cell])
         yield requests
         seconds = HistogramMetricFamily("certbound_request_seconds", "Time to the answer.", labels=("endpoint",))
@@ -198,4 +198,6 @@ def _wire_errors(root: type[errors.OAuthError] = errors.OAuthError) -> Iterable[
 _UNHAPPY = (Outcome.REFUSED, Outcome.THROTTLED, Outcome.FAILED)
 _ERRORS = (*dict.fromkeys(_wire_errors()), "server_error", OTHER)
 _STEPS = {step.value: step.name.lower() for step in Step}
+_FROM_THE_START = {(Outcome.DONE, ""), (Outcome.REFUSED, errors.InvalidClient.error)}
+"""Told before there is any, so that the first is seen as a change."""
 _ABSENT = -1.0

@@ -1,0 +1,108 @@
+"""Limits on failed authentication, over real TLS: they lock nobody out."""
+
+import json
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from certbound.trust.authority import Issued, self_signed
+from e2e.world import World, world
+
+LIMIT = 20
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory: Path = tmp_path_factory.mktemp("limited")
+    with world(directory, authentication__failures_per_minute=LIMIT) as made:
+        yield made
+
+
+def flood(built: World, client_id: str, times: int, *, source: str, identity: Issued | None = None) -> dict[int, Any]:
+    """So many token requests on one connection; how often each status came, and the last answer of each."""
+    parts = urlsplit(built.mtls)
+    body = f"grant_type=client_credentials&client_id={client_id}".encode()
+    request = (
+        f"POST /token HTTP/1.1\r\nHost: localhost:{parts.port}\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+    ).encode() + body
+    found: dict[int, Any] = {}
+    raw = socket.create_connection(("127.0.0.1", parts.port or 0), source_address=(source, 0), timeout=20)
+    with built.context(identity).wrap_socket(raw, server_hostname="localhost") as connection:
+        left, buffer = times, b""
+        while left:
+            batch = min(left, 50)
+            connection.sendall(request * batch)
+            for _ in range(batch):
+                head, body_bytes, buffer = _answer(connection, buffer)
+                status = int(head.split(b" ")[1])
+                count, _ = found.get(status, (0, None))
+                found[status] = (count + 1, (head.decode().lower(), json.loads(body_bytes)))
+            left -= batch
+    return found
+
+
+def _answer(connection: ssl.SSLSocket, buffer: bytes) -> tuple[bytes, bytes, bytes]:
+    while b"\r\n\r\n" not in buffer:
+        buffer += connection.recv(65536)
+    head, _, rest = buffer.partition(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    while len(rest) < length:
+        rest += connection.recv(65536)
+    return head, rest[:length], rest[length:]
+
+
+def test_ten_thousand_failures_from_elsewhere_lock_nobody_out(limited: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Its id is public; its certificate gets its token all the same, from anywhere."""
+    own, stranger = self_signed("CN=x"), self_signed("CN=stranger")
+    limited.register_self_signed("x", own)
+    before = len(caplog.records)
+    for identity in (None, stranger):
+        found = flood(limited, "x", 5_000, source="127.0.0.2", identity=identity)
+        assert sum(count for count, _ in found.values()) == 5_000
+        assert set(found) == {401, 429}
+        # Each gets its limit, and what comes free while it goes on.
+        assert found[401][0] < LIMIT * 3
+    assert len(caplog.records) - before < LIMIT * 10  # nor is the log full
+    assert set(flood(limited, "x", 3, source="127.0.0.3", identity=own)) == {200}
+    assert set(flood(limited, "x", 3, source="127.0.0.2", identity=own)) == {200}
+
+
+def test_a_limit_says_when_and_nothing_else(limited: World) -> None:
+    """429 with Retry-After and the body of any failure; the same for a client that does not exist."""
+    limited.register_self_signed("known", self_signed("CN=known"))
+    answers = []
+    for number, client_id in enumerate(("known", "unknown")):
+        found = flood(limited, client_id, LIMIT + 5, source=f"127.0.1.{number + 1}")
+        assert found[401][0] == LIMIT
+        head, document = found[429][1]
+        assert 1 <= int(head.partition("retry-after: ")[2].partition("\r\n")[0]) <= 60
+        assert "cache-control: no-store" in head
+        assert document == found[401][1][1] | {"request_id": document["request_id"]}
+        answers.append(document | {"request_id": ""})
+    assert answers[0] == answers[1] == {
+        "error": "invalid_client", "error_description": "client authentication failed", "request_id": "",
+    }  # fmt: skip
+
+
+def test_neither_success_nor_other_refusals_of_a_known_client_count(limited: World) -> None:
+    """More tokens than the limit, and more wrong scopes, then a first failure is 401."""
+    own = self_signed("CN=busy")
+    limited.register_self_signed("busy", own)
+    assert set(flood(limited, "busy", LIMIT * 3, source="127.0.2.1", identity=own)) == {200}
+    assert set(flood(limited, "busy&scope=no", LIMIT * 3, source="127.0.2.1", identity=own)) == {400}
+    assert set(flood(limited, "nobody", 1, source="127.0.2.1", identity=own)) == {401}
+
+
+def test_a_client_that_was_told_to_wait_gets_its_token_once_it_is_right(limited: World) -> None:
+    """Whoever repairs a registration need not wait."""
+    own = self_signed("CN=late")
+    found = flood(limited, "late", LIMIT + 5, source="127.0.3.1", identity=own)
+    assert found[429][0] == 5
+    limited.register_self_signed("late", own)
+    assert set(flood(limited, "late", 1, source="127.0.3.1", identity=own)) == {200}
