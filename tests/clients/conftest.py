@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from certbound.core.clients import Method
 from certbound.trust.authority import Issued, self_signed
 from clients.programs import INSTALLED, Runner, needs
 from e2e.world import World, world
@@ -12,7 +13,8 @@ from e2e.world import World, world
 
 @pytest.fixture(scope="package")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("clients")) as running:
+    directory = tmp_path_factory.mktemp("clients")
+    with world(directory, authentication__methods=list(Method), tokens__opaque=["https://other.example"]) as running:
         yield running
 
 

@@ -2,14 +2,19 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certbound.app import opened_store
+from certbound.core.authentication import digest_of
+from certbound.core.ports import SecretRecord
 from certbound.trust.authority import Issued
 from e2e.world import World
 
@@ -17,16 +22,10 @@ HERE = Path(__file__).parent
 INSTALLED = HERE.parent.parent / ".work" / "clients"
 """Where `setup` put them."""
 
-UNSAID = [
-    "client_secret",
-    "signing_key",
-    "thief",
-    "introspect",
-    "revoke",
-    "refresh_token",
-    "registration",
-    "initial_access_token",
-]
+UNSAID = frozenset({
+    "client_secret", "signing_key", "thief", "introspect", "introspection_alg", "revoke", "refresh_token",
+    "registration", "initial_access_token",
+})  # fmt: skip
 """Facts that most scenarios have no value for."""
 SECRETS = frozenset({"client_secret_basic", "client_secret_post"})
 
@@ -132,6 +131,22 @@ def _flat(facts: dict[str, Any]) -> dict[str, str]:
     return {name.upper(): "" if value is None else str(value) for name, value in flat.items()}
 
 
+def register_with_secret(deployment: World, client_id: str, method: str, **metadata: Any) -> str:
+    """The secret of a new client."""
+    deployment.register(client_id, token_endpoint_auth_method=method, **metadata)
+    secret = "cbcs_" + secrets.token_urlsafe(32)
+
+    async def give() -> None:
+        async with opened_store(deployment.settings) as store:
+            record = await store.clients.find(client_id)
+            assert record is not None
+            kept = SecretRecord(digest=digest_of(secret), created_at=time.time())
+            await store.clients.replace(replace(record, secrets=(kept,)))
+
+    deployment._change(give())
+    return secret
+
+
 def needs(*paths: str | Path) -> None:
     """Fails, and says what to do, where something is not installed."""
     for path in paths:
@@ -139,4 +154,4 @@ def needs(*paths: str | Path) -> None:
             pytest.fail(f"{path} is needed; run tests/clients/setup")
 
 
-__all__ = ["HERE", "INSTALLED", "PROGRAMS", "Program", "Runner", "needs"]
+__all__ = ["HERE", "INSTALLED", "PROGRAMS", "Program", "Runner", "needs", "register_with_secret"]

@@ -29,9 +29,9 @@ class Apache:
     deployment: World
     folder: Path
 
-    def ask(self, token: str | None, identity: Issued | None, **headers: str) -> Answer:
+    def ask(self, token: str | None, identity: Issued | None, path: str = "/", **headers: str) -> Answer:
         bearer = {} if token is None else {"authorization": f"Bearer {token}"}
-        return self.deployment.ask(f"{self.url}/", identity, method="GET", headers={**bearer, **headers})
+        return self.deployment.ask(self.url + path, identity, method="GET", headers={**bearer, **headers})
 
     @property
     def log(self) -> str:
@@ -53,8 +53,9 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def apache(deployment: World, folder: Path) -> Iterator[Apache]:
-    """Its own configuration, free ports, in the foreground; stopped by its process id."""
+def apache(deployment: World, secret: str, folder: Path) -> Iterator[Apache]:
+    """Its own configuration, free ports, in the foreground; stopped by its process id.  `secret` is that of client
+    `apache`, which introspects."""
     upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     thread = threading.Thread(target=upstream.serve_forever, daemon=True)
     thread.start()
@@ -70,6 +71,7 @@ def apache(deployment: World, folder: Path) -> Iterator[Apache]:
         "CERT": deployment.directory / "server.pem",
         "KEY": deployment.directory / "server.key",
         "CA": deployment.directory / "ca.pem",
+        "SECRET": secret,
         "ISSUER": deployment.issuer,
         "AUDIENCE": RESOURCE,
     }

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from certbound.trust.authority import Issued
-from clients.programs import needs
+from clients.programs import needs, register_with_secret
 from clients.serving import APACHE, Apache, apache
-from e2e.world import Answer, World
+from e2e.world import RESOURCE, Answer, World
 
 pytestmark = pytest.mark.clients
 
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.clients
 @pytest.fixture(scope="module")
 def server(deployment: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Apache]:
     needs(APACHE, "/usr/lib/apache2/modules/mod_oauth2.so")
-    with apache(deployment, tmp_path_factory.mktemp("apache")) as running:
+    secret = register_with_secret(deployment, "apache", "client_secret_basic", protected_resources=[RESOURCE])
+    with apache(deployment, secret, tmp_path_factory.mktemp("apache")) as running:
         yield running
 
 
@@ -64,3 +65,14 @@ def test_claims_in_headers_are_apaches_own(server: Apache, deployment: World, pk
     assert 200 == answer.status
     assert "pki" == answer.json["oauth2_claim_client_id"]
     assert "oauth2_claim_admin" not in answer.json
+
+
+def test_by_introspection_a_revoked_token_is_refused_at_once(
+    server: Apache, deployment: World, pki: Issued, stranger: Issued
+) -> None:
+    """It asks at each call, is told `cnf` and compares it itself."""
+    token = deployment.token("pki", pki)
+    assert 200 == server.ask(token, pki, "/asked").status, server.log
+    assert refused(server.ask(token, stranger, "/asked"))
+    assert 200 == deployment.revoke(token, "pki", pki).status
+    assert refused(server.ask(token, pki, "/asked"))

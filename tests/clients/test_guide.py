@@ -14,6 +14,7 @@ from clients.programs import HERE, INSTALLED, needs
 GUIDE = HERE.parent.parent / "docs" / "how-to" / "foreign-clients.md"
 BLOCKS = re.findall(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', GUIDE.read_text(), re.MULTILINE | re.DOTALL)
 FILES = {title: text for language, title, text in BLOCKS if title and language != "apache"}
+APACHE = [text for language, _, text in BLOCKS if language == "apache"]
 COMMANDS = {
     ".mjs": "node {}",
     ".py": f"{INSTALLED}/venv/bin/python -W error {{}}",
@@ -25,7 +26,9 @@ def lines_of(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("text", [text for language, _, text in BLOCKS if language == "apache"], ids=["api", "keys"])
+@pytest.mark.parametrize(
+    "text", [text for language, _, text in BLOCKS if language == "apache"], ids=["api", "keys", "asked"]
+)
 def test_the_apache_of_the_guide_is_the_one_that_is_tested(text: str) -> None:
     """Line by line, in this order; comments between them may be only there."""
     tested = lines_of((HERE / "apache" / "httpd.conf").read_text())

@@ -21,7 +21,8 @@ const authentication = {
 }
 const authenticate = await authentication[facts.method]()
 
-let client = { client_id, use_mtls_endpoint_aliases: true }
+const introspection_signed_response_alg = facts.introspection_alg ?? undefined
+let client = { client_id, use_mtls_endpoint_aliases: true, introspection_signed_response_alg }
 if (facts.registration) {
   const response = await oauth.dynamicClientRegistrationRequest(
     as,
@@ -42,7 +43,9 @@ const call = (using) => oauth.protectedResourceRequest(access_token, 'GET', new 
 const introspect = () =>
   outcome(async () => {
     const response = await oauth.introspectionRequest(as, client, authenticate, access_token, options)
-    return await oauth.processIntrospectionResponse(as, client, response)
+    const introspection = await oauth.processIntrospectionResponse(as, client, response)
+    if (facts.introspection_alg) await oauth.validateApplicationLevelSignature(as, response, options)
+    return introspection
   })
 if (access_token) told.api = await outcome(async () => statusOf(await call(options)))
 if (thief) {

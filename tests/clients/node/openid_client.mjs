@@ -11,7 +11,7 @@ const options = {
   algorithm: 'oauth2',
   [client.customFetch]: (url, request) => undici.fetch(url, { ...request, dispatcher: agent }),
 }
-const metadata = { use_mtls_endpoint_aliases: true }
+const metadata = { use_mtls_endpoint_aliases: true, introspection_signed_response_alg: facts.introspection_alg ?? undefined }
 
 const authentication = {
   tls: () => client.TlsClientAuth(),
@@ -27,6 +27,8 @@ const config = facts.registration
       initialAccessToken: facts.initial_access_token,
     })
   : await client.discovery(new URL(issuer), client_id, metadata, authenticate, options)
+
+client.enableNonRepudiationChecks(config) // signed answers of introspection: their signature counts too
 
 const told = { client_id: config.clientMetadata().client_id }
 told.token = await outcome(() => client.clientCredentialsGrant(config, { scope }))
