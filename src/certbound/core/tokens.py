@@ -4,8 +4,9 @@ Rule: what is signed is what `claims_of` made; nothing of the request is copied 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NewType
+
+import msgspec
 
 from certbound.core.certificate import Certificate
 from certbound.core.clients import Client, ClientId, TokenFormat
@@ -21,8 +22,7 @@ AccessToken = NewType("AccessToken", str)
 TYPE = "at+jwt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """What a grant gives: to whom, for whom, for which resources, how far."""
 
     client_id: ClientId
@@ -40,7 +40,7 @@ class Grant:
 
 
 def choose_format(client: Client, audience: Sequence[str], opaque: Collection[str]) -> TokenFormat:
-    """What the client's token for `audience` is: as it registered; else opaque if it is for one of those that want it."""
+    """What the client's token for `audience` is: as it registered, else what its resources want."""
     if client.token_format is not None:
         return client.token_format
     return TokenFormat.OPAQUE if any(each in opaque for each in audience) else TokenFormat.JWT

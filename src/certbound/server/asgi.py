@@ -13,7 +13,8 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+
+import msgspec
 
 from certbound.core.errors import (
     CertboundError,
@@ -179,7 +180,8 @@ async def _with_body(call: Call, route: Route, scope: Scope, receive: Receive) -
     if len(types) != 1 or not pattern.fullmatch(types[0]):
         raise InvalidRequest(f"the content type must be {wanted}")
     body = await _body(receive)
-    return replace(call, form=read_form(body)) if route.takes_form else replace(call, body=body)
+    read = {"form": read_form(body)} if route.takes_form else {"body": body}
+    return msgspec.structs.replace(call, **read)
 
 
 async def _body(receive: Receive) -> bytes:

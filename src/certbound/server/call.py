@@ -1,7 +1,6 @@
 """A request and its answer, as endpoints see them: `Call -> Reply`, no HTTP in between."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -14,8 +13,7 @@ from certbound.server.audit import Notes
 MAX_PARAMETERS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """The parameters of a request body; one sent without a value is absent (RFC 6749 section 3.2)."""
 
     values: Mapping[str, Sequence[str]]
@@ -42,16 +40,15 @@ class Form:
 EMPTY = Form({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request.  `now` is seconds since the epoch, the same for every step that asks."""
 
     now: float
     peer: PeerCertificate | None = None
     form: Form = EMPTY
-    body: bytes = field(default=b"", repr=False)
+    body: bytes = b""
     """The bytes of the body, where the endpoint takes no form."""
-    authorization: Sequence[bytes] = field(default=(), repr=False)
+    authorization: Sequence[bytes] = ()
     """The values of every Authorization header."""
     accept: bytes = b""
     rest: str = ""
@@ -59,17 +56,20 @@ class Call:
     request_id: str = ""
     address: str = ""
     """The peer's on the connection, as the socket has it."""
-    notes: Notes = field(default_factory=Notes)
+    notes: Notes = msgspec.field(default_factory=Notes)
     """What the endpoint learned, for log and audit: no secret and no token."""
 
+    def __repr__(self) -> str:
+        """Without what is secret in it."""
+        return f"<Call {self.request_id}>"
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+
+class Reply(msgspec.Struct, frozen=True):
     """One answer.  Headers are lower case."""
 
     status: int
     body: bytes = b""
-    headers: Sequence[tuple[bytes, bytes]] = field(default=())
+    headers: Sequence[tuple[bytes, bytes]] = ()
 
 
 def read_form(body: bytes) -> Form:

@@ -3,8 +3,9 @@
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from hashlib import sha256
+
+import msgspec
 
 from certbound.core.authentication import AuthenticatedClient, digest_of
 from certbound.core.certificate import Certificate
@@ -18,8 +19,7 @@ from certbound.server.inspection import read_access_token
 from certbound.server.service import Service
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A token request whose client is known."""
 
     call: Call
@@ -32,14 +32,13 @@ async def _no_refresh_token(_: Certificate | None) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Given(msgspec.Struct, frozen=True, kw_only=True):
     """What a grant gives."""
 
     grant: Grant
     refresh_token: Callable[[Certificate | None], Awaitable[str | None]] = _no_refresh_token
     """Makes or replaces the refresh token that is answered, if one is; told the certificate of the access token."""
-    members: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, str] = {}
     """More members of the answer."""
 
 
@@ -109,7 +108,7 @@ async def _exchange(asked: Asked) -> Given:
 def opening(asked: Asked, grant: Grant) -> tuple[Grant, Callable[[Certificate | None], Awaitable[str]]]:
     """`grant` with an id of its own, and what opens it and makes its first refresh token."""
     service, now = asked.service, asked.call.now
-    opened = replace(grant, grant_id=service.new_id())
+    opened = msgspec.structs.replace(grant, grant_id=service.new_id())
 
     async def open_grant(certificate: Certificate | None) -> str:
         granted = refresh_token.first(

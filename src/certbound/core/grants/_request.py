@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from certbound.core.errors import InvalidTarget
 from certbound.core.scope import Scope
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of a token request that every grant looks at; absent is None."""
 
     scope: str | None

@@ -8,8 +8,10 @@ Rule 3: a refresh gives no more than the first grant did, and no more than the c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate, PeerCertificate
@@ -45,7 +47,7 @@ def first(
     """
     is_public = authenticated.client.method is Method.NONE
     return Granted(
-        grant=replace(grant, is_bound=grant.is_bound or certificate is not None),
+        grant=msgspec.structs.replace(grant, is_bound=grant.is_bound or certificate is not None),
         method=authenticated.client.method,
         holder=certificate.thumbprint if is_public and certificate is not None else "",
         rotates=always_rotates or (is_public and certificate is None),
@@ -86,7 +88,7 @@ def refresh(
     if not known:
         raise InvalidGrant(f"none of the resources {granted.grant.audience} is known here any more")
     audience = grant_audience(request.resources, known, known)
-    return replace(granted.grant, scope=scope, audience=audience), granted
+    return msgspec.structs.replace(granted.grant, scope=scope, audience=audience), granted
 
 
 def write(granted: Granted) -> dict[str, Any]:
