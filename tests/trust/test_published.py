@@ -11,20 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from certbound.core.certificate import Certificate
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import Untrusted
 from certbound.core.jwks import make_jwks
+from certbound.core.keys import public_jwk
+from certbound.core.signing import SigningKey
 from certbound.trust import published
 from certbound.trust.authority import self_signed
 from certbound.trust.fetch import Failure, Fetcher
-from certbound.trust.published import MAX_JWKS, PublishedByUri, lifetime
+from certbound.trust.published import MAX_JWKS, PublishedByUri, PublishedNowhere, lifetime
 from certbound.trust.turns import AT_ONE_SITE
 from certificates import TODAY, read
 from trust.origin import AUTHORITY, NAME, Origin, answer, origin, resolving
 
 OLD, NEW, THIRD = (read(self_signed(f"CN={name}", now=TODAY)) for name in ("old", "new", "third"))
+KEY, OTHER = SigningKey.generate(), SigningKey.generate("EdDSA")
 INTERVAL = 0.15
 
 
@@ -35,14 +39,22 @@ class Publisher:
     origin: Origin
     memory: PublishedByUri
     certificates: list[Certificate] = field(default_factory=lambda: [OLD])
+    signing: list[SigningKey] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
     slow: float = 0.0
     later: float = 0.0
 
     async def __call__(self, writer: asyncio.StreamWriter) -> None:
-        body = json.dumps(make_jwks(self.certificates)).encode()  # what was published when the fetch came
+        document = make_jwks(self.certificates)  # what was published when the fetch came
+        document["keys"] += [each.public_jwk() for each in self.signing]
+        body = json.dumps(document).encode()
         await asyncio.sleep(self.slow)
         writer.write(answer(body, **self.headers))
+
+    async def keys(self, kid: str | None, path: str = "/jwks") -> set[str | None]:
+        """The kids that are known when an assertion names this one."""
+        known = await self.memory.published_keys(self.client(path), kid, 0.0)
+        return {each.kid for each in known}
 
     @property
     def fetches(self) -> int:
@@ -359,6 +371,98 @@ class TestRotation:
         assert (1, 0) == (publisher.fetches, publisher.memory.statistics().waiting)
 
 
+class TestKeys:
+    """Of clients that sign assertions: by the same rules, out of the same memory."""
+
+    async def test_keys_and_certificates_come_with_one_fetch(self, publisher: Publisher) -> None:
+        """A set is read once for both; a key that is there needs no other look, and no name of one neither."""
+        publisher.signing = [KEY, OTHER]
+        both = {KEY.kid, OTHER.kid}
+        answers = await asyncio.gather(*(publisher.keys(kid) for kid in (KEY.kid, OTHER.kid, None) * 10))
+        assert all(each > both for each in answers)  # the certificate's key is one as well
+        assert {OLD} == await publisher.ask()
+        assert 1 == publisher.fetches
+
+    async def test_a_new_key_counts_at_once(self, publisher: Publisher) -> None:
+        """Its kid is unknown, so the source is looked at again; the old one goes on meanwhile."""
+        publisher.signing = [KEY]
+        await publisher.keys(KEY.kid)
+        publisher.signing = [KEY, OTHER]
+        assert OTHER.kid in await publisher.keys(OTHER.kid)
+        assert KEY.kid in await publisher.keys(KEY.kid)
+        assert 2 == publisher.fetches
+
+    async def test_who_names_no_key_makes_nobody_look(self, publisher: Publisher) -> None:
+        """The set is looked at again when it has lived: so rotation without kid is as slow as that."""
+        publisher.signing, publisher.headers = [KEY], {"Cache-Control": "max-age=100"}
+        await publisher.keys(None)
+        publisher.signing = [OTHER]
+        assert OTHER.kid not in await publisher.keys(None)
+        publisher.later = 101
+        found = await publisher.keys(None)
+        assert OTHER.kid in found
+        assert KEY.kid not in found
+        assert 2 == publisher.fetches
+
+    async def test_invented_kids_and_fresh_certificates_share_a_fetch(self, publisher: Publisher) -> None:
+        """A thousand of them cause no more than one per interval."""
+        publisher.signing = [KEY]
+        await publisher.keys(KEY.kid)
+        begun = time.monotonic()
+        waiting = [publisher.keys(f"invented {number}") for number in range(200)]
+        await asyncio.gather(*waiting, *(publisher.ask(each) for each in strangers(20)))
+        assert publisher.fetches <= 2 + (time.monotonic() - begun) / INTERVAL
+        before = publisher.fetches
+        assert KEY.kid in await publisher.keys("invented 0")  # missed a moment ago
+        assert before == publisher.fetches
+
+    async def test_a_thumbprint_is_no_kid(self, publisher: Publisher) -> None:
+        """What is known under one kind of name is not under the other."""
+        await publisher.ask()
+        await publisher.keys(OLD.thumbprint)
+        assert 2 == publisher.fetches
+
+    async def test_a_source_that_is_down_keeps_its_last_good_keys(self, publisher: Publisher) -> None:
+        """For a day."""
+        publisher.signing = [KEY]
+        await publisher.keys(KEY.kid)
+        publisher.origin.behaviour = answer(status=b"500 Oh")
+        publisher.later = 400
+        assert KEY.kid in await publisher.keys(KEY.kid)
+        publisher.later = 90_000
+        with pytest.raises(Untrusted):
+            await publisher.keys(KEY.kid)
+
+    async def test_a_readable_set_without_keys_means_nobody(self, publisher: Publisher) -> None:
+        """Its client has taken everything away."""
+        publisher.signing = [KEY]
+        await publisher.keys(KEY.kid)
+        publisher.origin.behaviour = answer(b'{"keys": []}')
+        assert set() == await publisher.keys("another")
+        assert set() == await publisher.keys(KEY.kid)
+
+    async def test_keys_that_are_not_sound_count_for_nothing(
+        self, publisher: Publisher, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Weak, private, or of nonsense; those for something else are nothing to complain of."""
+        weak = public_jwk(read(self_signed("CN=weak", key=rsa.generate_private_key(65537, 1024), now=TODAY)))
+        mac = {"kty": "oct", "k": "c2VjcmV0"}
+        keys = [weak, mac, {**KEY.public_jwk(), "x": "AA"}, {**OTHER.public_jwk(), "d": "AA"}, {"kty": ["EC"]},
+                {"kty": "EC", "crv": {}}, {**KEY.public_jwk(), "use": "enc", "kid": "enc"}, KEY.public_jwk(),
+                {**KEY.public_jwk(), "alg": "ES384", "kid": "es384"}]  # fmt: skip
+        publisher.origin.behaviour = answer(json.dumps({"keys": keys}).encode())
+        with caplog.at_level(logging.WARNING, "certbound.trust"):
+            assert {KEY.kid} == await publisher.keys(KEY.kid)
+        assert 1 == len(caplog.records)
+        assert [f"keys[{number}]" in caplog.text for number in range(9)] == [True] * 4 + [False] * 5
+        assert "c2VjcmV0" not in caplog.text
+
+    async def test_nothing_to_ask_for_keys(self, publisher: Publisher) -> None:
+        """A client without a jwks_uri has none, and none has any where nothing is fetched."""
+        with pytest.raises(Untrusted):
+            await PublishedNowhere().published_keys(publisher.client(), None, 0.0)
+
+
 class TestMemory:
     async def test_so_many_sources_are_remembered(self, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
         """The one that was used longest ago is forgotten first."""
@@ -374,7 +478,7 @@ class TestMemory:
 
     async def test_so_many_bytes_are_remembered(self, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
         """Large sets leave room for fewer."""
-        monkeypatch.setattr(published, "MOST_BYTES", 3 * len(OLD.der))
+        monkeypatch.setattr(published, "MOST_BYTES", 3 * (len(OLD.der) + published.KEY_SIZE))
         for number in range(10):
             await publisher.ask(OLD, f"/{number}")
         assert 3 == publisher.memory.statistics().sources

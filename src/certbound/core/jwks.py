@@ -1,14 +1,16 @@
-"""The certificates of a `self_signed_tls_client_auth` client (RFC 8705 section 2.2.2, RFC 7517).
+"""What a client registers or publishes as a JWK Set (RFC 7517): certificates, if it is known by them (RFC 8705 section
+2.2.2), or keys, if it signs assertions (RFC 7523).
 
 Rule 1: the certificate is `x5c[0]`, whole; a key that equals another certificate's is not that certificate.
 Rule 2: `x5c[0]` fits the other members of its JWK, or the registration is refused (RFC 7517 section 4.7).
-Rule 3: a JWK without `x5c` may stand beside the others and means nothing here.
+Rule 3: a JWK that is for something else may stand beside the others and means nothing here; one that is private is
+refused wherever it stands.
 Rule 4: of a set that is published, a JWK that is not sound is left out (RFC 7517 section 5): whoever takes a
 certificate away must not fail because of the one that he puts in its place.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,10 +68,7 @@ def read_keys(jwks: Any, field: str = "jwks") -> KeySet:
     """
     usable: list[Key] = []
     for position, jwk in enumerate(_keys(jwks, field)):
-        where = f"{field}.keys[{position}]"
-        _require_public(jwk, where)
-        if _can_verify(jwk):
-            usable.append(_read_key(jwk, where))
+        usable.extend(_read_key(jwk, f"{field}.keys[{position}]"))
     if not usable:
         raise InvalidClientMetadata(
             field, "no JWK can verify an assertion; register a public key: P-256, RSA or Ed25519, for its algorithm"
@@ -83,7 +82,7 @@ def read_published_keys(jwks: Any, field: str = "jwks_uri") -> tuple[KeySet, tup
     complaints: list[str] = []
     for position, jwk in enumerate(_keys(jwks, field)):
         try:
-            usable.extend(read_keys({"keys": [jwk]}, f"{field}.keys[{position}]"))
+            usable.extend(_read_key(jwk, f"{field}.keys[{position}]"))
         except InvalidClientMetadata as error:
             complaints.append(error.reason)
     return KeySet(usable), tuple(complaints)
@@ -145,15 +144,19 @@ def _can_verify(jwk: Mapping[str, Any]) -> bool:
     )
 
 
-def _read_key(jwk: Mapping[str, Any], where: str) -> Key:
+def _read_key(jwk: Any, where: str) -> Iterator[Key]:
+    """The key, if it is one for signatures.  `InvalidClientMetadata` if it is not sound."""
+    _read_jwk(jwk, where)
+    if not _can_verify(jwk):
+        return
     try:
         key = JWKRegistry.import_key(dict(jwk))
         require_strong_public_key(key.public_key)
     except BadCertificate as error:
         raise InvalidClientMetadata(where, str(error)) from error
-    except (JoseError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (JoseError, ValueError, TypeError, UnsupportedAlgorithm, Warning) as error:  # weak ones cause a warning
         raise InvalidClientMetadata(where, f"is no JWK that can be read: {error}") from error
-    return key
+    yield key
 
 
 def _read_x5c(x5c: Any, where: str) -> Certificate:

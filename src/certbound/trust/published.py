@@ -1,16 +1,17 @@
-"""The certificates that clients publish behind their `jwks_uri` (RFC 8705 section 2.2, R13).
+"""The certificates and keys that clients publish behind their `jwks_uri` (RFC 8705 section 2.2, RFC 7523, R13).
 
 Rule 1: a set lives as long as its Cache-Control says, within `LEAST_LIFETIME` and `MOST_LIFETIME`: what the client
 takes away is refused from then on.  Before that it is fetched again without anybody waiting.
-Rule 2: a certificate that is not in the set waits for one fetch that begins after it came.  Fetches of one URI begin
-`INTERVAL` apart and never two at a time, and whoever waits for one waits with all others: strangers who bring fresh
-certificates can make us fetch once per interval, and can keep nobody from the next fetch.
+Rule 2: what is not in the set, a certificate or the `kid` of a key, waits for one fetch that begins after it came.
+Fetches of one URI begin `INTERVAL` apart and never two at a time, and whoever waits for one waits with all others:
+strangers who bring fresh certificates or invent a `kid` can make us fetch once per interval, and can keep nobody from
+the next fetch.  Who names no key gets those that are known: a new key counts then when the set has lived.
 Rule 3: where too many wait, the next one does not, but the fetch begins all the same and the certificate is known after
 it.  So one that was published counts at the latest `INTERVAL` and twice the time of a fetch after it is first shown,
 whoever asks meanwhile.
 Rule 4: a source that cannot be read keeps its last good set, for `KEPT` after it was fetched, and is asked less and
 less often, down to once in `INTERVAL * 2 ** MOST_DOUBLINGS`.  A readable set without certificates means nobody.
-Rule 5: clients that name the same URI share what is known of it.
+Rule 5: clients that name the same URI share what is known of it, whatever they authenticate with.
 """
 
 import asyncio
@@ -19,14 +20,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 import msgspec
+from joserfc.jwk import KeySet
 
-from certbound.core.certificate import Certificate, Thumbprint
+from certbound.core.certificate import Certificate
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidClientMetadata, Untrusted
-from certbound.core.jwks import read_published_jwks
+from certbound.core.jwks import read_published_jwks, read_published_keys
 from certbound.core.proofs import PublishedCertificates
 from certbound.trust.fetch import Failure, Fetched, Fetcher, FetchFailed
 
@@ -45,7 +48,7 @@ MOST_WAITING = 256
 """Requests that wait for one URI."""
 MOST_SOURCES = 10_000
 MOST_BYTES = 64 * 1024 * 1024
-"""Certificates in memory; the source that was used longest ago is forgotten first."""
+"""Certificates and keys in memory; the source that was used longest ago is forgotten first."""
 MAX_JWKS = 128 * 1024
 """Bytes of a JWK Set."""
 
@@ -56,6 +59,9 @@ class PublishedNowhere(PublishedCertificates):
     """Nothing is fetched."""
 
     async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
+        raise Untrusted("a jwks_uri is fetched by nobody here")
+
+    async def published_keys(self, client: Client, kid: str | None, now: float) -> KeySet:
         raise Untrusted("a jwks_uri is fetched by nobody here")
 
 
@@ -84,12 +90,19 @@ class PublishedByUri(PublishedCertificates):
 
     async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
         """As `PublishedCertificates.published`; the times are those of our own clock."""
+        return (await self._looked_up(client, _Sought(_Kind.CERTIFICATE, presented.thumbprint))).certificates
+
+    async def published_keys(self, client: Client, kid: str | None, now: float) -> KeySet:
+        """As `PublishedCertificates.published_keys`; the times are those of our own clock."""
+        return (await self._looked_up(client, _Sought(_Kind.KEY, kid or ""))).keys
+
+    async def _looked_up(self, client: Client, sought: "_Sought") -> "_Published":
         if client.jwks_uri is None:
             raise Untrusted("the client has no jwks_uri")
         source = self._source(client.jwks_uri)
-        if source.must_be_looked_at(presented.thumbprint):
-            await source.look_again(presented.thumbprint)
-        return source.certificates()
+        if source.must_be_looked_at(sought):
+            await source.look_again(sought)
+        return source.published()
 
     def statistics(self) -> PublishedStatistics:
         now = self._clock()
@@ -125,12 +138,37 @@ class PublishedByUri(PublishedCertificates):
                 self._size -= self._sources.pop(uri).size
 
 
+class _Kind(Enum):
+    CERTIFICATE = "certificate"
+    KEY = "key"
+
+
+class _Sought(NamedTuple):
+    """What a request needs of a set: the certificate with this thumbprint, or the key of this `kid`, any if empty."""
+
+    kind: _Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What stands in a set."""
+
+    certificates: tuple[Certificate, ...]
+    keys: KeySet
+    names: frozenset[_Sought]
+    """What is found in it."""
+    complaints: tuple[str, ...]
+    """Why some of it counts for nothing."""
+    size: int
+    """Bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """A set that was read; times are those of the clock."""
 
-    certificates: tuple[Certificate, ...]
-    thumbprints: frozenset[Thumbprint]
+    published: _Published
     fetched_at: float
     refreshed_from: float
     fresh_until: float
@@ -145,7 +183,7 @@ class _Source:
 
     def __init__(self, uri: str, fetcher: Fetcher, clock: Callable[[], float], grow: Callable[[int], None]) -> None:
         self.size = 0
-        """Bytes of its certificates."""
+        """Bytes of what is known."""
         self.known: _Known | None = None
         self.failures = 0
         """How many fetches failed since the last good one."""
@@ -157,8 +195,8 @@ class _Source:
         self._begun_at = float("-inf")
         self._ended = float("-inf")
         """When the last fetch began that has ended."""
-        self._missed: set[Thumbprint] = set()
-        """Certificates that waited for that fetch in vain."""
+        self._missed: set[_Sought] = set()
+        """What was waited for in vain with that fetch."""
         self._complaints: tuple[str, ...] = ()
         self._looking: asyncio.Task[None] | None = None
 
@@ -166,23 +204,23 @@ class _Source:
     def is_busy(self) -> bool:
         return self.waiting > 0 or (self._looking is not None and not self._looking.done())
 
-    def certificates(self) -> tuple[Certificate, ...]:
+    def published(self) -> _Published:
         """The set, if there is one.  `Untrusted` otherwise."""
         if self.known is None or self._clock() > self.known.kept_until:
             raise Untrusted(f"{self._uri} cannot be had")
-        return self.known.certificates
+        return self.known.published
 
-    def must_be_looked_at(self, presented: Thumbprint) -> bool:
-        """Whether a request with this certificate has to wait for a fetch."""
+    def must_be_looked_at(self, sought: _Sought) -> bool:
+        """Whether a request that needs this has to wait for a fetch."""
         now = self._clock()
-        if self.known is None or presented not in self.known.thumbprints:
-            return not (presented in self._missed and now < self._due_at())
+        if self.known is None or sought not in self.known.published.names:
+            return not (sought in self._missed and now < self._due_at())
         if now >= self.known.refreshed_from and now >= self._due_at():
             self._look_soon()
         return now >= self.known.fresh_until and self.failures == 0
 
-    async def look_again(self, presented: Thumbprint) -> None:
-        """A fetch that began after this call has ended, or one brought the certificate, or it took too long."""
+    async def look_again(self, sought: _Sought) -> None:
+        """A fetch that began after this call has ended, or one brought what is sought, or it took too long."""
         came_at = self._clock()
         looking = self._look_soon()
         if self.waiting >= MOST_WAITING:
@@ -192,24 +230,24 @@ class _Source:
             async with asyncio.timeout(INTERVAL + 2 * self._fetcher.timeout):
                 while True:
                     await asyncio.shield(looking)
-                    if self._is_fresh(presented) or self._ended >= came_at:
+                    if self._is_fresh(sought) or self._ended >= came_at:
                         break
                     looking = self._look_soon()
         except TimeoutError:
             return
         finally:
             self.waiting -= 1
-        if self.known is None or presented not in self.known.thumbprints:
-            self._missed.add(presented)
+        if self.known is None or sought not in self.known.published.names:
+            self._missed.add(sought)
 
     async def close(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
 
-    def _is_fresh(self, presented: Thumbprint) -> bool:
+    def _is_fresh(self, sought: _Sought) -> bool:
         known = self.known
-        return known is not None and presented in known.thumbprints and self._clock() < known.fresh_until
+        return known is not None and sought in known.published.names and self._clock() < known.fresh_until
 
     def _due_at(self) -> float:
         """When the next fetch may begin."""
@@ -228,28 +266,28 @@ class _Source:
             fetched = await self._fetcher.fetch(
                 self._uri, most=MAX_JWKS, accept="application/jwk-set+json, application/json"
             )
-            certificates, complaints = _read(fetched)
+            published = _read(fetched)
         except Exception as error:  # noqa: BLE001 - whoever waits is refused then, not left with it
             self._note_failure(error)
         else:
-            self._note_success(certificates, complaints, lifetime(fetched.headers))
+            self._note_success(published, lifetime(fetched.headers))
         self._ended = self._begun_at
         self._missed.clear()
 
-    def _note_success(self, certificates: tuple[Certificate, ...], complaints: tuple[str, ...], life: float) -> None:
+    def _note_success(self, published: _Published, life: float) -> None:
+        complaints = published.complaints
         if self.failures:
             _log.warning("%.200s can be fetched again", self._uri)
         if complaints and complaints != self._complaints:
             _log.warning("%.200s has JWKs that count for nothing: %.500s", self._uri, "; ".join(complaints))
         self.failures, self._complaints = 0, complaints
         self.known = _Known(
-            certificates,
-            frozenset(each.thumbprint for each in certificates),
+            published,
             self._begun_at,
             self._begun_at + life - min(life / 4, MOST_AHEAD),
             self._begun_at + life,
         )
-        before, self.size = self.size, sum(len(each.der) for each in certificates)
+        before, self.size = self.size, published.size
         self._grow(self.size - before)
 
     def _note_failure(self, error: Exception) -> None:
@@ -295,9 +333,25 @@ def _seconds(text: str) -> float:
     return float(digits[:12]) if digits.isascii() and digits.isdigit() else 0.0
 
 
-def _read(fetched: Fetched) -> tuple[tuple[Certificate, ...], tuple[str, ...]]:
+def _read(fetched: Fetched) -> _Published:
     try:
         document: Any = msgspec.json.decode(fetched.body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidClientMetadata("jwks_uri", f"is not JSON: {error}") from error
-    return read_published_jwks(document)
+    certificates, of_certificates = read_published_jwks(document)
+    keys, of_keys = read_published_keys(document)
+    names = [_Sought(_Kind.CERTIFICATE, each.thumbprint) for each in certificates]
+    names += [_Sought(_Kind.KEY, each.kid or "") for each in keys]
+    return _Published(
+        certificates,
+        keys,
+        frozenset([*names, _ANY_KEY]),
+        tuple(dict.fromkeys([*of_certificates, *of_keys])),
+        sum(len(each.der) for each in certificates) + KEY_SIZE * len(keys.keys),
+    )
+
+
+KEY_SIZE = 1024
+"""Bytes that a key is taken for."""
+_ANY_KEY = _Sought(_Kind.KEY, "")
+"""Of no name: what is known is what there is."""
