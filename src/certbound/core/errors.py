@@ -179,8 +179,12 @@ class RegistrationDenied(OAuthError):
     """Whoever asks may not register, or not manage this client, if there is one (RFC 7592 section 2)."""
 
     error = "invalid_token"
-    status = 401
     description = "the request is not authorized to register or manage this client"
+
+    def __init__(self, reason: str, *, status: int = 401) -> None:
+        """`status` is 401; 403 where the token is good and the deployment wants no change (RFC 7592 section 2.2)."""
+        super().__init__(reason)
+        self.status = status
 
 
 class TooManyRegistrations(OAuthError):

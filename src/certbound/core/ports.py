@@ -26,11 +26,13 @@ class RegistrationRecord:
     """How a client that registered itself may be managed (RFC 7592).
 
     `digest` is the SHA-256 of its registration access token, base64url; `thumbprint` the certificate that the token is
-    bound to, if it is; `way` how it was admitted.
+    bound to, if it is, and `subject` the subject of that, DER in base64, by which a renewed one is known; `way` how it
+    was admitted.
     """
 
     digest: str = field(repr=False)
     thumbprint: str | None = None
+    subject: str = ""
     way: str = ""
 
 
@@ -158,6 +160,20 @@ class AccessTokenRecord:
     digest: str
     claims: Mapping[str, Any]
     ends_at: float
+    """Seconds since the epoch; the record may go then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitialTokenRecord:
+    """An initial access token (RFC 7591 section 3): `digest` is its SHA-256, base64url."""
+
+    digest: str = field(repr=False)
+    uses: int = 1
+    """How many clients may still register with it."""
+    label: str = ""
+    """What it is for, for people."""
+    created_at: float = 0
+    ends_at: float = 0
     """Seconds since the epoch; the record may go then."""
 
 
@@ -336,6 +352,25 @@ class Tokens(Protocol):
         """
 
 
+class InitialTokens(Protocol):
+    """What admits clients that register themselves.  Nothing here moves the revision."""
+
+    async def list(self, *, now: float) -> Sequence[InitialTokenRecord]:
+        """Those that have not ended at `now` and have uses left, the oldest first."""
+
+    async def add(self, record: InitialTokenRecord) -> None:
+        """It is kept until it ends."""
+
+    async def find(self, digest: str, *, now: float) -> InitialTokenRecord | None:
+        """What was added, or None; also if it has ended or has no use left."""
+
+    async def take(self, digest: str, *, now: float) -> bool:
+        """One use less, and True; False if there is none left, or no such token.  Atomic between processes."""
+
+    async def remove(self, digest: str) -> bool:
+        """It is gone; False if it was not there."""
+
+
 class Store(Protocol):
     """All that survives a restart."""
 
@@ -353,6 +388,9 @@ class Store(Protocol):
 
     @property
     def tokens(self) -> Tokens: ...
+
+    @property
+    def initial_tokens(self) -> InitialTokens: ...
 
     async def revision(self) -> Revision:
         """Two numbers, one of which is another after every committed change by any process that others must hear of.

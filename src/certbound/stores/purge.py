@@ -12,13 +12,21 @@ from sqlalchemy import Table, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.stores.database import Database
-from certbound.stores.schema import access_tokens, grants, invalid_statuses, refresh_tokens, statuses, used
+from certbound.stores.schema import (
+    access_tokens,
+    grants,
+    initial_tokens,
+    invalid_statuses,
+    refresh_tokens,
+    statuses,
+    used,
+)
 
 
 async def purge(database: Database, now: float, most: int) -> int:
     """How many records that had ended at `now` are gone: `most` of each kind."""
     gone = 0
-    for table in (access_tokens, used, statuses, invalid_statuses, refresh_tokens, grants):
+    for table in (access_tokens, used, statuses, invalid_statuses, refresh_tokens, grants, initial_tokens):
         ended = _Ended(table, now, most)
         if await database.ask(ended.are_there):
             count = await database.write(ended.remove)

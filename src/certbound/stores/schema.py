@@ -123,6 +123,18 @@ access_tokens = Table(
     Index("access_tokens_by_end", "ends_at"),
 )
 
+# Initial access tokens of registration.
+initial_tokens = Table(
+    "initial_tokens",
+    tables,
+    Column("digest", Text, primary_key=True),
+    Column("uses", Integer, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Index("initial_tokens_by_end", "ends_at"),
+)
+
 # Values that count once, such as the `jti` of an assertion.
 used = Table(
     "used",

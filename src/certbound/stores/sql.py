@@ -27,6 +27,7 @@ from certbound.core.ports import (
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.grants import SqlGrants, end_grants_of
+from certbound.stores.initial_tokens import SqlInitialTokens
 from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients
 from certbound.stores.signing_keys import SqlKeys
@@ -43,6 +44,7 @@ class SqlStore:
         self._revocations = SqlRevocations(database)
         self._grants = SqlGrants(database)
         self._tokens = SqlTokens(database)
+        self._initial_tokens = SqlInitialTokens(database)
 
     @property
     def clients(self) -> "SqlClients":
@@ -68,6 +70,11 @@ class SqlStore:
     def tokens(self) -> SqlTokens:
         """Opaque access tokens, and values that count once."""
         return self._tokens
+
+    @property
+    def initial_tokens(self) -> SqlInitialTokens:
+        """What admits clients that register themselves."""
+        return self._initial_tokens
 
     async def revision(self) -> Revision:
         """Two numbers that tell of the last committed changes, whichever process made them."""

@@ -35,6 +35,7 @@ from certbound.core.ports import (
 )
 from certbound.testing.store_grants import GrantConformance
 from certbound.testing.store_keys import KeyConformance
+from certbound.testing.store_initial_tokens import InitialTokenConformance
 from certbound.testing.store_place import (
     METADATA,
     NOW,

@@ -58,6 +58,15 @@ def upgrade(op: Operations) -> None:
     )
     op.create_index("access_tokens_by_end", "access_tokens", ["ends_at"])
     op.create_table(
+        "initial_tokens",
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("uses", sa.Integer, nullable=False),
+        sa.Column("label", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Double, nullable=False),
+        sa.Column("ends_at", sa.Double, nullable=False),
+    )
+    op.create_index("initial_tokens_by_end", "initial_tokens", ["ends_at"])
+    op.create_table(
         "used",
         sa.Column("digest", sa.Text, primary_key=True),
         sa.Column("ends_at", sa.Double, nullable=False),
