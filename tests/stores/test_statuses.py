@@ -2,7 +2,9 @@
 
 import asyncio
 import tempfile
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -87,7 +89,7 @@ async def _purge(store: Store, now: float, *, is_due: bool) -> None:
         pass
 
 
-async def test_large_blocks_find_room_among_small_ones(tmp_path: object) -> None:
+async def test_large_blocks_find_room_among_small_ones(tmp_path: Path) -> None:
     """However many of four places there are, they do not lie everywhere: one of a thousand needs no longer list."""
     store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
     await store.clients.add(client())
@@ -109,10 +111,13 @@ def test_less_than_half_of_the_pages_are_in_use(pages: int, expected: int) -> No
     assert pages * PAGE < indices(pages) / 2
 
 
-async def test_a_full_list(tmp_path: object) -> None:
+async def test_a_full_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It grows no longer than those can read who need it; then nothing is allotted, until something ends."""
-    with patch("certbound.stores.statuses.LARGEST", 16 * PAGE), patch("certbound.stores.statuses.FEWEST", PAGE):
+    for name, value in (("LARGEST", 16 * PAGE), ("FEWEST", PAGE), ("TURNS", 1)):
+        monkeypatch.setattr(f"certbound.stores.statuses.{name}", value)
+    async with AsyncExitStack() as stack:
         store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+        stack.push_async_callback(store.close)
         await store.clients.add(client())
         for _ in range(15):
             await allot(store, status(count=PAGE))
@@ -121,4 +126,3 @@ async def test_a_full_list(tmp_path: object) -> None:
         after = status().ends_at + 1
         assert await store.tokens.purge(now=after) == 15
         await allot(store, status(count=PAGE), now=after)
-        await store.close()

@@ -11,11 +11,11 @@ Rules kept here:
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Integer, Select, distinct, func, insert, or_, select, type_coerce, update
+from sqlalchemy import Integer, Select, distinct, exists, func, insert, or_, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -30,6 +30,8 @@ PAGE = 1024
 """Places of a page, and of the largest block."""
 FEWEST = 1 << 20
 """Places there are at least: 128 KiB of bits, of which compression leaves next to nothing."""
+TURNS = 16
+"""How often an empty page is looked for before it is counted again how many there are."""
 LARGEST = MAX_BYTES * 8
 """Places there are at most, so that whoever reads the list can."""
 
@@ -42,6 +44,7 @@ class Allotments:
         self._batches = Batches(self._answer)
         self._pages: dict[int, int] = {}
         """Where the last block of each size came to lie."""
+        self._among = self._turns = 0
 
     async def allot(self, record: StatusRecord, now: float) -> StatusRecord:
         """As `core.ports.Revocations.allot`."""
@@ -76,12 +79,24 @@ class Allotments:
         """First places of so many free slots of that size."""
         last = self._pages.get(size)
         free = [] if last is None else await _free_slots(connection, last, size)
+        opened: set[int] = set()
         while len(free) < wanted:
-            per_page = PAGE // size
-            for page in await _empty_pages(connection, -(-(wanted - len(free)) // per_page)):
-                self._pages[size] = page
-                free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), per_page)
+            page = await self._empty_page(connection, opened)
+            opened.add(page)
+            free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), PAGE // size)
+            self._pages[size] = page
         return free[:wanted]
+
+    async def _empty_page(self, connection: AsyncConnection, besides: Set[int]) -> int:
+        """A page in which there is nothing."""
+        while True:
+            if self._turns == 0:  # not for each page: it is a look at all statuses
+                self._among = await _pages_among(connection)
+                self._turns = TURNS
+            self._turns -= 1
+            page = _random.randrange(self._among)
+            if page not in besides and not await connection.scalar(_is_in_use(page)):
+                return page
 
 
 def _slot(record: StatusRecord) -> int:
@@ -100,23 +115,17 @@ async def _free_slots(connection: AsyncConnection, page: int, size: int) -> list
     return _random.sample(sorted(free), len(free))
 
 
-async def _empty_pages(connection: AsyncConnection, wanted: int) -> Sequence[int]:
-    """So many pages in which there is nothing."""
-    in_use = (await connection.scalar(PAGES_IN_USE) or 0) + wanted
-    pages = indices(in_use) // PAGE
-    if in_use > pages * 15 // 16:
-        raise StoreUnavailable(f"the status list is full: {in_use} of {pages} pages are in use")
-    empty: set[int] = set()
-    while len(empty) < wanted:
-        chosen = {_random.randrange(pages) for _ in range(2 * wanted + 6)}
-        for table in (statuses, invalid_statuses):
-            lies_there = or_(*(_lies_in(table.c.idx, page) for page in chosen))
-            there = await connection.execute(select(table.c.idx // PAGE).where(lies_there).distinct())
-            chosen -= set(there.scalars())
-            if not chosen:
-                break
-        empty |= chosen
-    return _random.sample(sorted(empty), wanted)
+async def _pages_among(connection: AsyncConnection) -> int:
+    """Among how many pages an empty one is looked for; some turns later there is one still, in whatever process."""
+    in_use = await connection.scalar(PAGES_IN_USE) or 0
+    if in_use >= LARGEST // PAGE * 15 // 16:
+        raise StoreUnavailable(f"the status list is full: {in_use} of {LARGEST // PAGE} pages are in use")
+    return indices(in_use) // PAGE
+
+
+def _is_in_use(page: int) -> Select[Any]:
+    there = [exists().where(_lies_in(table.c.idx, page)) for table in (statuses, invalid_statuses)]
+    return select(or_(*there))
 
 
 def _lies_in(column: Any, page: int) -> Any:
