@@ -1,4 +1,10 @@
-"""Use cases around registered clients: one validation and one audit event, whoever asks."""
+"""Use cases around registered clients: one validation and one log line, whoever asks.
+
+Rule 1: what cannot stand is not stored, whether an endpoint or a command asks for it.
+Rule 2: a secret is made here, shown once and kept as a hash; a new one and those before it count side by side for as
+long as it is said, and at most `MOST_SECRETS` do.
+Rule 3: with a client go its tokens, and its grants.
+"""
 
 import logging
 import secrets
@@ -6,12 +12,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind, is_bound
-from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed
+from certbound.core.clients import Allowed, Client, Method, describe_client, read_client, require_allowed
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.ports import AlreadyExists, ClientRecord, NotFound, Store
-from certbound.server.audit import AUDIT, Decision
+from certbound.core.members import given_members
+from certbound.core.ports import (
+    AlreadyExists,
+    ClientRecord,
+    NotFound,
+    RegistrationRecord,
+    RevocationRecord,
+    RevokedKind,
+    SecretRecord,
+    Store,
+)
+from certbound.core.registration import SECRET_PREFIX
 from certbound.server.directory import readable
+
+MOST_SECRETS = 3
+"""How many secrets of one client may count at once."""
+
+_log = logging.getLogger("certbound.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,50 +44,106 @@ class ClientRegistry:
     allowed: Allowed
     bind: Bind
     now: Callable[[], float]
-    actor: str = ""
-    """Who asks, for the audit; nobody where the endpoint tells it."""
 
-    async def register(self, metadata: Mapping[str, Any], *, client_id: str | None = None) -> Client:
+    async def register(
+        self,
+        metadata: Mapping[str, Any],
+        *,
+        client_id: str | None = None,
+        secrets_kept: tuple[SecretRecord, ...] = (),
+        registration: RegistrationRecord | None = None,
+    ) -> Client:
         """The new client, stored; without `client_id` the server makes one.
 
         `InvalidClientMetadata` (400) names the field that is wrong; nothing is stored then.
         """
         client_id = client_id or secrets.token_urlsafe(16)
-        self._read(client_id, metadata)
-        record = ClientRecord(client_id=client_id, metadata=_given(metadata), created_at=self.now())
+        self.check(client_id, metadata)
+        record = ClientRecord(
+            client_id=client_id,
+            metadata=given_members(metadata),
+            created_at=self.now(),
+            secrets=secrets_kept,
+            registration=registration,
+        )
         try:
             stored = await self.store.clients.add(record)
         except AlreadyExists as error:
             raise InvalidClientMetadata("client_id", f"{client_id!r} is taken") from error
-        self._tell(client_id, "registered")
-        return self._read(client_id, metadata, version=stored.version)
+        _log.info("client %r registered", client_id)
+        return self.check(client_id, metadata, version=stored.version)
 
     async def update(self, client_id: str, changes: Mapping[str, Any], *, enabled: bool | None = None) -> Client | None:
         """The client with `changes` merged in, stored; `None` takes a member away.  None if there is no such client.
 
-        `InvalidClientMetadata` (400) if the result cannot stand; nothing is stored then.
+        `InvalidClientMetadata` (400) if the result cannot stand; nothing is stored then.  Secrets go with the method
+        that they were for.
         """
         record = await self.store.clients.find(client_id)
         if record is None:
             return None
         changed = replace(
             record,
-            metadata=_given({**record.metadata, **changes}),
+            metadata=given_members({**record.metadata, **changes}),
             enabled=record.enabled if enabled is None else enabled,
         )
         if changes:  # what is only switched off need not be readable
-            self._read(client_id, changed.metadata)
+            client = self.check(client_id, changed.metadata)
+            changed = replace(changed, secrets=changed.secrets if client.method.has_secret else ())
+        return await self.put(changed)
+
+    async def put(self, changed: ClientRecord) -> Client | None:
+        """`changed` stands where that of its id and version stood.  `NotFound` if that has changed meanwhile."""
         stored = await self.store.clients.replace(changed)
-        self._tell(client_id, "changed")
+        _log.info("client %r changed", changed.client_id)
         return readable(stored)
 
     async def remove(self, client_id: str) -> bool:
-        """The client is gone; False if it was not there."""
+        """The client is gone, and no token of it is valid; False if it was not there."""
+        clients, revocations = self.store.clients, self.store.revocations
         try:
-            await self.store.clients.remove(client_id)
+            # Disabled first, so that nothing is issued between the two.
+            await revocations.add(RevocationRecord(kind=RevokedKind.CLIENT, value=client_id, revoked_at=self.now()))
+            await clients.remove(client_id)
         except NotFound:
             return False
-        self._tell(client_id, "removed")
+        try:
+            # Whoever comes under this id later is somebody else.
+            await revocations.remove(RevokedKind.CLIENT, client_id)
+        except NotFound:
+            pass  # another process removed it at the same time
+        _log.info("client %r removed", client_id)
+        return True
+
+    async def add_secret(self, client_id: str, *, overlap: float) -> str | None:
+        """A new secret, shown this once; those before it end in `overlap` seconds.  None if there is no such client.
+
+        `InvalidClientMetadata` (400) if it authenticates otherwise, or too many would count at once.
+        """
+        record = await self.store.clients.find(client_id)
+        if record is None:
+            return None
+        method = self._secret_method(record)
+        now = self.now()
+        counting = counting_secrets(record, now)
+        if overlap > 0 and len(counting) >= MOST_SECRETS:
+            raise InvalidClientMetadata("client_secret", f"{len(counting)} count already; end one of them first")
+        secret, new = make_secret(now)
+        ending = tuple(_ending(each, now + overlap) for each in counting) if overlap > 0 else ()
+        await self.store.clients.replace(replace(record, secrets=(*ending, new)))
+        _log.info("client %r (%s) has a new secret; %d others end in %d s", client_id, method, len(ending), overlap)
+        return secret
+
+    async def remove_secret(self, client_id: str, name: str) -> bool:
+        """The secret of this name does not count any more.  False if there is none, or no such client."""
+        record = await self.store.clients.find(client_id)
+        if record is None:
+            return False
+        left = tuple(each for each in record.secrets if secret_name(each) != name)
+        if len(left) == len(record.secrets):
+            return False
+        await self.store.clients.replace(replace(record, secrets=left))
+        _log.info("client %r lost a secret; %d are left", client_id, len(left))
         return True
 
     async def find(self, client_id: str) -> ClientRecord | None:
@@ -80,21 +158,33 @@ class ClientRegistry:
         """Client metadata with the values in effect (RFC 7591 section 3.2.1)."""
         return describe_client(client, bound=is_bound(client, self.bind))
 
-    def _tell(self, client_id: str, what: str) -> None:
-        by = f" by {self.actor}" if self.actor else ""
-        event = Decision(
-            time=self.now(),
-            what=f"client {what}",
-            actor=self.actor,
-            client_id=client_id,
-            told=f"client {client_id!r} {what}{by}",
-        )
-        AUDIT.record(event, level=logging.WARNING)
-
-    def _read(self, client_id: str, metadata: Mapping[str, Any], *, version: int = 0) -> Client:
+    def check(self, client_id: str, metadata: Mapping[str, Any], *, version: int = 0) -> Client:
+        """The client that `metadata` describes, if this deployment allows it.  `InvalidClientMetadata` (400) else."""
         return require_allowed(read_client(client_id, metadata, version=version), self.allowed)
 
+    def _secret_method(self, record: ClientRecord) -> Method:
+        method = read_client(record.client_id, record.metadata).method
+        if not method.has_secret:
+            raise InvalidClientMetadata("token_endpoint_auth_method", f"is {method}, which has no secret")
+        return method
 
-def _given(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """`null` is absence (RFC 7591 section 3.1)."""
-    return {member: value for member, value in metadata.items() if value is not None}
+
+def make_secret(now: float) -> tuple[str, SecretRecord]:
+    """A secret of 256 bits, and what is kept of it."""
+    secret = SECRET_PREFIX + secrets.token_urlsafe(32)
+    return secret, SecretRecord(digest=digest_of(secret), created_at=now)
+
+
+def secret_name(secret: SecretRecord) -> str:
+    """By which people tell a secret from the client's others: the beginning of its hash, which opens nothing."""
+    return secret.digest[:8]
+
+
+def counting_secrets(record: ClientRecord, now: float) -> Sequence[SecretRecord]:
+    """Those that have not ended."""
+    return [each for each in record.secrets if each.ends_at is None or now < each.ends_at]
+
+
+def _ending(secret: SecretRecord, at: float) -> SecretRecord:
+    """It ends then, or before if it did."""
+    return secret if secret.ends_at is not None and secret.ends_at <= at else replace(secret, ends_at=at)

@@ -34,8 +34,8 @@ from certbound.core.ports import (
     SecretRecord,
 )
 from certbound.testing.store_grants import GrantConformance
-from certbound.testing.store_keys import KeyConformance
 from certbound.testing.store_initial_tokens import InitialTokenConformance
+from certbound.testing.store_keys import KeyConformance
 from certbound.testing.store_place import (
     METADATA,
     NOW,
@@ -54,7 +54,9 @@ from certbound.testing.store_tokens import TokenConformance
 __all__ = ["METADATA", "NOW", "ODD_IDENTIFIERS", "StoreConformance", "allot", "client", "key", "revocation", "status"]
 
 
-class StoreConformance(KeyConformance, StatusConformance, GrantConformance, TokenConformance):
+class StoreConformance(
+    KeyConformance, StatusConformance, GrantConformance, TokenConformance, InitialTokenConformance
+):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
     # Clients, one after another

@@ -98,6 +98,17 @@ class Trust:
             return chain
         return await self._issuers.require_unrevoked(chain, now, self._anchors.intermediates)
 
+    async def vouch(self, peer: PeerCertificate, revoked: Revoked, now: float) -> TrustedChain:
+        """A path leads to one of the anchors, whatever names it has, and nothing on it is revoked.  `Untrusted` else.
+
+        As `core.registration.Vouching`.
+        """
+        if revoked.includes(peer.leaf):
+            raise Untrusted(f"certificate {peer.leaf.thumbprint} was revoked here")
+        others = tuple(der for der in peer.chain if _key_of(der) not in revoked.authorities)
+        chain = verify_chain(replace(peer, chain=others), self._anchors.without(revoked.authorities), now)
+        return await self.require_unrevoked(chain, now)
+
     def _judge(self, peer: PeerCertificate, client: Client, revoked: Set[KeyThumbprint], now: float) -> TrustedChain:
         subject = client.subject
         if subject is None:
