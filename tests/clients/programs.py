@@ -1,5 +1,6 @@
 """The programs of others, and how one is run: given a file of facts, it prints what happened."""
 
+import base64
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from certbound.app import opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.ports import SecretRecord
 from certbound.trust.authority import Issued
-from e2e.world import World
+from e2e.world import World, thumbprint
 
 HERE = Path(__file__).parent
 INSTALLED = HERE.parent.parent / ".work" / "clients"
@@ -131,6 +132,12 @@ def _flat(facts: dict[str, Any]) -> dict[str, str]:
     return {name.upper(): "" if value is None else str(value) for name, value in flat.items()}
 
 
+def is_bound_to(identity: Issued, token: Any) -> bool:
+    """The access token in an answer names this certificate."""
+    claims = json.loads(base64.urlsafe_b64decode(token["access_token"].split(".")[1] + "=="))
+    return bool(claims["cnf"] == {"x5t#S256": thumbprint(identity)})
+
+
 def register_with_secret(deployment: World, client_id: str, method: str, **metadata: Any) -> str:
     """The secret of a new client."""
     deployment.register(client_id, token_endpoint_auth_method=method, **metadata)
@@ -154,4 +161,4 @@ def needs(*paths: str | Path) -> None:
             pytest.fail(f"{path} is needed; run tests/clients/setup")
 
 
-__all__ = ["HERE", "INSTALLED", "PROGRAMS", "Program", "Runner", "needs", "register_with_secret"]
+__all__ = ["HERE", "INSTALLED", "PROGRAMS", "Program", "Runner", "is_bound_to", "needs", "register_with_secret"]

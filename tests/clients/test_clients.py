@@ -1,33 +1,20 @@
 """Clients of others, unmodified, over real TLS: they find the alias, get a token and use it; stolen it is worthless."""
 
-import base64
-import json
-from typing import Any
-
 import pytest
 
-from certbound.core.certificate import thumbprint
 from certbound.trust.authority import Issued
-from clients.programs import PROGRAMS, Program, Runner
+from clients.programs import PROGRAMS, Program, Runner, is_bound_to
 
 pytestmark = pytest.mark.clients
 
 each = pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 
 
-def claims_of(token: str) -> Any:
-    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
-
-
-def bound_to(identity: Issued, told: Any) -> bool:
-    return bool(claims_of(told["token"]["access_token"])["cnf"] == {"x5t#S256": thumbprint(identity.der)})
-
-
 @each
 def test_a_client_finds_the_alias_gets_a_token_and_calls_the_api(run: Runner, pki: Issued, program: Program) -> None:
     """tls_client_auth. Only the alias asks for a certificate, so that a token says which URL was asked."""
     told = run(program, "pki", pki)
-    assert bound_to(pki, told)
+    assert is_bound_to(pki, told["token"])
     assert 200 == told["api"]["status"]
 
 
@@ -35,7 +22,7 @@ def test_a_client_finds_the_alias_gets_a_token_and_calls_the_api(run: Runner, pk
 def test_a_self_signed_client_as_well(run: Runner, own: Issued, program: Program) -> None:
     """self_signed_tls_client_auth is the same to a client."""
     told = run(program, "own", own)
-    assert bound_to(own, told)
+    assert is_bound_to(own, told["token"])
     assert 200 == told["api"]["status"]
 
 

@@ -7,8 +7,7 @@ import pytest
 from joserfc.jwk import ECKey
 
 from certbound.trust.authority import Issued, self_signed
-from clients.programs import PROGRAMS, Program, Runner, register_with_secret
-from clients.test_clients import bound_to
+from clients.programs import PROGRAMS, Program, Runner, is_bound_to, register_with_secret
 from e2e.world import World, thumbprint
 
 pytestmark = pytest.mark.clients
@@ -58,7 +57,7 @@ def test_another_method_beside_mutual_tls(run: Runner, deployment: World, progra
     identity, name = self_signed("CN=beside"), f"{program.name}-{method}"
     facts = register(run, deployment, name, method)
     told = run(program, name, identity, method=method, **facts)
-    assert bound_to(identity, told)
+    assert is_bound_to(identity, told["token"])
     assert 200 == told["api"]["status"]
     wrong = {"client_secret": "cbcs_wrong"} if "client_secret" in facts else new_key(run)[0]
     refusal = run(program, name, identity, method=method, **wrong)["token"]
@@ -73,7 +72,7 @@ def test_a_refresh_token_gives_a_bound_token(run: Runner, deployment: World, pro
     grants = ["client_credentials", "refresh_token"]
     deployment.register_self_signed(name, identity, grant_types=grants)
     told = run(program, name, identity, refresh_token=deployment.open_grant(name, identity))
-    assert bound_to(identity, {"token": told["refreshed"]})
+    assert is_bound_to(identity, told["refreshed"])
 
 
 def register(run: Runner, deployment: World, client_id: str, method: str) -> dict[str, str]:
