@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-OWNER = "certbound"
+OWNER = "server"
+"""The role that stores are opened as: no superuser; it owns its databases, as in the manual."""
+_ADMINISTRATOR = "tester"
 
 
 class PostgresServer:
@@ -49,6 +51,7 @@ class PostgresServer:
             server._make()
             server.start()
             try:
+                server.sql(f"CREATE ROLE {OWNER} LOGIN", database="postgres")
                 yield server
             finally:
                 server.stop()
@@ -82,7 +85,7 @@ class PostgresServer:
     def database(self) -> str:
         """The name of a new database."""
         name = f"test{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name}", database="postgres")
+        self.sql(f"CREATE DATABASE {name} OWNER {OWNER}", database="postgres")
         return name
 
     def url(self, database: str, **query: object) -> str:
@@ -93,7 +96,7 @@ class PostgresServer:
     def sql(self, *statements: str, database: str) -> str:
         """What psql says."""
         commands = [part for each in statements for part in ("-c", each)]
-        where = ["-h", str(self.folder), "-p", str(self.port), "-U", OWNER, "-d", database]
+        where = ["-h", str(self.folder), "-p", str(self.port), "-U", _ADMINISTRATOR, "-d", database]
         told = subprocess.run(
             [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, *commands],
             capture_output=True, text=True, check=False,
@@ -103,8 +106,9 @@ class PostgresServer:
 
     def _make(self) -> None:
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en"]
+        who = ["-U", _ADMINISTRATOR, "-A", "trust"]
         made = subprocess.run(
-            _as_postgres(_binary("initdb"), "-D", str(self._data), "-U", OWNER, "-A", "trust", "--no-sync", *locale),
+            _as_postgres(_binary("initdb"), "-D", str(self._data), "--no-sync", *who, *locale),
             capture_output=True, text=True, check=False, cwd=self.folder,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr

@@ -143,6 +143,13 @@ async def test_a_database_that_is_not_there_is_unavailable(server: PostgresServe
         await open_store(server.url("nowhere").replace(str(server.folder), "/nowhere"))
 
 
+async def test_hosts_are_tried_in_turn(server: PostgresServer, name: str) -> None:
+    """The first one that answers and takes changes."""
+    hosts = f"host=/nowhere&host={server.folder}&target_session_attrs=read-write"
+    async with opened(f"postgresql://{OWNER}@/{name}?{hosts}") as store:
+        await store.clients.add(client())
+
+
 # Locks and waits
 
 

@@ -1,5 +1,6 @@
 """The way to a PostgreSQL on another host: TLS with its certificate and name verified, and a password of a file."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,20 @@ async def test_another_name_is_refused(server: PostgresServer, file: Path) -> No
     assert await encrypted(f"postgresql://{place}?sslmode=require")
     with pytest.raises(StoreUnavailable, match="no encryption"):
         await open_store(f"postgresql://{place}?sslmode=disable")
+
+
+async def test_the_manual_is_right(server: PostgresServer, file: Path, tmp_path: Path) -> None:
+    """The role, the database and the address of the how-to work together."""
+    manual = Path(__file__).parents[2] / "docs" / "how-to" / "postgresql.md"
+    [statements] = re.findall(r"^```sql\n(.*?)^```$", manual.read_text(), re.MULTILINE | re.DOTALL)
+    server.sql(*statements.splitlines(), database="postgres")
+    [line] = re.findall(r"is a line `([^`]+)`", manual.read_text())
+    passfile = tmp_path / "pgpass"
+    passfile.touch(mode=0o600)
+    passfile.write_text(line.replace("db.example:5432", f"localhost:{server.port}"))
+    [url] = re.findall(r'^url = "(.*)"$', manual.read_text(), re.MULTILINE)
+    url = url.replace("db.example", f"localhost:{server.port}")
+    assert await encrypted(url.replace("/etc/certbound/db-ca.pem", f"{file}").replace("/etc/certbound", f"{tmp_path}"))
 
 
 async def test_a_file_that_is_no_certificate_stops_the_start(server: PostgresServer, tmp_path: Path) -> None:
