@@ -78,7 +78,7 @@ class Allotments:
     async def _free(self, connection: AsyncConnection, size: int, wanted: int) -> Sequence[int]:
         """First places of so many free slots of that size."""
         last = self._pages.get(size)
-        free = [] if last is None else await _free_slots(connection, last, size)
+        free = [] if last is None or size == PAGE else await _free_slots(connection, last, size)
         opened: set[int] = set()
         while len(free) < wanted:
             page = await self._empty_page(connection, opened)
