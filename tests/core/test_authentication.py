@@ -5,38 +5,55 @@ import asyncio
 import contextlib
 import itertools
 import statistics
+import sys
 import time
+from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import KeySet
 
 import certbound
-from certbound.core.authentication import AuthenticatedClient, Sources, Step, TrustedChain, steps_of
+from asserting import ALGORITHMS, assertion, form, key, metadata, unsigned
+from certbound.core.assertions import VerifiedAssertion
+from certbound.core.authentication import Accepted, AuthenticatedClient, Step, digest_of, steps_of
 from certbound.core.authentication import authenticate as authenticate_async
 from certbound.core.certificate import Certificate, PeerCertificate
-from certbound.core.clients import Client, read_client
+from certbound.core.clients import Client, Method, read_client
+from certbound.core.credentials import Credential, Presented, read_credentials
 from certbound.core.errors import InvalidClient, Untrusted
 from certbound.core.jwks import RegisteredCertificate, make_jwks
+from certbound.core.ports import SecretRecord
+from certbound.core.proofs import KnownSecret, NothingProven, Sources, TrustedChain
 from certbound.core.revoked import NOTHING_REVOKED, Revoked
 from certbound.trust.authority import Authority, self_signed
 from certificates import DAY, NOW, TODAY, general_names, peer, read
+from issuing import ISSUER
 
 SOURCES = Path(certbound.__file__).parent
+EVERYTHING = Accepted(methods=frozenset(Method), issuer=ISSUER, algorithms=ALGORITHMS)
 
 
 @dataclass
 class Verifier:
-    """A `ChainVerifier` that trusts everybody, or nobody, and counts who asked."""
+    """A `ChainVerifier` that trusts everybody, or nobody, and counts who asked; it publishes, and remembers uses."""
 
     trusts: bool = True
     revokes: bool = False
     publishes: Sequence[Certificate] = ()
+    keys: KeySet | None = None
     asked: list[PeerCertificate] = field(default_factory=list)
     asked_about_revocation: list[TrustedChain] = field(default_factory=list)
+    asked_for_kids: list[str | None] = field(default_factory=list)
+    used: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def verify_chain(self, peer: PeerCertificate, client: Client, revoked: Revoked, now: float) -> TrustedChain:
         self.asked.append(peer)
@@ -53,18 +70,35 @@ class Verifier:
     async def published(self, client: Client, presented: Certificate, now: float) -> Sequence[Certificate]:
         return self.publishes
 
+    async def published_keys(self, client: Client, kid: str | None, now: float) -> KeySet:
+        self.asked_for_kids.append(kid)
+        if self.keys is None:
+            raise Untrusted("it cannot be had")
+        return self.keys
+
+    async def use(self, purpose: str, value: str, *, until: float, now: float) -> bool:
+        if self.used.get((purpose, value), now) > now:
+            return False
+        self.used[purpose, value] = until
+        return True
+
 
 def authenticate(
     client: Client | None,
-    presented: PeerCertificate | None,
+    peer: PeerCertificate | None,
     *,
     chains: Verifier,
     now: float,
     revoked: Revoked = NOTHING_REVOKED,
+    presented: Presented | None = None,
+    accepted: Accepted = EVERYTHING,
 ) -> AuthenticatedClient:
-    """As endpoints ask it, with one source for everything."""
-    sources = Sources(chains=chains, published=chains)
-    return asyncio.run(authenticate_async(client, presented, sources=sources, revoked=revoked, now=now))
+    """As endpoints ask it, with one source for everything; `client_id` alone is presented if nothing is said."""
+    sources = Sources(chains=chains, published=chains, uses=chains)
+    shown = presented or Presented(client.client_id if client else "nobody")
+    return asyncio.run(
+        authenticate_async(client, shown, peer, accepted=accepted, sources=sources, revoked=revoked, now=now)
+    )
 
 
 def pki_client(**metadata: Any) -> Client:
@@ -85,7 +119,38 @@ PUBLISHING_CLIENT = read_client(
 GOOD = self_signed("CN=a", dns=["a.example"], now=TODAY)
 
 
-NOBODY = Sources(chains=Verifier(trusts=False), published=Verifier())
+NOBODY = Sources(chains=Verifier(trusts=False), published=Verifier(), uses=Verifier())
+
+SECRET, OLD_SECRET = "cbcs_secret-of-a", "cbcs_old-secret-of-a"
+
+
+def secret_client(method: Method, client_id: str = "secret", *secrets: SecretRecord) -> Client:
+    """A client with a secret, and one that was replaced and ends in a minute."""
+    kept = secrets or (
+        SecretRecord(digest=digest_of(SECRET)),
+        SecretRecord(digest=digest_of(OLD_SECRET), ends_at=NOW + 60),
+    )
+    return read_client(client_id, {"token_endpoint_auth_method": method.value}, secrets=kept)
+
+
+PUBLIC_CLIENT = read_client("public", {"token_endpoint_auth_method": "none"})
+BASIC_CLIENT = secret_client(Method.CLIENT_SECRET_BASIC)
+POST_CLIENT = secret_client(Method.CLIENT_SECRET_POST)
+JWT_CLIENT = read_client("jwt", metadata())
+PUBLISHING_JWT_CLIENT = read_client(
+    "pjwt", {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://p.example/jwks"}
+)
+
+
+def asserted(client_id: str, **changes: Any) -> Presented:
+    """An assertion that is good at NOW, but for `changes`."""
+    return read_credentials(**form(assertion(client_id, **{"now": NOW, **changes})))
+
+
+def with_secret(client: Client, secret: str) -> Presented:
+    """In the place that the client registered."""
+    where = Credential.BASIC if client.method is Method.CLIENT_SECRET_BASIC else Credential.POST
+    return Presented(client.client_id, where, secret)
 
 
 def test_by_subject_and_chain() -> None:
@@ -95,7 +160,9 @@ def test_by_subject_and_chain() -> None:
     authenticated = authenticate(client, peer(GOOD), chains=chains, now=NOW)
     assert authenticated.client is client
     assert authenticated.certificate == read(GOOD)
+    assert authenticated.key is not None
     assert authenticated.key.kind == "P-256"
+    assert authenticated.authorities == (read(CA).key_thumbprint,)
     assert isinstance(authenticated.proof, TrustedChain)
     assert len(chains.asked) == 1
 
@@ -258,13 +325,14 @@ def test_a_refusal_does_not_tell_by_its_time_whether_there_is_such_a_client() ->
     """A new certificate of a stranger costs the same, whether the client it names exists, and however it is known."""
     foreign = self_signed("CN=foreign,O=Example", dns=["foreign.example"], now=TODAY)
     named = {"none": None, "PKI": pki_client(), "self-signed": OWN_CLIENT, "disabled": DISABLED}
+    nobody: dict[str, Any] = {"accepted": EVERYTHING, "sources": NOBODY, "revoked": NOTHING_REVOKED, "now": NOW}
     costs: dict[str, list[int]] = {name: [] for name in named}
     for _ in range(300):
         for name, client in named.items():
             presented = peer(foreign)
             began = time.thread_time_ns()
             with contextlib.suppress(InvalidClient):
-                decided(authenticate_async(client, presented, sources=NOBODY, revoked=NOTHING_REVOKED, now=NOW))
+                decided(authenticate_async(client, Presented("a"), presented, **nobody))
             costs[name].append(time.thread_time_ns() - began)
     medians = {name: statistics.median(found) for name, found in costs.items()}
     assert max(medians.values()) < 1.4 * min(medians.values()), medians
@@ -300,6 +368,246 @@ STEPS = {
 }  # fmt: skip
 
 
+class TestSecrets:
+    """RFC 6749 section 2.3.1: made by us, kept as hashes, replaced with an overlap."""
+
+    @pytest.mark.parametrize("client", [BASIC_CLIENT, POST_CLIENT], ids=["basic", "post"])
+    def test_a_secret(self, client: Client) -> None:
+        """It proves the client wherever it comes from; the certificate beside it proves nothing (R14)."""
+        for presented in (None, peer(GOOD)):
+            found = authenticate(client, presented, chains=Verifier(), now=NOW, presented=with_secret(client, SECRET))
+            assert found.proof == KnownSecret(client.secrets[0])
+            assert (found.certificate, found.key, found.authorities) == (None, None, ())
+
+    def test_a_secret_that_was_replaced(self) -> None:
+        """Counts until its end, to the second."""
+        shown = with_secret(POST_CLIENT, OLD_SECRET)
+        assert authenticate(POST_CLIENT, None, chains=Verifier(), now=NOW + 59.9, presented=shown)
+        with pytest.raises(InvalidClient, match="was replaced") as refusal:
+            authenticate(POST_CLIENT, None, chains=Verifier(), now=NOW + 60, presented=shown)
+        assert refusal.value.step is Step.SECRET
+
+    @pytest.mark.parametrize(
+        "secret", ["", "x", SECRET[:-1], SECRET + "a", SECRET.upper(), digest_of(SECRET), "\ud800"]
+    )
+    def test_another_secret(self, secret: str) -> None:
+        """Its hash included, which is what a thief of the database has."""
+        with pytest.raises(InvalidClient, match="none of the client's"):
+            authenticate(POST_CLIENT, None, chains=Verifier(), now=NOW, presented=with_secret(POST_CLIENT, secret))
+
+    def test_a_client_without_secrets(self) -> None:
+        """Has none that fits, the empty one neither."""
+        bare = read_client("a", {"token_endpoint_auth_method": "client_secret_post"})
+        for secret in ("", SECRET):
+            with pytest.raises(InvalidClient):
+                authenticate(bare, None, chains=Verifier(), now=NOW, presented=with_secret(bare, secret))
+
+
+class TestAssertions:
+    """RFC 7523: what they must say is in `test_assertions`."""
+
+    def test_an_assertion(self) -> None:
+        """It proves the client once; the second time it is refused, at the last step, until it has ended."""
+        chains, shown = Verifier(), asserted("jwt", jti="1")
+        found = authenticate(JWT_CLIENT, peer(GOOD), chains=chains, now=NOW, presented=shown)
+        assert found.proof == VerifiedAssertion("1", NOW + 60)
+        assert (found.certificate, found.key, found.authorities) == (None, None, ())
+        with pytest.raises(InvalidClient, match="used before") as refusal:
+            authenticate(JWT_CLIENT, peer(GOOD), chains=chains, now=NOW + 59, presented=shown)
+        assert refusal.value.step is Step.FIRST_USE
+        with pytest.raises(InvalidClient, match="exp is"):
+            authenticate(JWT_CLIENT, peer(GOOD), chains=chains, now=NOW + 60, presented=shown)
+
+    def test_nobody_uses_up_what_is_not_theirs(self) -> None:
+        """An assertion that is refused for anything uses nothing up; nor does another client's with the same jti."""
+        chains = Verifier()
+        bad: list[dict[str, Any]] = [
+            {"by": key("thief")},
+            {"by": key("thief"), "header": {"kid": ...}},
+            {"audience": "https://other.example"},
+            {"exp": NOW},
+        ]
+        for changes in bad:
+            with pytest.raises(InvalidClient):
+                authenticate(JWT_CLIENT, None, chains=chains, now=NOW, presented=asserted("jwt", jti="1", **changes))
+        assert chains.used == {}
+        names = ["jwt", "jwt 1", "jwt  1"]
+        for client_id, jti in itertools.product(names, ["1", " 1", "1 1"]):
+            client = read_client(client_id, metadata())
+            assert authenticate(client, None, chains=chains, now=NOW, presented=asserted(client_id, jti=jti))
+        assert len(chains.used) == 9
+
+    def test_published_keys(self) -> None:
+        """The source is asked for the kid of the header; what cannot be had refuses."""
+        chains = Verifier(keys=JWT_CLIENT.keys)
+        for header, kid in (({}, key().kid), ({"kid": ...}, None)):
+            shown = asserted("pjwt", header=header)
+            assert authenticate(PUBLISHING_JWT_CLIENT, None, chains=chains, now=NOW, presented=shown)
+            assert chains.asked_for_kids.pop() == kid
+        with pytest.raises(InvalidClient, match="cannot be had") as refusal:
+            authenticate(PUBLISHING_JWT_CLIENT, None, chains=Verifier(), now=NOW, presented=asserted("pjwt"))
+        assert refusal.value.step is Step.ASSERTION
+
+    @pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "HS256"}, {"alg": "ES256", "typ": "at+jwt"}])
+    def test_what_is_no_assertion_makes_nobody_look(self, header: dict[str, Any]) -> None:
+        """An algorithm or a type that is not listed causes no fetch."""
+        chains = Verifier(keys=JWT_CLIENT.keys)
+        shown = read_credentials(**form(unsigned("pjwt", {**header, "kid": "new"}, now=NOW)))
+        with pytest.raises(InvalidClient):
+            authenticate(PUBLISHING_JWT_CLIENT, None, chains=chains, now=NOW, presented=shown)
+        assert chains.asked_for_kids == []
+
+
+def test_a_public_client() -> None:
+    """Proves nothing and is taken at its word, certificate or not; what it gets is another question."""
+    for presented in (None, peer(GOOD)):
+        found = authenticate(PUBLIC_CLIENT, presented, chains=Verifier(), now=NOW)
+        assert (found.proof, found.certificate, found.key) == (NothingProven(), None, None)
+
+
+SELF = self_signed("CN=s", now=TODAY)
+CLIENTS: dict[Method, Client] = {
+    Method.NONE: PUBLIC_CLIENT,
+    Method.CLIENT_SECRET_BASIC: secret_client(
+        Method.CLIENT_SECRET_BASIC, "basic", SecretRecord(digest=digest_of("cbcs_b"))
+    ),
+    Method.CLIENT_SECRET_POST: secret_client(
+        Method.CLIENT_SECRET_POST, "post", SecretRecord(digest=digest_of("cbcs_p"))
+    ),
+    Method.PRIVATE_KEY_JWT: JWT_CLIENT,
+    Method.TLS_CLIENT_AUTH: read_client(
+        "tls", {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
+    ),
+    Method.SELF_SIGNED_TLS_CLIENT_AUTH: replace(OWN_CLIENT, certificates=(read(SELF),)),
+}
+PEERS = {"none": None, "tls": peer(GOOD), "self": peer(SELF), "other": peer(self_signed("CN=o", now=TODAY))}
+VALUES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "name alone": lambda client_id: {"client_id": client_id},
+    **{
+        f"{where} {secret}": (
+            lambda client_id, where=where, secret=secret: (
+                {  # type: ignore[misc]
+                    "authorization": [b"Basic " + b64encode(f"{client_id}:{secret}".encode())]
+                }
+                if where == "basic"
+                else {"client_id": client_id, "client_secret": secret}
+            )
+        )
+        for where in ("basic", "post")
+        for secret in ("cbcs_b", "cbcs_p", "", "x")
+    },
+    "assertion": lambda client_id: form(assertion(client_id, now=NOW)),
+    "assertion of another": lambda client_id: form(assertion(client_id, now=NOW, by=key("thief"))),
+    "assertion of two": lambda client_id: form(assertion(client_id, now=NOW, iss="jwt")),
+    "unsigned assertion": lambda client_id: form(unsigned(client_id, {"alg": "none"}, now=NOW)),
+}
+THROUGH = {
+    (Method.NONE, "name alone"): frozenset(PEERS),
+    (Method.CLIENT_SECRET_BASIC, "basic cbcs_b"): frozenset(PEERS),
+    (Method.CLIENT_SECRET_POST, "post cbcs_p"): frozenset(PEERS),
+    (Method.PRIVATE_KEY_JWT, "assertion"): frozenset(PEERS),
+    (Method.TLS_CLIENT_AUTH, "name alone"): frozenset({"tls"}),
+    (Method.SELF_SIGNED_TLS_CLIENT_AUTH, "name alone"): frozenset({"self"}),
+}
+
+
+@given(
+    method=st.sampled_from(Method),
+    value=st.sampled_from(sorted(VALUES)),
+    presented=st.sampled_from(sorted(PEERS)),
+    off=st.one_of(st.none(), st.sampled_from(Method)),
+    enabled=st.booleans(),
+)
+def test_only_the_registered_credential_gets_through(
+    method: Method, value: str, presented: str, off: Method | None, enabled: bool
+) -> None:
+    """Every method with every credential over every certificate: its own one, where it is accepted, and no other."""
+    client = replace(CLIENTS[method], enabled=enabled)
+    accepted = replace(EVERYTHING, methods=frozenset(Method) - {off})
+    shown = read_credentials(**VALUES[value](client.client_id))
+    expected = presented in THROUGH.get((method, value), ()) and off is not method and enabled
+    try:
+        found = authenticate(client, PEERS[presented], chains=Verifier(), now=NOW, presented=shown, accepted=accepted)
+    except InvalidClient:
+        assert not expected
+    else:
+        assert expected
+        assert (found.client, found.certificate is not None) == (client, method.is_mutual_tls)
+
+
+def test_each_way_through_exists() -> None:
+    """The table above has one for each method, so the property is not empty."""
+    assert {method for method, _ in THROUGH} == set(Method)
+    for (method, value), peers in THROUGH.items():
+        for name in peers:
+            client = CLIENTS[method]
+            shown = read_credentials(**VALUES[value](client.client_id))
+            assert authenticate(client, PEERS[name], chains=Verifier(), now=NOW, presented=shown).client is client
+
+
+SHOWN: dict[str, Callable[[], Presented]] = {
+    "basic": lambda: Presented("a", Credential.BASIC, "cbcs_x"),
+    "post": lambda: Presented("a", Credential.POST, "cbcs_x"),
+    "nothing": lambda: Presented("a"),
+    **{
+        f"{alg}, {kid}": lambda alg=alg, kid=kid: asserted(  # type: ignore[misc]
+            "a", by=key("thief", alg), header={"kid": {"no kid": ..., "its kid": key().kid}.get(kid, kid)}
+        )
+        for alg in ALGORITHMS
+        for kid in ("no kid", "its kid", "a kid of nobody")
+    },
+    "HS256": lambda: read_credentials(**form(unsigned("a", {"alg": "HS256", "kid": key().kid}, now=NOW))),
+    "no signature": lambda: read_credentials(**form(unsigned("a", {"alg": "ES256", "kid": key().kid}, now=NOW))),
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_a_refusal_costs_as_much_whoever_was_named(shown: str) -> None:
+    """A secret is hashed and a signature verified, once and by the same algorithm, whether the client exists, is
+    enabled, authenticates so or otherwise, and whether it has a key that could have signed."""
+    disabled = replace(JWT_CLIENT, enabled=False)
+    costs = {}
+    for name, client in {"nobody": None, "disabled": disabled, **CLIENTS}.items():
+        for presented in (None, peer(self_signed("CN=x", now=TODAY))):
+            value = SHOWN[shown]()
+            if name == Method.NONE and value.credential is Credential.NONE:
+                continue  # it gets through
+            counted: Counter[str] = Counter()
+            with pytest.raises(InvalidClient), counting(counted):
+                authenticate(client, presented, chains=Verifier(trusts=False), now=NOW, presented=value)
+            costs[name, presented is None] = tuple(sorted(counted.items()))
+    assert len({cost for (_, bare), cost in costs.items() if bare}) == 1, costs
+    assert len({cost for (_, bare), cost in costs.items() if not bare}) == 1, costs
+
+
+def test_what_costs_is_counted() -> None:
+    """The count above sees a signature, its algorithm, and a hash."""
+    counted: Counter[str] = Counter()
+    with counting(counted):
+        authenticate(JWT_CLIENT, None, chains=Verifier(), now=NOW, presented=asserted("jwt"))
+        authenticate(POST_CLIENT, None, chains=Verifier(), now=NOW, presented=with_secret(POST_CLIENT, SECRET))
+    assert counted == {"ES256": 1, "digest_of": 1}
+
+
+@contextlib.contextmanager
+def counting(counted: Counter[str]) -> Any:
+    """Calls of what takes its time."""
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_name == "verify" and "joserfc" in code.co_filename:
+            counted[frame.f_locals["self"].name] += 1
+        elif event == "call" and code.co_name in {"digest_of", "require_strong_key", "read_carried"}:
+            counted[code.co_name] = 1  # a second time is answered from memory
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
 @pytest.mark.parametrize("case", STEPS)
 def test_a_refusal_knows_its_step(case: str, authority: Authority) -> None:
     """The question that had the wrong answer is in the refusal, for the log and for `certbound explain`."""
@@ -313,6 +621,9 @@ def test_a_refusal_knows_its_step(case: str, authority: Authority) -> None:
 
 EVIDENCE = {
     "AuthenticatedClient": ("core/authentication.py", "authenticate"),
+    "KnownSecret": ("core/authentication.py", "_prove_by_secret"),
+    "NothingProven": ("core/authentication.py", "_prove_nothing"),
+    "VerifiedAssertion": ("core/assertions.py", "verify_assertion"),
     "TrustedChain": ("trust/chains.py", "verify_chain"),
     "RegisteredCertificate": ("core/jwks.py", "match_registered"),
     "SubjectMatch": ("core/subject.py", "match_subject"),
@@ -329,20 +640,21 @@ def test_proofs_are_made_in_one_place(evidence: str) -> None:
 
 
 def _makers(evidence: str) -> set[tuple[str, str]]:
-    makers = set()
+    return {maker for called, maker in _calls() if called == evidence}
+
+
+@cache
+def _calls() -> frozenset[tuple[str, tuple[str, str]]]:
+    """What is called in the whole source, and in which function of which file."""
+    calls = set()
     for file in SOURCES.rglob("*.py"):
-        tree = ast.parse(file.read_text())
-        for function in ast.walk(tree):
+        for function in ast.walk(ast.parse(file.read_text())):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 body = function.body if isinstance(function.body, list) else [function.body]
-                calls = itertools.chain.from_iterable(map(ast.walk, body))
-                name = getattr(function, "name", "lambda")
-                makers |= {
-                    (file.relative_to(SOURCES).as_posix(), name)
-                    for call in calls
-                    if isinstance(call, ast.Call) and _called(call.func) == evidence
-                }
-    return makers
+                maker = file.relative_to(SOURCES).as_posix(), getattr(function, "name", "lambda")
+                inner = itertools.chain.from_iterable(map(ast.walk, body))
+                calls |= {(_called(call.func), maker) for call in inner if isinstance(call, ast.Call)}
+    return frozenset(calls)
 
 
 def _called(function: ast.expr) -> str:
