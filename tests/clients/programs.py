@@ -1,21 +1,19 @@
 """The programs of others, and how one is run: given a file of facts, it prints what happened."""
 
+import asyncio
 import base64
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certbound.app import opened_store
-from certbound.core.authentication import digest_of
-from certbound.core.ports import SecretRecord
+from certbound.app import open_registry
 from certbound.trust.authority import Issued
 from e2e.world import World, thumbprint
 
@@ -139,19 +137,28 @@ def is_bound_to(identity: Issued, token: Any) -> bool:
 
 
 def register_with_secret(deployment: World, client_id: str, method: str, **metadata: Any) -> str:
-    """The secret of a new client."""
+    """The secret of a new client, which the running server knows by now."""
     deployment.register(client_id, token_endpoint_auth_method=method, **metadata)
-    secret = "cbcs_" + secrets.token_urlsafe(32)
 
-    async def give() -> None:
-        async with opened_store(deployment.settings) as store:
-            record = await store.clients.find(client_id)
-            assert record is not None
-            kept = SecretRecord(digest=digest_of(secret), created_at=time.time())
-            await store.clients.replace(replace(record, secrets=(kept,)))
+    async def add() -> str:
+        async with open_registry(deployment.settings) as registry:
+            secret = await registry.add_secret(client_id, overlap=0)
+            assert secret is not None
+            return secret
 
-    deployment._change(give())
+    secret = asyncio.run(add())
+    form, headers = {"token": "none", "client_id": client_id, "client_secret": secret}, {}
+    if method == "client_secret_basic":
+        form, headers = {"token": "none"}, basic(client_id, secret)
+    deadline = time.monotonic() + 20
+    while deployment.ask(f"{deployment.mtls}/revoke", form=form, headers=headers).status != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return secret
+
+
+def basic(client_id: str, secret: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
 
 
 def needs(*paths: str | Path) -> None:
