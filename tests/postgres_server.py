@@ -32,7 +32,7 @@ class PostgresServer:
         self.folder = folder
         self.port = port
         self._data = folder / "data"
-        self._options = ("-k", str(folder), "-p", str(port), "-c", "fsync=off", "-c", "max_connections=200", *options)
+        self._options = ("-k", str(folder), "-p", str(port), *_SETTINGS, *options)
         self._numbers = count(1)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -75,8 +75,8 @@ class PostgresServer:
         raise AssertionError(f"PostgreSQL does not start: {(self.folder / 'log').read_text()}")
 
     def stop(self) -> None:
-        """It has ended, its connections too."""
-        self._end(signal.SIGINT)
+        """It has ended, its connections too; without a last checkpoint, for its data is thrown away."""
+        self._end(signal.SIGQUIT)
 
     def kill(self) -> None:
         """It was killed: `kill -9` of the postmaster, and its processes end when they notice."""
@@ -165,5 +165,11 @@ def _binary(name: str) -> str:
     assert found, _LACKING
     return found
 
+
+# Autovacuum is off, so that what the store does of its own is seen, and nothing else.
+_SETTINGS = (
+    "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "max_connections=200",
+    "-c", "checkpoint_timeout=1h", "-c", "max_wal_size=4GB", "-c", "wal_level=minimal", "-c", "max_wal_senders=0",
+)  # fmt: skip
 
 _LACKING = "these tests start a PostgreSQL server of their own: apt-get install postgresql (15 or newer)"
