@@ -33,7 +33,7 @@ test-postgres: .venv/.dev ## Run the tests of the PostgreSQL store, on a server 
 
 test-clients: .venv/.dev ## Run the clients of others, and Apache: installs them first (npm, Go, pip; apt as root)
 	tests/clients/setup
-	$(BIN)/pytest -m clients $(TEST_OPTIONS)
+	$(BIN)/pytest tests/clients $(TEST_OPTIONS)
 
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)
