@@ -2,25 +2,31 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from joserfc.jwk import KeySet
+
 from certbound import tls
 from certbound.core.authentication import Accepted
 from certbound.core.certificate import KeyThumbprint
 from certbound.core.clients import Allowed, Method
-from certbound.core.errors import ConfigurationError
+from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.grants import GRANT_TYPES, Policy
+from certbound.core.jwks import read_keys
 from certbound.core.limits import read_limit
-from certbound.core.metadata import STATUS_LIST, Offer, describe_server
+from certbound.core.metadata import INTROSPECTION, REGISTRATION, REVOCATION, STATUS_LIST, TOKEN, Offer, describe_server
 from certbound.core.ports import Store
 from certbound.core.proofs import Sources
+from certbound.core.registration import StatementPolicy, Way
 from certbound.core.revoked import RevocationMode
+from certbound.core.scope import Scope
 from certbound.core.signing import SigningKey
 from certbound.core.succession import DAY, Schedule
 from certbound.core.tokens import Issuer
@@ -33,6 +39,7 @@ from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_k
 from certbound.server.keys import KeyRing
 from certbound.server.metrics import Numbers
 from certbound.server.purging import Purge
+from certbound.server.registrar import Quota, Registrar
 from certbound.server.revocation import Revoker
 from certbound.server.service import Refresh, Service, directory, keep_fresh
 from certbound.server.statuses import StatusBook
@@ -85,6 +92,8 @@ async def check(settings: Settings) -> None:
     fetcher = fetcher_of(settings)
     revocation_of(settings, fetcher)
     fetcher.close()
+    AnchorFiles(settings.registration.anchors)
+    statements_of(settings)
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
         keys = await store.keys.list()
@@ -183,6 +192,10 @@ class Authentication:
     """Whom it trusts now."""
     revocation: Callable[[], Sequence[SourceStatus]]
     """How those who are asked about revocation are doing."""
+    registrants: AnchorFiles
+    """Who may certify those who register clients over mutual TLS."""
+    allowed: Callable[[], Allowed]
+    """What clients may be registered with now."""
 
 
 @contextlib.asynccontextmanager
@@ -194,6 +207,7 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
     fetcher = Offline() if offline else fetcher_of(settings)
     revocation = revocation_of(settings, fetcher)
     anchors = _anchor_files(settings, revocation)
+    registrants = AnchorFiles(settings.registration.anchors, issuers=revocation)
     published = PublishedByUri(fetcher)
     async with opened_store(settings) as store:
         clients = directory(store)
@@ -201,6 +215,8 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
             asyncio.create_task(keep_fresh(clients, store)),
             asyncio.create_task(anchors.watch(ANCHOR_INTERVAL)),
         ]
+        if settings.registration.anchors:
+            tasks.append(asyncio.create_task(registrants.watch(ANCHOR_INTERVAL)))
         if revocation is not None:
             tasks.append(asyncio.create_task(revocation.run()))
         try:
@@ -211,6 +227,8 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
                 has_anchors=_may_have_anchors(settings, anchors),
                 anchors=lambda: anchors.trust.anchors,
                 revocation=revocation.statuses if revocation is not None else tuple,
+                registrants=registrants,
+                allowed=lambda: allowed(settings, anchors),
             )
         finally:
             for task in tasks:
@@ -248,6 +266,7 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
                 always_rotates=tokens.refresh_rotation == "always",
             ),
             opaque=frozenset(tokens.opaque),
+            registrar=registrar_of(settings, authentication),
             vitals=vitals,
         )
         tasks = [asyncio.create_task(expiry.run()), asyncio.create_task(Purge(store, time.time).run())]
@@ -319,6 +338,56 @@ def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
         has_anchors=_may_have_anchors(settings, anchors),
         anchor_keys=anchors.trust.anchors.keys,
         own_anchors=settings.trust.client_anchors,
+        assertion_algorithms=frozenset(settings.authentication.assertion_algorithms),
+    )
+
+
+def registrar_of(settings: Settings, authentication: Authentication) -> Registrar | None:
+    """Who admits clients that register themselves; None if nobody may.  Raises what `statements_of` raises."""
+    asked = settings.registration
+    if not asked.ways:
+        return None
+    store = authentication.store
+    return Registrar(
+        registry=ClientRegistry(store, authentication.allowed(), settings.tokens.bind, time.time),
+        ways=lambda: ways_of(settings, authentication.allowed()),
+        quota=Quota(store, asked.open_per_minute),
+        statements=statements_of(settings),
+        vouching=authentication.registrants.trust if asked.anchors else None,
+        published=authentication.sources.published,
+    )
+
+
+def statements_of(settings: Settings) -> StatementPolicy:
+    """Whose software statements count, and which.  `ConfigurationError` if a file of keys cannot be read."""
+    asked = settings.registration
+    return StatementPolicy(
+        issuers={each.issuer: each.jwks_uri or _keys_in(each.jwks) for each in asked.statement_issuers},
+        algorithms=asked.statement_algorithms,
+        max_age=asked.statement_max_age,
+        must_have=frozenset(asked.statement_must_have),
+    )
+
+
+def ways_of(settings: Settings, most: Allowed) -> Sequence[Way]:
+    """The ways in, each with no more than is `most`."""
+    return tuple(
+        Way(
+            name=each.name,
+            needs=frozenset(each.needs),
+            own_name=each.own_name,
+            allowed=replace(
+                most,
+                scope=Scope(frozenset(each.scopes)),
+                grant_types=frozenset(each.grant_types),
+                methods=frozenset(each.methods),
+                resources=frozenset(each.protected_resources),
+                formats=frozenset(each.token_formats),
+                own_anchors=each.own_anchors,
+                ignored_validity=False,
+            ),
+        )
+        for each in settings.registration.ways
     )
 
 
@@ -326,8 +395,10 @@ def offer_of(settings: Settings, *, has_anchors: bool, signing: Sequence[str] = 
     """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
     can_certify = has_anchors or settings.trust.client_anchors
     methods = frozenset(settings.authentication.methods)
+    endpoints = {TOKEN, INTROSPECTION, REVOCATION, *([REGISTRATION] if settings.registration.ways else [])}
     return Offer(
         issuer=Issuer(settings.server.issuer),
+        endpoints=frozenset(endpoints),
         mtls_base=settings.server.mtls_url,
         scope=settings.scope,
         grant_types=GRANT_TYPES,
@@ -424,6 +495,16 @@ def _configured_key(settings: Settings) -> KeyRing | None:
         return KeyRing.of(SigningKey.load(pem, password=password, alg=settings.keys.algorithm))
     except ConfigurationError as error:
         raise ConfigurationError(f"keys.file: {file}: {error}{password_hint(pem, password)}") from error
+
+
+def _keys_in(file: Path | None) -> KeySet:
+    """The public keys in a JWK Set.  `ConfigurationError` if there are none."""
+    if file is None:  # the settings have said so
+        raise ConfigurationError("registration.statement_issuers: an issuer has neither jwks nor jwks_uri")
+    try:
+        return read_keys(json.loads(_read(file, "registration.statement_issuers")))
+    except (ValueError, RecursionError, InvalidClientMetadata) as error:
+        raise ConfigurationError(f"registration.statement_issuers: {file} is no JWK Set: {error}") from error
 
 
 def _anchor_files(settings: Settings, issuers: Issuers | None = None) -> AnchorFiles:

@@ -31,7 +31,7 @@ from certbound.core.errors import (
 )
 from certbound.core.jws import BadJwt, is_time, read_header, require_time, unverified_claims, verified_claims
 from certbound.core.members import given_members, member
-from certbound.core.ports import ClientRecord
+from certbound.core.ports import ClientRecord, RegistrationRecord
 from certbound.core.proofs import TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.scope import format_scope
@@ -80,6 +80,15 @@ class Vouching(Protocol):
 
     async def vouch(self, peer: PeerCertificate, revoked: Revoked, now: float) -> TrustedChain:
         """A path leads to one of those who may certify registrants, and nothing on it is revoked.  `Untrusted` else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Proof that the client's registration access token was shown; `require_token` makes it."""
+
+    record: ClientRecord
+    registration: RegistrationRecord
+    token: str = field(repr=False)
 
 
 def bearer_token(authorization: Sequence[bytes], prefix: str) -> str | None:
@@ -146,7 +155,12 @@ def verify_statement(
     # (c) It says what this deployment wants to hear.
     if lacking := sorted(policy.must_have - given_members(claims).keys()):
         raise UnapprovedStatement(f"it does not say {', '.join(lacking)}")
-    return {name: value for name, value in given_members(claims).items() if is_known(name) and name != STATEMENT}
+    return _stated(claims)
+
+
+def stated_before(statement: object) -> Mapping[str, Any]:
+    """The client metadata in a statement that was verified when it was stored; empty if none was."""
+    return _stated(unverified_claims(statement, most=MAX_STATEMENT)) if isinstance(statement, str) else {}
 
 
 def read_statement(body: Mapping[str, Any]) -> str | None:
@@ -163,7 +177,7 @@ def read_request(body: Mapping[str, Any], *, stated: Mapping[str, Any], way: Way
     for name in SERVER_MADE:
         if name in given:
             raise InvalidClientMetadata(name, "is made by the server; leave it out")
-    known = {name: value for name, value in given.items() if is_known(name)}
+    known = {name: value for name, value in given.items() if is_known(name) and name != STATEMENT}
     # RFC 7591 section 2: who says nothing of a method wants this one; of a scope, what the way has for everybody.
     default = {"token_endpoint_auth_method": Method.CLIENT_SECRET_BASIC.value, "scope": format_scope(way.allowed.scope)}
     return {**default, **known, **stated}
@@ -195,19 +209,25 @@ def require_own_name(way: Way, client: Client, certificate: Certificate | None) 
     return client
 
 
-def require_token(record: ClientRecord | None, token: str | None) -> ClientRecord:
-    """The record, if `token` is its registration access token.  `RegistrationDenied` (401) otherwise."""
-    digest = record.registration.digest if record is not None and record.registration is not None else _NOBODYS
-    fits = hmac.compare_digest(digest.encode(), digest_of(token or "").encode())
+def require_token(record: ClientRecord | None, token: str | None) -> Owned:
+    """Proof that `token` is the client's registration access token.  `RegistrationDenied` (401) otherwise."""
+    registration = record.registration if record is not None else None
+    fits = hmac.compare_digest(
+        (registration.digest if registration is not None else _NOBODYS).encode(), digest_of(token or "").encode()
+    )
     if token is None:
         raise RegistrationDenied("there is no registration access token in the request")
-    if record is None or record.registration is None:
+    if record is None or registration is None:
         raise RegistrationDenied("no such client, or an administrator registered it")
     if not fits:
         raise RegistrationDenied("the registration access token is not this client's")
     if not record.enabled:
         raise RegistrationDenied("the client is disabled")
-    return record
+    return Owned(record, registration, token)
+
+
+def _stated(claims: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in given_members(claims).items() if is_known(name) and name != STATEMENT}
 
 
 SERVER_MADE = (

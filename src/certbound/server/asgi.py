@@ -125,8 +125,8 @@ class Application:
             return json_reply(429, document, [*headers, (b"retry-after", b"%d" % wait)])
         if refusal.status == 405:
             headers.append((b"allow", route.allow.encode()))
-        elif refusal.status == 401 and call.authorization:
-            # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes.
+        elif refusal.status == 401 and (call.authorization or route.scheme == "Bearer"):
+            # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes; RFC 6750 section 3: always.
             headers.append((b"www-authenticate", route.scheme.encode() + b' realm="certbound"'))
         return json_reply(refusal.status, document, headers)
 

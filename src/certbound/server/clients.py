@@ -6,6 +6,7 @@ long as it is said, and at most `MOST_SECRETS` do.
 Rule 3: with a client go its tokens, and its grants.
 """
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -107,11 +108,9 @@ class ClientRegistry:
             await clients.remove(client_id)
         except NotFound:
             return False
-        try:
-            # Whoever comes under this id later is somebody else.
+        # Whoever comes under this id later is somebody else; another process may have said so at the same time.
+        with contextlib.suppress(NotFound):
             await revocations.remove(RevokedKind.CLIENT, client_id)
-        except NotFound:
-            pass  # another process removed it at the same time
         _log.info("client %r removed", client_id)
         return True
 

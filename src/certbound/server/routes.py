@@ -8,8 +8,17 @@ browser clients redeem there (RFC 8705 section 5).
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from certbound.core.metadata import INTROSPECTION, REVOCATION, STATUS_LIST, STATUS_LISTS, TOKEN, Offer, well_known
-from certbound.server import documents, status
+from certbound.core.metadata import (
+    INTROSPECTION,
+    REGISTRATION,
+    REVOCATION,
+    STATUS_LIST,
+    STATUS_LISTS,
+    TOKEN,
+    Offer,
+    well_known,
+)
+from certbound.server import documents, registration, status
 from certbound.server.call import Call, Reply
 from certbound.server.introspection import introspect
 from certbound.server.service import Service
@@ -29,7 +38,7 @@ class Route:
     takes_form: bool = True
     """What is posted is a form; else the endpoint reads the body itself."""
     takes_rest: bool = False
-    """One more segment may follow."""
+    """One more segment follows its path, which ends in a slash."""
     cors: bool = False
     scheme: str = "Basic"
     """The scheme that its Authorization header takes."""
@@ -45,7 +54,7 @@ class Routes:
 
     def __init__(self, routes: Mapping[str, Route]) -> None:
         self._exact = {path.encode("ascii"): route for path, route in routes.items() if not route.takes_rest}
-        self._open = {path.encode("ascii"): route for path, route in routes.items() if route.takes_rest}
+        self._open = {path.rstrip("/").encode("ascii"): route for path, route in routes.items() if route.takes_rest}
 
     def find(self, raw_path: bytes) -> tuple[Route | None, str]:
         """The route of this path, and what follows it."""
@@ -78,12 +87,24 @@ def make_routes(offer: Offer) -> tuple[Routes, Routes]:
 
 
 def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
-    return {
+    direct = {
         base + endpoint.path: Route(
             {"POST": _POSTED[name]}, name.removesuffix("_endpoint"), cors=cors and endpoint.browsers
         )
         for name, endpoint in offer.direct.items()
+        if name != REGISTRATION
     }
+    if REGISTRATION in offer.direct:
+        path = base + offer.direct[REGISTRATION].path
+        direct[path] = Route({"POST": registration.register}, "registration", takes_form=False, scheme="Bearer")
+        direct[path + "/"] = Route(
+            {"GET": registration.read, "PUT": registration.put, "DELETE": registration.remove},
+            "registration",
+            takes_form=False,
+            takes_rest=True,
+            scheme="Bearer",
+        )
+    return direct
 
 
 def _path(url: str) -> str:

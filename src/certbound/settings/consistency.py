@@ -12,6 +12,7 @@ from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
 from certbound.settings.tables import ROTATE_DAYS, AnchorLimit, Settings
+from certbound.settings.ways import contradictions
 from certbound.tls.hosts import is_loopback
 
 
@@ -187,6 +188,10 @@ def _check_authentication(settings: Settings) -> Problem | None:
     return None
 
 
+def _check_registration(settings: Settings) -> Problem | None:
+    return next((Problem("registration", key, text) for key, text in contradictions(settings)), None)
+
+
 def _check_scopes(settings: Settings) -> Problem | None:
     odd = [scope for scope in settings.tokens.scopes if not _is_one_word(scope)]
     return Problem("tokens", "scopes", f"has {odd[0]!r}, which is not one scope word") if odd else None
@@ -258,4 +263,5 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_scopes,
     _check_opaque,
     _check_authentication,
+    _check_registration,
 )

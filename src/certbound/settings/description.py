@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from certbound.settings.tables import ENVIRONMENT_PREFIX, SECRET_KEYS, Section, Settings, sections
+from certbound.settings.section import Section
+from certbound.settings.tables import ENVIRONMENT_PREFIX, SECRET_KEYS, Settings, sections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,25 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from certbound.core.binding import Bind
 from certbound.core.clients import Method
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import Scope
+from certbound.settings.registration import Registration
+from certbound.settings.section import PortNumber, Seconds, Secret, Section
 
-Seconds = Annotated[int, Meta(ge=1, le=86400)]
-"""A day at most."""
-Secret = Annotated[str, Meta(min_length=1)]
-PortNumber = Annotated[int, Meta(ge=0, le=65535)]
 ENVIRONMENT_PREFIX = "CERTBOUND_"
 ROTATE_DAYS = 90
 """Four times a year: often enough that a rotation is nothing special, seldom enough to be read in a log."""
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of the file."""
 
 
 class Server(Section, frozen=True, kw_only=True):
@@ -315,7 +308,7 @@ class Keys(Section, frozen=True, kw_only=True):
         Literal["ES256", "PS256", "EdDSA", "RS256"],
         Meta(
             description="How tokens are signed; EdDSA is Ed25519. A change is a rotation: the old key signs until the "
-            "new one has been published for two hours."
+            "new one has been published for a day."
         ),
     ] = "ES256"
     rotate_days: Annotated[
@@ -379,6 +372,7 @@ class Settings(Section, frozen=True, kw_only=True):
     server: Server
     tokens: Tokens
     authentication: Authentication = Authentication()
+    registration: Registration = Registration()
     store: Store = Store()
     trust: Trust = Trust()
     revocation: Revocation = Revocation()
@@ -399,7 +393,8 @@ SECRET_KEYS = frozenset({("keys", "password")})
 def sections() -> Mapping[str, type[Section]]:
     """The tables of the file by name."""
     return {
-        "server": Server, "tokens": Tokens, "authentication": Authentication, "store": Store, "trust": Trust,
+        "server": Server, "tokens": Tokens, "authentication": Authentication,
+        "registration": Registration, "store": Store, "trust": Trust,
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
         "admin": Admin,
     }  # fmt: skip
