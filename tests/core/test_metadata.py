@@ -6,7 +6,16 @@ import pytest
 
 from certbound.core.clients import Method
 from certbound.core.errors import ConfigurationError
-from certbound.core.metadata import DIRECT_ENDPOINTS, Offer, describe_server, well_known
+from certbound.core.metadata import (
+    DIRECT_ENDPOINTS,
+    INTROSPECTION,
+    REGISTRATION,
+    REVOCATION,
+    TOKEN,
+    Offer,
+    describe_server,
+    well_known,
+)
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
 
@@ -26,17 +35,34 @@ def offer(**changes: Any) -> Offer:
 
 def test_document() -> None:
     """The metadata names what the server has, with the names as they are registered (R35)."""
-    assert describe_server(offer()) == {
+    methods = [
+        "client_secret_basic", "client_secret_post", "private_key_jwt",
+        "self_signed_tls_client_auth", "tls_client_auth",
+    ]  # fmt: skip
+    algorithms = ["ES256", "PS256"]
+    assert describe_server(offer(assertion_algorithms=("ES256", "PS256"), signing_algorithms=("EdDSA",))) == {
         "issuer": "https://as.example",
         "token_endpoint": "https://as.example/token",
+        "introspection_endpoint": "https://as.example/introspect",
+        "revocation_endpoint": "https://as.example/revoke",
         "jwks_uri": "https://as.example/jwks",
         "status_list_aggregation_endpoint": "https://as.example/status-lists",
         "response_types_supported": [],
         "grant_types_supported": ["client_credentials"],
-        "token_endpoint_auth_methods_supported": ["self_signed_tls_client_auth", "tls_client_auth"],
+        "token_endpoint_auth_methods_supported": sorted([*methods, "none"]),
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_methods_supported": sorted([*methods, "none"]),
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
+        "introspection_signing_alg_values_supported": ["EdDSA"],
         "tls_client_certificate_bound_access_tokens": True,
         "scopes_supported": ["read", "write"],
-        "mtls_endpoint_aliases": {"token_endpoint": "https://mtls.as.example/token"},
+        "mtls_endpoint_aliases": {
+            "token_endpoint": "https://mtls.as.example/token",
+            "introspection_endpoint": "https://mtls.as.example/introspect",
+            "revocation_endpoint": "https://mtls.as.example/revoke",
+        },
     }
 
 
@@ -49,7 +75,7 @@ def test_binding_is_a_boolean_that_is_true_only_where_it_is(can_bind: bool) -> N
 @pytest.mark.parametrize("base", ["https://mtls.as.example", "https://as.example:8443", "https://as.example/mtls"])
 def test_aliases(base: str) -> None:
     """Every alias names an endpoint at top level that clients call directly, and differs from its URL (R22)."""
-    document = describe_server(offer(mtls_base=base))
+    document = describe_server(offer(mtls_base=base, endpoints=frozenset(DIRECT_ENDPOINTS)))
     aliases = document["mtls_endpoint_aliases"]
     assert aliases.keys() == DIRECT_ENDPOINTS.keys() <= document.keys()
     assert all(url.startswith(base) and url != document[name] for name, url in aliases.items())
@@ -91,3 +117,23 @@ def test_what_is_not_offered_is_not_named() -> None:
 def test_where_the_metadata_is(issuer: str, path: str) -> None:
     """The well-known path stands before the issuer's own, which loses a slash at its end (RFC 8414 section 3.1)."""
     assert well_known(Issuer(issuer)) == path
+
+
+@pytest.mark.parametrize("on", [[TOKEN], [TOKEN, REVOCATION], [TOKEN, INTROSPECTION], list(DIRECT_ENDPOINTS)])
+@pytest.mark.parametrize("methods", [[Method.NONE, Method.TLS_CLIENT_AUTH], [Method.PRIVATE_KEY_JWT]])
+def test_an_endpoint_says_who_may_come(on: list[str], methods: list[Method]) -> None:
+    """Each that is on, its methods and algorithms, and its alias; one that is off is in no member.  Public clients may
+    not introspect, and algorithms are named where assertions are taken."""
+    document = describe_server(
+        offer(endpoints=frozenset(on), methods=frozenset(methods), assertion_algorithms=("ES256",))
+    )
+    assert document["mtls_endpoint_aliases"].keys() == set(on)
+    for name in DIRECT_ENDPOINTS:
+        members = {member for member in document if member.startswith(name)}
+        suffixes = {"", "_auth_methods_supported"} if name != REGISTRATION else {""}
+        if methods == [Method.PRIVATE_KEY_JWT] and name != REGISTRATION:
+            suffixes |= {"_auth_signing_alg_values_supported"}
+        assert members == ({name + suffix for suffix in suffixes} if name in on else set())
+    assert ("none" in document["token_endpoint_auth_methods_supported"]) is (Method.NONE in methods)
+    assert "none" not in document.get("introspection_endpoint_auth_methods_supported", [])
+    assert "introspection_signing_alg_values_supported" not in document  # nothing signs here

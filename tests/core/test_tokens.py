@@ -4,16 +4,19 @@ import json
 from base64 import urlsafe_b64decode
 from typing import Any
 
+import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from certbound.core.clients import ClientId
+from certbound.core.certificate import Certificate
+from certbound.core.clients import ClientId, Method, TokenFormat
 from certbound.core.scope import NO_SCOPE, Scope
 from certbound.core.signing import SigningKey
 from certbound.core.status import StatusReference
-from certbound.core.tokens import Grant, Issuer, claims_of, sign, sign_list
+from certbound.core.tokens import Grant, Issuer, choose_format, claims_of, sign, sign_list
 from certbound.trust.authority import self_signed
 from certificates import NOW, TODAY, read
+from proving import client
 
 ISSUER = Issuer("https://as.example")
 KEY = SigningKey.generate()
@@ -27,14 +30,15 @@ def grant(**changes: Any) -> Grant:
         "subject": "a",
         "audience": ["https://api.example"],
         "scope": Scope(frozenset({"write", "read"})),
-        "certificate": CERTIFICATE,
     }
     return Grant(**{**facts, **changes})
 
 
-def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of such a grant."""
-    return claims_of(grant(**changes), issuer=ISSUER, now=NOW + 0.9, lifetime=300, jti="1")
+def claims(certificate: Certificate | None = CERTIFICATE, lifetime: int = 300, **changes: Any) -> dict[str, Any]:
+    """The claims of such a grant, bound to `certificate`."""
+    return claims_of(
+        grant(**changes), certificate=certificate, issuer=ISSUER, now=NOW + 0.9, lifetime=lifetime, jti="1"
+    )
 
 
 def test_claims() -> None:
@@ -52,9 +56,39 @@ def test_what_is_not_there_is_left_out() -> None:
 
 def test_where_its_status_stands() -> None:
     """The `status` claim of draft-ietf-oauth-status-list-21 section 6.2, where there is one."""
-    named = claims_of(grant(), issuer=ISSUER, now=NOW, lifetime=300, jti="1", status=StatusReference(7, "https://a/s"))
+    status = StatusReference(7, "https://a/s")
+    named = claims_of(grant(), certificate=None, issuer=ISSUER, now=NOW, lifetime=300, jti="1", status=status)
     assert named["status"] == {"status_list": {"idx": 7, "uri": "https://a/s"}}
     assert "status" not in claims()
+
+
+def test_who_acts() -> None:
+    """The `act` claim of RFC 8693 section 4.1, where somebody acts; the subject stays."""
+    actor = {"sub": "b", "act": {"sub": "c"}}
+    assert claims(actor=actor, subject="x").items() >= {"act": actor, "sub": "x", "client_id": "a"}.items()
+    assert "act" not in claims()
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "ends_at", "expected"),
+    [(300, None, 300), (300, NOW + 60.7, 60), (300, NOW + 9999, 300), (300, NOW + 300, 300)],
+)
+def test_no_token_lives_longer_than_what_it_comes_from(lifetime: int, ends_at: float | None, expected: int) -> None:
+    """The end of the grant is the end of the token, if it comes first."""
+    assert claims(lifetime=lifetime, ends_at=ends_at)["exp"] == int(NOW) + expected
+
+
+@pytest.mark.parametrize("registered", [None, *TokenFormat])
+def test_which_format(registered: TokenFormat | None) -> None:
+    """As the client registered; else as the resource wants, and opaque if one of several does."""
+    one = client(Method.NONE, **({"access_token_format": registered.value} if registered else {}))
+    opaque = frozenset({"https://o.example"})
+    for audience, wanted in (
+        (["https://j.example"], TokenFormat.JWT),
+        (["https://o.example"], TokenFormat.OPAQUE),
+        (["https://j.example", "https://o.example"], TokenFormat.OPAQUE),
+    ):
+        assert choose_format(one, audience, opaque) is (registered or wanted)
 
 
 def test_a_signed_list() -> None:

@@ -63,9 +63,10 @@ def exchange(
 
 
 def audience_of(claims: Mapping[str, Any]) -> frozenset[str]:
-    """`aud`, which is one string or several."""
-    audience = claims.get("aud", ())
-    return frozenset([audience] if isinstance(audience, str) else map(str, audience))
+    """`aud`, which is one string or several; nobody if it is anything else."""
+    audience = claims.get("aud")
+    listed = audience if isinstance(audience, list | tuple) else [audience]
+    return frozenset(each for each in listed if isinstance(each, str))
 
 
 def _is_meant_for(client: Client, claims: Mapping[str, Any]) -> bool:
