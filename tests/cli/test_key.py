@@ -55,7 +55,7 @@ def test_the_first_key_signs(certbound: Certbound, first: str) -> None:
 def test_rotation(certbound: Certbound, first: str) -> None:
     """The command says when the new key begins to sign; asked again, it is the same key."""
     done = certbound("key", "rotate")
-    found = re.fullmatch(r"the key (\S+) begins to sign (.+ UTC), in 120 minutes\n", done.out)
+    found = re.fullmatch(r"the key (\S+) begins to sign (.+ UTC), in 24 hours\n", done.out)
     assert found, done
     assert done.err.endswith(f"announced the signing key {found[1]!r} (ES256)\n")
     assert states(certbound) == {first: "signs", found[1]: "next"}

@@ -32,7 +32,7 @@ from certbound.trust.authority import Authority, Issued
 from e2e.world import RESOURCE, World, _settings, sample_api, world
 
 SOON = Schedule(period=None, lead=2.0, kept=0.5)
-"""Two hours and a day, in seconds: longer than the servers and the guard here need to hear of anything."""
+"""A day and a day, in seconds: longer than the servers and the guard here need to hear of anything."""
 MAX_AGE = 1.2
 """Seconds for which the guard here keeps keys; it fetches them for no other reason."""
 

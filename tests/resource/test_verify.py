@@ -18,8 +18,9 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 from certbound.core.certificate import PeerCertificate
 from certbound.core.confirmation import confirm
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidToken
+from certbound.core.signing import ALGORITHMS, SigningKey
 from certbound.core.status import StatusReference
-from certbound.core.tokens import SigningKey
+from certbound.core.tokens import sign
 from certbound.resource.verify import LEEWAY, MAX_TOKEN, Policy, read_header, read_issuer, verify
 from certbound.trust.authority import self_signed
 from certificates import DAY, NOW, TODAY, peer, read
@@ -262,6 +263,21 @@ def test_listed_algorithms(key: Any, alg: str) -> None:
     content = encode(json.dumps(header)) + "." + encode(json.dumps(claims()))
     signature = jws.JWSRegistry.algorithms[alg].sign(content.encode(), key)
     assert verify(f"{content}.{encode(signature)}", PEER, keys=keys, policy=POLICY, now=NOW)
+
+
+@pytest.mark.parametrize("alg", list(ALGORITHMS))
+def test_what_our_server_signs(alg: str) -> None:
+    """By whichever algorithm it is set to; RS256 only where it is asked for."""
+    key = SigningKey.generate(alg)
+    found = sign(claims(), key)
+    keys = KeySet.import_key_set({"keys": [KEY.public_jwk(), key.public_jwk()]})
+    asking = replace(POLICY, algorithms=[alg])
+    assert verify(found, PEER, keys=keys, policy=asking, now=NOW)
+    if alg in POLICY.algorithms:
+        assert verify(found, PEER, keys=keys, policy=POLICY, now=NOW)
+    else:
+        assert alg == "RS256"
+        assert "alg is 'RS256'" in refused(found, keys=keys)
 
 
 def test_a_key_for_another_algorithm_or_use() -> None:

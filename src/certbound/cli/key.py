@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_(json: Json = False, config: ConfigFile = None) -> None:
     """Show the signing keys in the store, and what each of them does.
 
-    One signs.  The next one is published two hours before it signs, so that every API knows it by then.  One that
+    One signs.  The next one is published a day before it signs, so that every API knows it by then.  One that
     signed before verifies, until the last token that it signed has ended.
 
     Example: certbound key list
@@ -184,7 +184,9 @@ def _as_json(record: KeyRecord, state: State) -> dict[str, Any]:
 
 def _from(moment: float, now: float) -> str:
     minutes = round((moment - now) / 60)
-    return f"{date(moment)}, in {minutes} minutes" if minutes > 0 else "now"
+    if minutes <= 0:
+        return "now"
+    return f"{date(moment)}, in {f'{minutes / 60:.0f} hours' if minutes >= 120 else f'{minutes} minutes'}"
 
 
 def _signs(record: KeyRecord, now: float) -> str:

@@ -14,15 +14,15 @@ from enum import StrEnum
 
 from certbound.core.ports import KeyRecord
 
-LEAD = 7200.0
-"""Seconds a new key is published before it signs.  Verifiers keep a JWK Set for minutes, the slowest for an hour."""
-LONGEST_TOKEN = 86400.0
+DAY = 86400.0
+LEAD = DAY
+"""Seconds a new key is published before it signs.  Verifiers keep a JWK Set for minutes, some for six hours."""
+LONGEST_TOKEN = DAY
 """Seconds that the longest token lives that the settings allow: what is set today may have been more yesterday."""
 MARGIN = 3600.0
 """Seconds by which clocks may differ, and a proxy may hold an old JWK Set back."""
 SWITCH = 2.0
 """Seconds until every process has heard of a change, and makes it at one moment."""
-DAY = 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
