@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench docs clean
+.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ check: .venv/.dev ## Style, types, layers, generated files
 
 bench: .venv/.dev ## Measure the token endpoint beside its floor and a peer; writes bench/results.md
 	$(BIN)/python bench/run.py
+
+bench-turnover: .venv/.dev ## Turn over 100,000 opaque tokens ten times, and look one up among a million
+	$(BIN)/python bench/turnover.py
 
 docs: .venv/.dev ## Write the generated reference and run every block in the documentation
 	$(BIN)/python -m certbound.cli._reference
