@@ -12,8 +12,8 @@ from joserfc.jwk import KeySet
 
 from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError, KeysUnavailable, ProtectedResourceError, StatusUnavailable
+from certbound.core.signing import SigningKey
 from certbound.core.status import StatusList, StatusReference, make_list
-from certbound.core.tokens import SigningKey
 from certbound.resource import PRINCIPAL, FixedKeys, Guard
 from certbound.resource.guard import challenge, read_token
 from certbound.tls.facts import EXTENSION, ConnectionFacts

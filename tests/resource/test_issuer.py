@@ -14,7 +14,8 @@ import pytest
 from joserfc.jwk import OctKey
 
 from certbound.core.errors import KeysUnavailable
-from certbound.core.tokens import Issuer, SigningKey
+from certbound.core.signing import SigningKey
+from certbound.core.tokens import Issuer
 from certbound.resource import issuer as issuer_module
 from certbound.resource.fetching import MAX_DOCUMENT
 from certbound.resource.issuer import FixedKeys, IssuerKeys

@@ -23,7 +23,8 @@ from certbound.core.ports import ClientRecord, Store
 from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer, SigningKey
+from certbound.core.signing import SigningKey
+from certbound.core.tokens import Issuer
 from certbound.server.asgi import Application
 from certbound.server.directory import ClientDirectory
 from certbound.server.service import Service

@@ -143,6 +143,12 @@ async def add_first(store: Store, failpoint: Failpoint) -> None:
     await store.keys.add_first(key("first"))
 
 
+async def exchange(store: Store, failpoint: Failpoint) -> None:
+    """Two keys for none, or they are there."""
+    failpoint.arm()
+    await store.keys.exchange([], [key("predecessor"), key("successor")])
+
+
 async def revoke(store: Store, failpoint: Failpoint) -> None:
     """An authority that certified the old client, and every token it had."""
     failpoint.arm()
@@ -229,6 +235,7 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "replace": replace_,
     "remove": remove,
     "add_first": add_first,
+    "exchange": exchange,
     "revoke": revoke,
     "revoke_client": revoke_client,
     "open_grant": open_grant,

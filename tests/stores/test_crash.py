@@ -31,6 +31,7 @@ CHANGES = {
     "replace": Revision(1, 0),
     "remove": Revision(1, 0),
     "add_first": Revision(1, 0),
+    "exchange": Revision(1, 0),
     "revoke": Revision(1, 1),
     "revoke_client": Revision(1, 1),
     "open_grant": Revision(0, 0),
@@ -41,7 +42,7 @@ CHANGES = {
     "use": Revision(0, 0),
 }
 """How far each moves the revision."""
-REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "add_token", "use"}
+REPEATABLE = {"add_first", "exchange", "rotate", "reuse", "revoke_grant", "add_token", "use"}
 """Those that may be asked for again where no answer came."""
 TABLES = ("clients", "signing_keys", "revocations", "statuses", "invalid_statuses", "grants", "refresh_tokens",
           "access_tokens", "used")  # fmt: skip
