@@ -21,14 +21,16 @@ import pki
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certbound.core.authentication import authenticate
+from certbound.core.authentication import Accepted, authenticate
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
-from certbound.core.clients import Client, read_client
+from certbound.core.clients import Client, Method, read_client
 from certbound.core.confirmation import confirm
+from certbound.core.credentials import Presented
 from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import NOTHING_REVOKED, RevocationMode
+from certbound.core.signing import SigningKey
 from certbound.core.subject import match_subject
-from certbound.core.tokens import AccessToken, SigningKey, sign
+from certbound.core.tokens import AccessToken, sign
 from certbound.trust.anchors import Anchors
 from certbound.trust.chains import verify_chain
 from certbound.trust.fetch import Fetcher
@@ -46,6 +48,16 @@ ASK = "ask a revocation list of 100 entries (soft)"
 SIGN = "encode and sign the token (ES256)"
 WHOLE = "the whole: read, authenticate, sign; revocation off"
 WHOLE_SOFT = "the whole; revocation soft"
+
+
+ACCEPTED = Accepted(methods=frozenset(Method), issuer="https://localhost:8443")
+
+
+class Uses:
+    """Nothing here counts once."""
+
+    async def use(self, purpose: str, value: str, *, until: float, now: float) -> bool:
+        return True
 
 
 def main() -> None:
@@ -86,8 +98,12 @@ def measure(count: int) -> dict[str, float]:
 def issue(der: bytes, client: Client, trust: Trust, key: SigningKey, now: float) -> AccessToken:
     """What happens between a new certificate and its first token."""
     peer = PeerCertificate(read_certificate(der))
-    sources = Sources(chains=trust, published=PublishedNowhere())
-    proven = completed(authenticate(client, peer, sources=sources, revoked=NOTHING_REVOKED, now=now))
+    sources = Sources(chains=trust, published=PublishedNowhere(), uses=Uses())
+    presented = Presented(client.client_id)
+    proven = completed(
+        authenticate(client, presented, peer, accepted=ACCEPTED, sources=sources, revoked=NOTHING_REVOKED, now=now)
+    )
+    assert proven.certificate is not None
     return sign(claims(proven.certificate, now), key)
 
 

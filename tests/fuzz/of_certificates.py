@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from certbound.core.authentication import AuthenticatedClient, authenticate
+from certbound.core.authentication import Accepted, AuthenticatedClient, authenticate
 from certbound.core.candidates import candidates, remarks
 from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
-from certbound.core.clients import Client, read_client
+from certbound.core.clients import Client, Method, read_client
+from certbound.core.credentials import Presented
 from certbound.core.errors import BadCertificate, InvalidClient, Untrusted
 from certbound.core.extensions import read_extensions
 from certbound.core.keys import public_jwk, require_strong_key
@@ -30,6 +31,7 @@ from certificates import NOW
 from fuzz import corpus
 from fuzz.mutations import MOST_BYTES, STRING_ENCODINGS, mutate, twin
 from fuzz.trees import Node, at, changed, parent, parse, paths, raw
+from proving import Uses
 
 REGISTERED: Mapping[SubjectKind, Subject] = {
     kind: Subject.registered(kind, text)
@@ -156,17 +158,28 @@ def _check_matches(leaf: Certificate, matched: list[Subject]) -> None:
 def _check_authentication(made: Sent, leaf: Certificate, fed: Fed) -> None:
     """The verdict of the whole is that of its parts."""
     client = next(each for each in CLIENTS if each.subject in fed.matched)
-    sources = Sources(chains=Trust(corpus.ANCHORS), published=_NOBODY)
+    sources = Sources(chains=Trust(corpus.ANCHORS), published=_NOBODY, uses=Uses())
+    accepted = Accepted(methods=frozenset(Method), issuer="https://as.example")
+    presented = PeerCertificate(leaf, made.behind)
     proof: AuthenticatedClient | None = None
     try:
         proof = run(
-            authenticate(client, PeerCertificate(leaf, made.behind), sources=sources, revoked=NOTHING_REVOKED, now=NOW)
+            authenticate(
+                client,
+                Presented(client.client_id),
+                presented,
+                accepted=accepted,
+                sources=sources,
+                revoked=NOTHING_REVOKED,
+                now=NOW,
+            )
         )
     except InvalidClient:
         # An X.509-SVID must be more than trusted.
         assert fed.chain is None or client.subject == WORKLOAD, "trusted, matching, and refused"
     if proof is not None:
         assert fed.chain is not None, "authenticated without a path"
+        assert proof.certificate is not None
         assert proof.certificate.der == made.leaf, "somebody else is authenticated"
 
 

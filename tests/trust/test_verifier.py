@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certbound.core.authentication import authenticate
+from certbound.core.authentication import Accepted, AuthenticatedClient, authenticate
 from certbound.core.certificate import KeyThumbprint, PeerCertificate
-from certbound.core.clients import Client, read_client
+from certbound.core.clients import Client, Method, read_client
+from certbound.core.credentials import Presented
 from certbound.core.errors import InvalidClient, Untrusted
 from certbound.core.limits import read_limit
 from certbound.core.proofs import Sources
@@ -27,6 +28,7 @@ from certbound.trust.authority import Authority, Issued
 from certbound.trust.published import PublishedNowhere
 from certbound.trust.verifier import Trust
 from certificates import DAY, NOW, TODAY, anchors, der, peer, read
+from proving import Uses
 
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = Authority.create("Stranger", now=TODAY)
@@ -78,9 +80,19 @@ async def refused(trust: Trust, presented: PeerCertificate, who: Client) -> str:
     return str(refusal.value)
 
 
-def sources(trust: Trust) -> Sources:
-    """`trust`, and nobody who publishes."""
-    return Sources(chains=trust, published=PublishedNowhere())
+async def authenticated(
+    trust: Trust, one: Client, presented: PeerCertificate, now: float = NOW, *, revoked: Revoked = NOTHING_REVOKED
+) -> AuthenticatedClient:
+    """As an endpoint asks, with `trust`, and nobody who publishes."""
+    return await authenticate(
+        one,
+        Presented(one.client_id),
+        presented,
+        accepted=Accepted(methods=frozenset(Method), issuer="https://as.example"),
+        sources=Sources(chains=trust, published=PublishedNowhere(), uses=Uses()),
+        revoked=revoked,
+        now=now,
+    )
 
 
 def client(version: int = 1, client_id: str = "a") -> Client:
@@ -178,24 +190,20 @@ async def test_a_remembered_chain_does_not_spare_the_other_checks(authority: Aut
     """With the verdict remembered, a client that is disabled or known by another name is refused all the same."""
     trust = Trust(anchors(authority))
     presented = peer(leaf(authority))
-    assert await authenticate(client(), presented, sources=sources(trust), revoked=NOTHING_REVOKED, now=NOW)
+    assert await authenticated(trust, client(), presented)
     other = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "b.example"}
     for changed in (replace(client(), enabled=False), read_client("a", other, version=1)):
         with pytest.raises(InvalidClient):
-            await authenticate(changed, presented, sources=sources(trust), revoked=NOTHING_REVOKED, now=NOW)
+            await authenticated(trust, changed, presented)
     with pytest.raises(InvalidClient):
-        await authenticate(
-            client(), presented, sources=sources(trust), revoked=NOTHING_REVOKED, now=presented.leaf.not_after + 1
-        )
+        await authenticated(trust, client(), presented, presented.leaf.not_after + 1)
 
 
 async def test_a_renewed_certificate(authority: Authority) -> None:
     """A new certificate of the same client, trusted, needs no change here (R8)."""
     trust = Trust(anchors(authority))
     for key in ("P-256", "RSA-2048"):
-        assert await authenticate(
-            client(), peer(leaf(authority, key=key)), sources=sources(trust), revoked=NOTHING_REVOKED, now=NOW
-        )
+        assert await authenticated(trust, client(), peer(leaf(authority, key=key)))
 
 
 # Anchors of one client.
@@ -404,7 +412,7 @@ async def test_a_path_leads_round_an_authority_that_was_revoked_here(sent: tuple
         for _ in range(2):
             assert (await trust.verify_chain(presented, named(), revoked, NOW)).anchor.der == der(other)
         with pytest.raises(InvalidClient, match="was revoked here"):
-            await authenticate(named(), peer(leaf(gone)), sources=sources(trust), revoked=revoked, now=NOW)
+            await authenticated(trust, named(), peer(leaf(gone)), revoked=revoked)
 
 
 async def test_memory_does_not_widen_a_limit() -> None:
@@ -484,7 +492,7 @@ async def test_an_svid() -> None:
     who = named(SPIFFE, san_uri=SPIFFE)
     for constraints in (LEAF, None):
         presented = peer(svid(ONE, constraints=constraints, key_usage=SIGNS))
-        proven = await authenticate(who, presented, sources=sources(trust), revoked=NOTHING_REVOKED, now=NOW)
+        proven = await authenticated(trust, who, presented)
         assert proven.client.client_id == SPIFFE
     foreign = "spiffe://other.example/billing"
     reason = await refused(trust, peer(svid(ONE, foreign, constraints=LEAF, key_usage=SIGNS)), named(san_uri=foreign))
