@@ -50,7 +50,7 @@ def check(config: ConfigFile = None) -> None:
         ("certificate", str(found.server.certificate)),
         ("anchors", anchors(found)),
         ("store", hidden_password(found.store.url)),
-        ("signing key", str(found.keys.file or "in the store")),
+        ("signing key", f"{found.keys.algorithm}, {found.keys.file or 'in the store'}"),
         ("resources", ", ".join(found.tokens.resources)),
         ("scopes", ", ".join(found.tokens.scopes) or "none"),
     ])  # fmt: skip
