@@ -72,6 +72,7 @@ async def register(call: Call, service: Service) -> Reply:
         registration=_bind(RegistrationRecord(digest=digest_of(token), way=way.name), client, call, shown.certificate),
     )
     record = await _stored(registry, client_id)
+    await service.clients.refresh()  # whoever has the answer may use it at once
     return _reply(201, record, client, registry, service, token=token, secret=secret)
 
 
@@ -110,6 +111,7 @@ async def put(call: Call, service: Service) -> Reply:
             await registry.put(changed)
         except NotFound:
             continue
+        await service.clients.refresh()
         return _reply(200, changed, client, registry, service, token=owned.token, secret=secret)
     raise TemporarilyUnavailable(f"client {call.rest!r} changes too often at the moment")
 
@@ -119,6 +121,7 @@ async def remove(call: Call, service: Service) -> Reply:
     owned = await _owned(call, service)
     if not await _registrar(service).registry.remove(owned.record.client_id):
         raise RegistrationDenied("the client was removed a moment ago")
+    await service.clients.refresh()
     return Reply(204, b"", NO_STORE)
 
 

@@ -1,0 +1,460 @@
+"""Registration over real TLS: the ways in, what each may ask for, and who may manage a client (RFC 7591, RFC 7592)."""
+
+import asyncio
+import base64
+import json
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from certbound.app import opened_store
+from certbound.core.authentication import digest_of
+from certbound.core.certificate import read_certificate
+from certbound.core.jwks import make_jwks
+from certbound.core.ports import InitialTokenRecord, RegistrationRecord
+from certbound.trust.authority import Authority, Issued, self_signed
+from e2e.world import RESOURCE, Answer, World, world
+
+DIRECTORY = "https://directory.example"
+SIGNER = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256"})
+REGISTRANTS = Authority.create("Registrants")
+MEMBER = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "member.example"}
+PKI = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "new.example"}
+SECRET = {"token_endpoint_auth_method": "client_secret_basic"}
+
+
+def way(name: str, *needs: str, **more: Any) -> dict[str, Any]:
+    """A row of policy."""
+    every = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt", "client_secret_basic"]
+    return {"name": name, "needs": list(needs), "methods": every, "scopes": ["read"], **more}
+
+
+WAYS = [
+    way("bank", "mutual_tls", "software_statement", protected_resources=[RESOURCE]),
+    way("vouched", "mutual_tls"),
+    way("stated", "software_statement"),
+    way("invited", "initial_token", scopes=["read", "write"]),
+]
+
+
+@pytest.fixture(scope="module")
+def registering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One with a way for each need."""
+    directory = tmp_path_factory.mktemp("registration")
+    (directory / "registrants.pem").write_bytes(REGISTRANTS.certificate_pem)
+    (directory / "directory.json").write_text(json.dumps({"keys": [SIGNER.as_dict(private=False)]}))
+    with world(
+        directory,
+        registration__ways=WAYS,
+        registration__anchors=["registrants.pem"],
+        registration__statement_issuers=[{"issuer": DIRECTORY, "jwks": "directory.json"}],
+        registration__statement_must_have=["software_id"],
+        authentication__methods=[
+            "tls_client_auth",
+            "self_signed_tls_client_auth",
+            "private_key_jwt",
+            "client_secret_basic",
+        ],
+        tokens__bind="requested",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def member() -> Issued:
+    """The certificate of somebody for whom the registrants' authority vouches."""
+    return REGISTRANTS.issue("CN=member", dns=["member.example"])
+
+
+Shown = Mapping[str, Any]
+
+
+def test_each_way_lets_in_who_shows_what_it_needs(registering: World, member: Issued) -> None:
+    """A token, a statement, a certificate, or a certificate and a statement; each has the way's scopes, no others."""
+    shown: dict[str, Shown] = {
+        "invited": {"token": invite(registering)},
+        "stated": {"body": {**SECRET, "software_statement": statement()}},
+        "vouched": {"identity": member},
+        "bank": {"body": {**SECRET, "software_statement": statement()}, "identity": member},
+    }
+    for name, each in shown.items():
+        answer = send(registering, "POST", **{"body": SECRET, **each})
+        assert 201 == answer.status, (name, answer)
+        assert name == stored(registering, answer.json["client_id"]).way
+        assert ("read write" if name == "invited" else "read") == answer.json["scope"]
+
+
+@pytest.mark.parametrize("kind", ["nothing", "wrong token", "basic", "token of another kind", "forged", "self-signed"])
+def test_who_shows_nothing_good_is_refused(registering: World, kind: str) -> None:
+    """One answer, 401 with a Bearer challenge (O15: a forged certificate is as good as none)."""
+    shown: dict[str, Shown] = {
+        "nothing": {},
+        "wrong token": {"token": "cbia_" + "A" * 43},
+        "basic": {"headers": {"authorization": "Basic eDp5"}},
+        "token of another kind": {"token": "cbrg_" + "A" * 43},
+        "forged": {"identity": forged()},
+        "self-signed": {"identity": self_signed("CN=member")},
+    }
+    answer = send(registering, "POST", PKI, **shown[kind])
+    assert (401, "invalid_token") == (answer.status, answer.json["error"])
+    assert 'Bearer realm="certbound"' == answer.headers["www-authenticate"]
+
+
+def test_a_registered_client_obtains_tokens(registering: World) -> None:
+    """By the secret that it was given, shown once and kept as a hash; by the name that it registered."""
+    made = send(registering, "POST", SECRET, invite(registering)).json
+    assert made["client_secret"].startswith("cbcs_")
+    assert 0 == made["client_secret_expires_at"]
+    assert made["client_secret"] not in repr(asyncio.run(kept(registering, made["client_id"])))
+    known = send(registering, "POST", PKI, invite(registering)).json
+    assert not {"client_secret", "client_secret_expires_at"} & known.keys()
+    assert 200 == by_secret(registering, made).status
+    certificate = registering.authority.issue("CN=new", dns=["new.example"])
+    assert 200 == registering.token_request(known["client_id"], certificate).status
+
+
+def test_a_token_has_so_many_uses(registering: World) -> None:
+    """Of eight who come at once with a token of three uses, three register; a refused request uses up nothing."""
+    token = invite(registering, uses=3)
+    for _ in range(5):
+        assert 400 == send(registering, "POST", {**SECRET, "scope": "admin"}, token).status
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: send(registering, "POST", SECRET, token).status, range(8)))
+    assert [201] * 3 + [401] * 5 == sorted(answers)
+    late = invite(registering, lives=-1)
+    assert 401 == send(registering, "POST", SECRET, late).status
+
+
+MORE_THAN_ITS_WAY: list[tuple[str, Any]] = [
+    ("scope", "read write"), ("scope", "read nothing"), ("grant_types", ["client_credentials", "refresh_token"]),
+    ("grant_types", ["authorization_code"]), ("token_endpoint_auth_method", "client_secret_post"),
+    ("token_endpoint_auth_method", "none"), ("protected_resources", [RESOURCE]), ("access_token_format", "opaque"),
+    ("response_types", ["code"]), ("token_endpoint_auth_signing_alg", "RS256"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("member_name", "value"), MORE_THAN_ITS_WAY)
+def test_no_way_gives_more_than_it_has(registering: World, member: Issued, member_name: str, value: Any) -> None:
+    """Neither what another way has nor what only administrators may give; the refusal names the member."""
+    answer = send(registering, "POST", {**SECRET, member_name: value}, identity=member)
+    assert (400, "invalid_client_metadata") == (answer.status, answer.json["error"])
+    assert answer.json["error_description"].startswith(member_name)
+
+
+def test_nobody_brings_anchors_or_dates_of_their_own(registering: World, member: Issued) -> None:
+    """An anchor that a stranger chose would vouch for anybody; ignored dates would keep an ended certificate alive."""
+    anchor = [base64.b64encode(ssl.PEM_cert_to_DER_cert(REGISTRANTS.certificate_pem.decode())).decode()]
+    refused = send(registering, "POST", {**PKI, "tls_client_auth_trust_anchors": anchor}, identity=member)
+    assert refused.json["error_description"].startswith("tls_client_auth_trust_anchors")
+    own = {
+        "token_endpoint_auth_method": "self_signed_tls_client_auth",
+        "jwks": make_jwks([read_certificate(self_signed("CN=o").der)]),
+        "self_signed_tls_client_auth_ignore_validity": True,
+    }
+    refused = send(registering, "POST", own, identity=member)
+    assert refused.json["error_description"].startswith("self_signed_tls_client_auth_ignore_validity")
+
+
+def test_over_mutual_tls_one_registers_ones_own_name(registering: World, member: Issued) -> None:
+    """Not that of somebody else's certificate."""
+    refused = send(registering, "POST", PKI, identity=member)
+    assert (400, "invalid_client_metadata") == (refused.status, refused.json["error"])
+    assert refused.json["error_description"].startswith("tls_client_auth_san_dns")
+    assert 201 == send(registering, "POST", MEMBER, identity=member).status
+
+
+def test_what_a_statement_says_wins(registering: World) -> None:
+    """Over the request; it comes back as it came, and what it says stands beside it."""
+    said = statement(client_name="Stated", scope="read", contacts=["a@b.example"], unknown="x")
+    body = {**SECRET, "client_name": "Asked", "scope": "read write", "software_statement": said}
+    answer = send(registering, "POST", body).json
+    assert ("Stated", "read", said) == (answer["client_name"], answer["scope"], answer["software_statement"])
+    assert ["a@b.example"] == answer["contacts"]
+    assert "unknown" not in answer
+    changed = {**SECRET, "client_id": answer["client_id"], "client_name": "Changed"}
+    put = send(registering, "PUT", changed, answer["registration_access_token"], uri=answer["registration_client_uri"])
+    assert ("Stated", said) == (put.json["client_name"], put.json["software_statement"])
+
+
+STATEMENTS: dict[str, Callable[[], Any]] = {
+    "forged": lambda: statement(key=ECKey.generate_key("P-256", {"kid": "one"})),
+    "old": lambda: statement(iat=time.time() - 301),
+    "of tomorrow": lambda: statement(iat=time.time() + 86400),
+    "ended": lambda: statement(exp=time.time() - 1),
+    "without iat": lambda: statement(iat=None),
+    "none": lambda: "eyJhbGciOiJub25lIn0." + statement().split(".")[1] + ".",
+    "no JWT": lambda: "statement",
+    "cut": lambda: statement()[:-9],
+    "bringing its own key": lambda: statement(
+        key=(own := ECKey.generate_key("P-256")), header={"jwk": own.as_dict(private=False)}
+    ),
+    "a number": lambda: 7,
+    "somebody's": lambda: statement(iss="https://other.example"),
+    "silent": lambda: statement(software_id=None),
+}
+
+
+@pytest.mark.parametrize("kind", STATEMENTS)
+def test_a_statement_that_is_not_good_is_refused(registering: World, kind: str) -> None:
+    """Whatever else would have let the request in (RFC 7591 section 3.2.2)."""
+    body = {**SECRET, "software_statement": STATEMENTS[kind]()}
+    answer = send(registering, "POST", body, invite(registering))
+    error = "unapproved_software_statement" if kind in {"somebody's", "silent"} else "invalid_software_statement"
+    assert (400, error) == (answer.status, answer.json["error"])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_wrong_token_and_no_client_are_the_same(registering: World, method: str) -> None:
+    """No token, another's, one of another kind, and a client that is not there or an administrator's: one answer."""
+    mine, other = (send(registering, "POST", SECRET, invite(registering)).json for _ in range(2))
+    registering.register(f"by-hand-{method}", **SECRET)
+    base = registering.issuer + "/register/"
+    cases = [
+        (base + mine["client_id"], other["registration_access_token"]),
+        (base + mine["client_id"], "cbrg_" + "A" * 43),
+        (base + mine["client_id"], "cbia_" + "A" * 43),
+        (base + mine["client_id"], mine["client_secret"]),
+        (base + mine["client_id"], None),
+        (base + "nobody", mine["registration_access_token"]),
+        (base + f"by-hand-{method}", mine["registration_access_token"]),
+        (base + "%00", mine["registration_access_token"]),
+    ]
+    body = {**SECRET, "client_id": mine["client_id"]} if method == "PUT" else None
+    answers = [send(registering, method, body, token, uri=uri) for uri, token in cases]
+    assert {401} == {each.status for each in answers}
+    bodies = {each.without_request_id[2] for each in answers}
+    assert 1 == len(bodies), bodies
+    assert all("Bearer" in each.headers["www-authenticate"] for each in answers)
+
+
+def test_a_client_reads_and_replaces_itself(registering: World) -> None:
+    """PUT replaces: what is absent is gone, `null` is absence; the secret stays; the id is needed and is its own."""
+    made = send(registering, "POST", {**SECRET, "client_name": "One", "tos_uri": "https://a.example/t"},
+                invite(registering)).json  # fmt: skip
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    again = send(registering, "GET", **owner)
+    assert {k: v for k, v in made.items() if not k.startswith("client_secret")} == again.json
+    body = {**SECRET, "client_id": made["client_id"], "scope": "read", "client_name": None}
+    changed = send(registering, "PUT", {**body, "client_secret": made["client_secret"]}, **owner)
+    assert 200 == changed.status, changed
+    assert ("", "read") == (changed.json["client_name"], changed.json["scope"])
+    assert not {"tos_uri", "client_secret"} & changed.json.keys()
+    assert made["client_id_issued_at"] == changed.json["client_id_issued_at"]
+    assert "read" == by_secret(registering, made).json["scope"]
+    for wrong in (
+        {"client_id": None}, {"client_id": "other"}, {"client_id": 7}, {"client_secret": "cbcs_mine"},
+        {"registration_access_token": "x"}, {"client_id_issued_at": 1}, {"scope": "admin"},
+        {"token_endpoint_auth_method": "none"},
+    ):  # fmt: skip
+        refused = send(registering, "PUT", {**body, **wrong}, **owner)
+        assert (400, "invalid_client_metadata") == (refused.status, refused.json["error"]), wrong
+        assert refused.json["error_description"].startswith(next(iter(wrong)))
+
+
+def test_a_change_of_method_makes_and_ends_secrets(registering: World) -> None:
+    """To a secret: a new one is made.  Away from it: it counts no more, also after the way back."""
+    made = send(registering, "POST", SECRET, invite(registering)).json
+    owner = {"token": made["registration_access_token"]}
+    pki = {**PKI, "client_id": made["client_id"]}
+    to_pki = send(registering, "PUT", pki, **owner, uri=made["registration_client_uri"])
+    assert to_pki.json["registration_client_uri"].startswith(registering.mtls)
+    identity = registering.authority.issue("CN=new", dns=["new.example"])
+    back = send(
+        registering, "PUT", {**SECRET, "client_id": made["client_id"]}, **owner, identity=identity,
+        uri=to_pki.json["registration_client_uri"],
+    )  # fmt: skip
+    assert back.json["client_secret"] != made["client_secret"]
+    assert 401 == by_secret(registering, made).status
+    assert 200 == by_secret(registering, back.json).status
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_token_is_bound_to_certificates(registering: World, member: Issued, method: str) -> None:
+    """Of a client that authenticates by one: none, a forged one and another's are refused (O15)."""
+    made = send(registering, "POST", MEMBER, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    assert made["registration_client_uri"].startswith(registering.mtls)
+    body = {**MEMBER, "client_id": made["client_id"]} if method == "PUT" else None
+    other = REGISTRANTS.issue("CN=other", dns=["other.example"])
+    for identity in (None, forged(), other, self_signed("CN=member", dns=["member.example"])):
+        assert 401 == send(registering, method, body, identity=identity, **owner).status
+    plain = {**owner, "uri": f"{registering.issuer}/register/{made['client_id']}"}
+    assert 401 == send(registering, method, body, **plain).status
+    expected = 204 if method == "DELETE" else 200
+    assert expected == send(registering, method, body, identity=member, **owner).status
+
+
+def test_a_renewed_certificate_locks_nobody_out(registering: World, member: Issued) -> None:
+    """Any that authenticates the client will do; where it has another method, one of the same subject and anchors."""
+    made = send(registering, "POST", MEMBER, identity=member).json
+    certificate = registering.authority.issue("CN=renewed", dns=["member.example"])
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    assert 200 == send(registering, "GET", identity=certificate, **owner).status
+
+    made = send(registering, "POST", SECRET, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    renewed = REGISTRANTS.issue("CN=member", dns=["member.example"])
+    other = REGISTRANTS.issue("CN=other", dns=["member.example"])
+    elsewhere = registering.authority.issue("CN=member", dns=["member.example"])
+    assert [200, 200, 401, 401, 401] == [
+        send(registering, "GET", identity=each, **owner).status for each in (member, renewed, other, elsewhere, None)
+    ]
+
+
+def test_a_removed_client_has_no_token(registering: World) -> None:
+    """204, and neither its token nor its registration access token is worth anything."""
+    made = send(registering, "POST", SECRET, invite(registering)).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    token = by_secret(registering, made).json["access_token"]
+    place = claims_of(token)["status"]["status_list"]["idx"]
+    assert asyncio.run(is_valid(registering, place))
+    gone = send(registering, "DELETE", **owner)
+    assert (204, b"") == (gone.status, gone.body)
+    assert 401 == send(registering, "GET", **owner).status
+    assert 401 == send(registering, "DELETE", **owner).status
+    assert not asyncio.run(is_valid(registering, place))
+    assert 401 == by_secret(registering, made).status
+
+
+def test_two_changes_at_once_follow_each_other(registering: World) -> None:
+    """Each is whole: what stands in the end is one of them, and none is answered with a fault."""
+    made = send(registering, "POST", SECRET, invite(registering)).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+
+    def change(n: int) -> int:
+        body = {**SECRET, "client_id": made["client_id"], "client_name": f"{n}", "software_id": f"{n}"}
+        return int(send(registering, "PUT", body, **owner).status)
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(change, range(4)))
+    assert {200, 503} >= set(statuses)
+    assert 200 in statuses
+    after = send(registering, "GET", **owner).json
+    assert after["client_name"] == after["software_id"] != ""
+
+
+def test_what_a_client_says_of_itself_comes_back(registering: World) -> None:
+    """As it came, in other languages too; what means nothing here does not."""
+    said = {
+        "client_name": "Klient", "client_name#cs": "Klient č. 1", "client_uri": "https://a.example/",
+        "logo_uri": "https://a.example/l.png", "contacts": ["ops@a.example"], "tos_uri": "https://a.example/tos",
+        "policy_uri#de-AT": "https://a.example/p", "software_id": "4NRB1", "software_version": "2",
+        "redirect_uris": ["https://a.example/cb", "http://127.0.0.1:8/cb", "com.example.app:/cb"],
+    }  # fmt: skip
+    answer = send(registering, "POST", {**SECRET, **said, "colour": "red", "x#cs": "y"}, invite(registering)).json
+    assert said == {name: answer.get(name) for name in said}
+    assert not {"colour", "x#cs"} & answer.keys()
+
+
+def test_the_endpoint_is_in_the_metadata(registering: World, deployment: World) -> None:
+    """Beside its alias where a way is open; elsewhere it is not there at all."""
+    path = "/.well-known/oauth-authorization-server"
+    document = registering.ask(registering.issuer + path, method="GET").json
+    assert registering.issuer + "/register" == document["registration_endpoint"]
+    assert registering.mtls + "/register" == document["mtls_endpoint_aliases"]["registration_endpoint"]
+    closed = deployment.ask(deployment.issuer + path, method="GET").json
+    assert "registration_endpoint" not in {*closed, *closed["mtls_endpoint_aliases"]}
+    assert 404 == send(deployment, "POST", SECRET).status
+
+
+def test_open_registration_is_bounded(tmp_path: Path) -> None:
+    """So many in a minute; who is refused for another reason takes no place."""
+    open_way = way("open", methods=["tls_client_auth"])
+    with world(tmp_path, registration__ways=[open_way], registration__open_per_minute=3) as running:
+        while time.time() % 60 > 55:
+                assert [400] * 4 == [send(running, "POST", {**PKI, "scope": "write"}).status for _ in range(4)]
+        answers = [send(running, "POST", PKI) for _ in range(5)]
+    assert [201, 201, 201, 429, 429] == [each.status for each in answers]
+    assert "temporarily_unavailable" == answers[-1].json["error"]
+
+
+def invite(deployment: World, *, uses: int = 1, lives: float = 60) -> str:
+    """An initial access token."""
+    token = f"cbia_{time.monotonic_ns()}"
+
+    async def go() -> None:
+        async with opened_store(deployment.settings) as store:
+            now = time.time()
+            await store.initial_tokens.add(
+                InitialTokenRecord(digest=digest_of(token), uses=uses, created_at=now, ends_at=now + lives)
+            )
+
+    asyncio.run(go())
+    return token
+
+
+def send(
+    deployment: World,
+    method: str,
+    body: Any = None,
+    token: str | None = None,
+    identity: Issued | None = None,
+    *,
+    uri: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """To the registration endpoint, over mutual TLS if there is a certificate."""
+    base = deployment.issuer if identity is None else deployment.mtls
+    fields = {} if token is None else {"authorization": f"Bearer {token}"}
+    if body is not None:
+        fields["content-type"] = "application/json"
+    content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    return deployment.ask(
+        uri or f"{base}/register", identity, method=method, body=content, headers={**fields, **(headers or {})}
+    )
+
+
+def statement(*, key: ECKey = SIGNER, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+    """A software statement of the directory, unless `claims` say otherwise."""
+    said = {"iss": DIRECTORY, "iat": time.time(), "software_id": "s-1", **claims}
+    named = {"alg": "ES256", "kid": "one", "typ": "JWT", **(header or {})}
+    return jwt.encode(named, {name: value for name, value in said.items() if value is not None}, key)
+
+
+def forged() -> Issued:
+    """A certificate with the names of a member, by somebody with the names of its issuer."""
+    return Authority.create("Registrants").issue("CN=member", dns=["member.example"])
+
+
+def by_secret(deployment: World, registered: Mapping[str, Any]) -> Answer:
+    """A token request of a client with a secret."""
+    pair = base64.b64encode(f"{registered['client_id']}:{registered['client_secret']}".encode()).decode()
+    return deployment.ask(
+        f"{deployment.issuer}/token",
+        form={"grant_type": "client_credentials"},
+        headers={"authorization": f"Basic {pair}"},
+    )
+
+
+def claims_of(token: str) -> Any:
+    """What a JWT says."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+async def kept(deployment: World, client_id: str) -> Any:
+    """All that is stored of a client."""
+    async with opened_store(deployment.settings) as store:
+        record = await store.clients.find(client_id)
+        assert record is not None
+        return record, record.secrets, [each.digest for each in record.secrets]
+
+
+def stored(deployment: World, client_id: str) -> RegistrationRecord:
+    """How a client came."""
+    registration = asyncio.run(kept(deployment, client_id))[0].registration
+    assert isinstance(registration, RegistrationRecord)
+    return registration
+
+
+async def is_valid(deployment: World, place: int) -> bool:
+    """Whether the status of a token is."""
+    async with opened_store(deployment.settings) as store:
+        return await store.revocations.is_valid(place)
