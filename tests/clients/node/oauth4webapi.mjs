@@ -23,13 +23,16 @@ const authenticate = await authentication[facts.method]()
 
 const introspection_signed_response_alg = facts.introspection_alg ?? undefined
 let client = { client_id, use_mtls_endpoint_aliases: true, introspection_signed_response_alg }
-if (facts.registration) {
-  const response = await oauth.dynamicClientRegistrationRequest(
-    as,
-    { use_mtls_endpoint_aliases: true, ...facts.registration },
-    { ...options, initialAccessToken: facts.initial_access_token },
-  )
-  client = await oauth.processDynamicClientRegistrationResponse(response)
+const registered = async () => {
+  const asked = { use_mtls_endpoint_aliases: true, ...facts.registration }
+  const using = { ...options, initialAccessToken: facts.initial_access_token }
+  const response = await oauth.dynamicClientRegistrationRequest(as, asked, using)
+  return await oauth.processDynamicClientRegistrationResponse(response)
+}
+if (facts.registration) client = await outcome(registered)
+if (client.error) {
+  tell({ registration: client })
+  process.exit()
 }
 
 const told = { client_id: client.client_id }

@@ -21,13 +21,18 @@ const authentication = {
 }
 const authenticate = await authentication[facts.method]()
 
+const registered = () =>
+  client.dynamicClientRegistration(new URL(issuer), { ...metadata, ...facts.registration }, authenticate, {
+    ...options,
+    initialAccessToken: facts.initial_access_token,
+  })
 const config = facts.registration
-  ? await client.dynamicClientRegistration(new URL(issuer), { ...metadata, ...facts.registration }, authenticate, {
-      ...options,
-      initialAccessToken: facts.initial_access_token,
-    })
+  ? await outcome(registered)
   : await client.discovery(new URL(issuer), client_id, metadata, authenticate, options)
-
+if (config.error) {
+  tell({ registration: config })
+  process.exit()
+}
 client.enableNonRepudiationChecks(config) // signed answers of introspection: their signature counts too
 
 const told = { client_id: config.clientMetadata().client_id }
