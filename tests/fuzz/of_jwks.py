@@ -3,6 +3,7 @@
 Rule: what is registered is a certificate whose key is the one the JWK states, or nothing.
 """
 
+import contextlib
 import copy
 import json
 from base64 import b64encode
@@ -17,8 +18,9 @@ from certbound.core.certificate import Certificate, read_certificate, read_pem_c
 from certbound.core.clients import Client, read_client
 from certbound.core.errors import BadCertificate, InvalidClientMetadata
 from certbound.core.jwks import MAX_KEYS, make_jwks
-from certbound.core.keys import public_jwk
+from certbound.core.keys import public_jwk, require_strong_public_key
 from certbound.trust.fetch import Fetched
+from certbound.trust.published import _Published
 from certbound.trust.published import _read as read_fetched
 from fuzz import corpus
 from fuzz.mutations import TEXTS
@@ -51,11 +53,11 @@ class JWKSets:
     def show(self, made: bytes) -> tuple[bytes, ...]:
         return (made,)
 
-    def feed(self, made: bytes) -> tuple[Any, tuple[Certificate, ...] | None, Client | None]:
-        published, client, document = None, None, None
+    def feed(self, made: bytes) -> tuple[Any, _Published | None, Client | None, Client | None]:
+        known, client, signing, document = None, None, None, None
         try:
-            published, complaints = read_fetched(Fetched(made, {}))
-            assert all(isinstance(each, str) for each in complaints)
+            known = read_fetched(Fetched(made, {}))
+            assert all(isinstance(each, str) for each in known.complaints)
         except InvalidClientMetadata:
             pass
         try:
@@ -63,10 +65,22 @@ class JWKSets:
             client = read_client("a", {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": document})
         except (InvalidClientMetadata, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
-        return document, published, client
+        with contextlib.suppress(InvalidClientMetadata):
+            signing = read_client("a", {"token_endpoint_auth_method": "private_key_jwt", "jwks": document})
+        return document, known, client, signing
 
     def check(self, made: bytes, fed: Any, rng: Random) -> set[str]:
-        document, published, client = fed
+        document, known, client, signing = fed
+        published = None if known is None else known.certificates
+        for key in (*(known.keys if known else ()), *(signing.keys if signing else ())):
+            require_strong_public_key(key.public_key)
+            assert not key.is_private, "a private key counts"
+            assert key.get("use") in (None, "sig"), "a key for something else counts"
+            stated = [each for each in document["keys"] if isinstance(each, dict)]
+            assert any(each.get("x", each.get("n")) == key.get("x", key.get("n")) for each in stated), "from nowhere"
+        if signing is not None:
+            assert known is not None, "registered, but not published"
+            assert [each.kid for each in signing.keys] == [each.kid for each in known.keys], "other keys"
         for certificate in (*(published or ()), *(client.certificates if client else ())):
             assert read_certificate(certificate.der) == certificate
             assert b64encode(certificate.der).decode() in json.dumps(document), "a certificate from nowhere"
