@@ -15,7 +15,7 @@ from typing import Any
 
 from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind, is_bound
-from certbound.core.clients import Allowed, Client, Method, describe_client, read_client, require_allowed
+from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import given_members
 from certbound.core.ports import (
@@ -29,6 +29,7 @@ from certbound.core.ports import (
     Store,
 )
 from certbound.core.registration import SECRET_PREFIX
+from certbound.server.audit import AUDIT, Decision
 from certbound.server.directory import readable
 
 MOST_SECRETS = 3
@@ -45,6 +46,8 @@ class ClientRegistry:
     allowed: Allowed
     bind: Bind
     now: Callable[[], float]
+    actor: str = ""
+    """Who asks, for the audit; empty where the request is audited."""
 
     async def register(
         self,
@@ -71,7 +74,7 @@ class ClientRegistry:
             stored = await self.store.clients.add(record)
         except AlreadyExists as error:
             raise InvalidClientMetadata("client_id", f"{client_id!r} is taken") from error
-        _log.info("client %r registered", client_id)
+        self._tell("register client", client_id)
         return self.check(client_id, metadata, version=stored.version)
 
     async def update(self, client_id: str, changes: Mapping[str, Any], *, enabled: bool | None = None) -> Client | None:
@@ -96,7 +99,7 @@ class ClientRegistry:
     async def put(self, changed: ClientRecord) -> Client | None:
         """`changed` stands where that of its id and version stood.  `NotFound` if that has changed meanwhile."""
         stored = await self.store.clients.replace(changed)
-        _log.info("client %r changed", changed.client_id)
+        self._tell("change client", changed.client_id)
         return readable(stored)
 
     async def remove(self, client_id: str) -> bool:
@@ -111,7 +114,7 @@ class ClientRegistry:
         # Whoever comes under this id later is somebody else; another process may have said so at the same time.
         with contextlib.suppress(NotFound):
             await revocations.remove(RevokedKind.CLIENT, client_id)
-        _log.info("client %r removed", client_id)
+        self._tell("remove client", client_id)
         return True
 
     async def add_secret(self, client_id: str, *, overlap: float) -> str | None:
@@ -122,7 +125,7 @@ class ClientRegistry:
         record = await self.store.clients.find(client_id)
         if record is None:
             return None
-        method = self._secret_method(record)
+        _require_secret_method(record)
         now = self.now()
         counting = counting_secrets(record, now)
         if overlap > 0 and len(counting) >= MOST_SECRETS:
@@ -130,7 +133,7 @@ class ClientRegistry:
         secret, new = make_secret(now)
         ending = tuple(_ending(each, now + overlap) for each in counting) if overlap > 0 else ()
         await self.store.clients.replace(replace(record, secrets=(*ending, new)))
-        _log.info("client %r (%s) has a new secret; %d others end in %d s", client_id, method, len(ending), overlap)
+        self._tell("add secret", client_id, f"{len(ending)} others end in {overlap:.0f} seconds")
         return secret
 
     async def remove_secret(self, client_id: str, name: str) -> bool:
@@ -142,7 +145,7 @@ class ClientRegistry:
         if len(left) == len(record.secrets):
             return False
         await self.store.clients.replace(replace(record, secrets=left))
-        _log.info("client %r lost a secret; %d are left", client_id, len(left))
+        self._tell("remove secret", client_id, f"{len(left)} are left")
         return True
 
     async def find(self, client_id: str) -> ClientRecord | None:
@@ -161,11 +164,17 @@ class ClientRegistry:
         """The client that `metadata` describes, if this deployment allows it.  `InvalidClientMetadata` (400) else."""
         return require_allowed(read_client(client_id, metadata, version=version), self.allowed)
 
-    def _secret_method(self, record: ClientRecord) -> Method:
-        method = read_client(record.client_id, record.metadata).method
-        if not method.has_secret:
-            raise InvalidClientMetadata("token_endpoint_auth_method", f"is {method}, which has no secret")
-        return method
+    def _tell(self, what: str, client_id: str, subject: str = "") -> None:
+        _log.info("%s %r%s", what, client_id, subject and f": {subject}")
+        if self.actor:
+            decision = Decision(time=self.now(), what=what, actor=self.actor, client_id=client_id, subject=subject)
+            AUDIT.record(decision, level=logging.WARNING)
+
+
+def _require_secret_method(record: ClientRecord) -> None:
+    method = read_client(record.client_id, record.metadata).method
+    if not method.has_secret:
+        raise InvalidClientMetadata("token_endpoint_auth_method", f"is {method}, which has no secret")
 
 
 def make_secret(now: float) -> tuple[str, SecretRecord]:

@@ -53,7 +53,7 @@ async def register(call: Call, service: Service) -> Reply:
     shown = await registrar.read_shown(call, body, service.clients.revoked)
     # (2) A way in takes it.
     way = choose_way(registrar.ways(), shown.needs, but=shown.but)
-    call.notes.subject = f"way {way.name}"
+    call.notes.subject, call.notes.method = f"new, by way {way.name}", " ".join(sorted(way.needs))
     # (3) What it asks for can stand, and is no more than the way has.
     registry = replace(registrar.registry, allowed=way.allowed)
     metadata = _with(read_request(body, stated=shown.stated, way=way), shown.statement)
@@ -79,6 +79,7 @@ async def register(call: Call, service: Service) -> Reply:
 async def read(call: Call, service: Service) -> Reply:
     """The client as it is registered (RFC 7592 section 2.1)."""
     owned = await _owned(call, service)
+    call.notes.subject += ", read"
     client = readable(owned.record)
     if client is None:
         raise TemporarilyUnavailable(f"stored client {call.rest!r} is unusable")
@@ -92,6 +93,7 @@ async def put(call: Call, service: Service) -> Reply:
     for _ in range(ATTEMPTS):
         # (1) Whoever asks owns the client.
         owned = await _owned(call, service)
+        call.notes.subject += ", replaced"
         # (2) The way by which it came is open still, and what it asks for can stand and is no more than that has.
         way = registrar.way(owned.registration.way)
         registry = replace(registrar.registry, allowed=way.allowed)
@@ -119,6 +121,7 @@ async def put(call: Call, service: Service) -> Reply:
 async def remove(call: Call, service: Service) -> Reply:
     """The client is gone, and no token of it is valid (RFC 7592 section 2.3)."""
     owned = await _owned(call, service)
+    call.notes.subject += ", removed"
     if not await _registrar(service).registry.remove(owned.record.client_id):
         raise RegistrationDenied("the client was removed a moment ago")
     await service.clients.refresh()
@@ -131,8 +134,10 @@ async def _owned(call: Call, service: Service) -> Owned:
     token = bearer_token(call.authorization, REGISTRATION_TOKEN_PREFIX)
     owned = require_token(await service.store.clients.find(call.rest), token)
     call.notes.client_id = owned.record.client_id
+    call.notes.subject = f"by way {owned.registration.way}"
     # (b) So is the certificate, where the client has any.
     await _require_holder(owned, call, service)
+    call.notes.method = "registration_token"
     return owned
 
 
