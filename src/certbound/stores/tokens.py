@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -96,22 +96,32 @@ class SqlTokens:
         return [None] * len(some)
 
     async def _use(self, some: Sequence[_Use]) -> Sequence[bool]:
-        order = sorted(range(len(some)), key=lambda at: some[at].digest)  # of equal ones, who came first is first
-
-        async def steps(connection: AsyncConnection) -> dict[int, bool]:
-            return {at: await _is_first(connection, some[at]) for at in order}
-
-        is_first = await self._database.write(steps)
-        return [is_first[at] for at in range(len(some))]
+        return await self._database.write(lambda connection: _are_first(connection, some))
 
 
-async def _is_first(connection: AsyncConnection, use: _Use) -> bool:
-    statement = insert_into(connection, used).values(digest=use.digest, ends_at=use.ends_at)
+async def _are_first(connection: AsyncConnection, some: Sequence[_Use]) -> Sequence[bool]:
+    """Which of them are the first uses of their values."""
+    order = sorted(range(len(some)), key=lambda at: some[at].digest)  # of equal ones, who came first is first
+    if len(some) > 1 and connection.dialect.supports_sane_multi_rowcount:
+        # Nearly always all of them; then they are one statement.
+        async with connection.begin_nested() as attempt:
+            if await _write(connection, [some[at] for at in order]) == len(some):
+                return [True] * len(some)
+            await attempt.rollback()
+    first = {at: await _write(connection, [some[at]]) == 1 for at in order}
+    return [first[at] for at in range(len(some))]
+
+
+async def _write(connection: AsyncConnection, uses: Sequence[_Use]) -> int:
+    """How many values nobody had used."""
     # A row that has ended, which nobody purged yet, is written anew; one that has not is left alone and not counted.
+    statement = insert_into(connection, used)
     unless_it_lives = statement.on_conflict_do_update(
-        index_elements=[used.c.digest], set_={"ends_at": use.ends_at}, where=used.c.ends_at < use.now
+        index_elements=[used.c.digest],
+        set_={"ends_at": statement.excluded.ends_at},
+        where=used.c.ends_at < bindparam("now"),
     )
-    return (await connection.execute(unless_it_lives)).rowcount == 1
+    return (await connection.execute(unless_it_lives, [asdict(each) for each in uses])).rowcount
 
 
 def _token(row: Sequence[Any]) -> AccessTokenRecord | None:
