@@ -21,7 +21,7 @@ import pytest
 
 from certbound import tls
 from certbound.app import opened_store
-from certbound.core.signing import EDDSA, ES256
+from certbound.core.signing import EDDSA, ES256, PS256, RS256
 from certbound.core.succession import SWITCH, Schedule
 from certbound.core.tokens import Issuer
 from certbound.resource import Guard
@@ -50,15 +50,12 @@ class Place:
     identity: Issued
     api: str
 
-    def keeper(self, store: Any, alg: str) -> KeyKeeper:
-        return KeyKeeper(store, alg=alg, schedule=SOON, actor="test")
-
-    def rotate(self, *, at_once: bool = False, alg: str = ES256) -> str:
+    def rotate(self, *, at_once: bool = False) -> str:
         """What the command does, with other times; the `kid` of the new key, when it signs."""
 
         async def go() -> Any:
             async with opened_store(self.running.settings) as store:
-                keeper = self.keeper(store, alg)
+                keeper = KeyKeeper(store, alg=ES256, schedule=SOON, actor="test")
                 return await (keeper.replace() if at_once else keeper.rotate())
 
         successor = asyncio.run(go())
@@ -182,13 +179,21 @@ def test_a_rotation_under_load(place: Place) -> None:
 
 
 @pytest.mark.wide
-def test_another_algorithm_under_load(place: Place) -> None:
-    """A server that is set to another algorithm publishes its key before it signs; both verify meanwhile."""
-    with load(place) as seen:
-        before = place.published()
-        place.rotate(alg=EDDSA)
-        until(lambda: place.published() > before)
-    assert set(seen.answers) == {200}, seen.answers
+@pytest.mark.parametrize(("alg", "status"), [(EDDSA, 200), (PS256, 200), (RS256, 401)])
+def test_a_server_that_is_set_to_another_algorithm(tmp_path: Path, alg: str, status: int) -> None:
+    """Its first key is of that algorithm, and the metadata says so.
+
+    The guard takes all of them but RS256, which it wants to be asked for.
+    """
+    with world(tmp_path, keys__algorithm=alg) as running:
+        running.register("pki", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="pki.example")
+        identity = running.authority.issue("CN=pki", dns=["pki.example"])
+        token = running.token("pki", identity)
+        header = json.loads(base64.urlsafe_b64decode(token.split(".", 1)[0] + "=="))
+        assert header["alg"] == alg
+        assert running.call_api(token, identity).status == status
+        metadata = running.ask(f"{running.issuer}/.well-known/oauth-authorization-server", method="GET").json
+        assert metadata["introspection_signing_alg_values_supported"] == [alg]
 
 
 def test_a_stolen_key_is_replaced_at_once(place: Place) -> None:
