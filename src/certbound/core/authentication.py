@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
+import msgspec
+
 from certbound.core.assertions import read_assertion_header, try_decoys, verify_assertion
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, Method
@@ -61,8 +63,7 @@ class Accepted:
     """Those of assertions."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthenticatedClient:
+class AuthenticatedClient(msgspec.Struct, frozen=True):
     """Proof that the peer of this request is `client`, by `proof`.
 
     Where that is a certificate, it is `certificate`, with a `key` that is strong enough; else both are None, whatever
@@ -135,8 +136,7 @@ def digest_of(secret: str) -> str:
     return urlsafe_b64encode(sha256(secret.encode("utf-8", "surrogatepass")).digest()).rstrip(b"=").decode("ascii")
 
 
-@dataclass(slots=True)
-class _Asking:
+class _Asking(msgspec.Struct):
     """What is asked about, and which question; what is raised meanwhile is its answer."""
 
     presented: Presented

@@ -6,10 +6,10 @@ verdict says nothing about the leaf's own key.
 
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -17,8 +17,7 @@ from certbound.core.certificate import Certificate
 from certbound.core.errors import BadCertificate
 
 
-@dataclass(frozen=True, slots=True)
-class StrongKey:
+class StrongKey(msgspec.Struct, frozen=True):
     """Proof that the certificate's key is in the table; `kind` is for people."""
 
     certificate: Certificate

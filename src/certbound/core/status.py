@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 TYPE = "statuslist+jwt"
 MEDIA_TYPE = "application/statuslist+jwt"
 
@@ -35,8 +37,7 @@ class BadStatus(ValueError):
     """What is said of a status cannot be used; the message is for the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReference:
+class StatusReference(msgspec.Struct, frozen=True):
     """Where the status of a token stands: at `index` of the list at `uri`."""
 
     index: int

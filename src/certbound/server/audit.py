@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from certbound.core.display import bounded
 
 LOGGER = "certbound.audit"
@@ -28,8 +30,7 @@ class Outcome(StrEnum):
     """Not decided: something that is needed did not answer, or there is a defect."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One event; what is empty is left out."""
 
     time: float

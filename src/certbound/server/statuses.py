@@ -18,6 +18,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient
@@ -48,8 +50,7 @@ REMADE = 10
 """Seconds after which a list is signed anew, although nothing changed: before it ends, and with room for growth."""
 
 
-@dataclass(frozen=True, slots=True)
-class StatusOwner:
+class StatusOwner(msgspec.Struct, frozen=True):
     """Whose tokens share a block of places: whatever can be revoked of them is the same."""
 
     client_id: str
