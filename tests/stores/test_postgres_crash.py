@@ -1,0 +1,144 @@
+"""`kill -9` of a server process between any two steps of a change or a migration, on PostgreSQL.
+
+As `test_crash.py` for SQLite: before the last commit began there is the state of before, after it that of after.  Who
+repeats a change because no answer came has what one change makes; who starts on half a migration has all of it.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certbound.core.ports import GrantRecord
+from certbound.stores import migrations, open_store, pending
+from certbound.stores.schema import tables
+from certbound.testing.stores import NOW, client
+from postgres_server import PostgresServer
+
+pytestmark = pytest.mark.postgres
+
+CHANGES = [
+    "add", "replace", "remove", "add_first", "revoke", "revoke_client",
+    "open_grant", "rotate", "reuse", "revoke_grant", "add_token", "use",
+]  # fmt: skip
+REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "add_token", "use"}
+TABLES = [table.name for table in tables.sorted_tables]
+
+
+class Crasher:
+    """The process of `crashing.py`, and a database that can be made again what it was."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        command = [sys.executable, "-W", "error", str(Path(__file__).with_name("crashing.py"))]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.server = server
+        self.name = server.database()
+        self.url = server.url(self.name)
+        asyncio.run(_fill(self.url))
+        keep = (f"CREATE TABLE kept.{each} AS TABLE {each}" for each in TABLES)
+        server.sql("CREATE SCHEMA kept", *keep, database=self.name)
+
+    def renew(self) -> None:
+        """The database is as at first."""
+        back = (f"INSERT INTO {each} SELECT * FROM kept.{each}" for each in TABLES)
+        self.server.sql(f"TRUNCATE {', '.join(TABLES)}", *back, database=self.name)
+
+    def order(self, **order: Any) -> Any:
+        """What became of it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"url": self.url, **order}) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def state(self) -> list[str]:
+        """All rows of all tables, once PostgreSQL has seen that who wrote them is dead."""
+        others = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{self.name}' AND pid <> pg_backend_pid()"
+        deadline = time.monotonic() + 10
+        while self.server.sql(others, database=self.name) != "0":
+            assert time.monotonic() < deadline
+        rows = (f"SELECT '{each}', jsonb_agg(t ORDER BY t::text) FROM {each} t" for each in TABLES)
+        return self.server.sql(*rows, database=self.name).splitlines()
+
+    def close(self) -> None:
+        """The process has ended."""
+        self._process.communicate()
+
+
+async def _fill(url: str) -> None:
+    store = await open_store(url)
+    await store.clients.add(client("gone"))
+    await store.clients.add(client("old", text="o" * 5000))
+    await store.clients.remove("gone")
+    grant = GrantRecord(grant_id="grant", client_id="old", content={}, seed="s", created_at=NOW, ends_at=NOW + 604_800)
+    await store.grants.open(grant, "first", now=NOW)
+    await store.grants.rotate("first", "second", now=NOW, grace=0)
+    await store.close()
+
+
+@pytest.fixture(scope="module")
+def crasher() -> Iterator[Crasher]:
+    """One warm process and one database for the module."""
+    with PostgresServer.running() as server:
+        crasher = Crasher(server)
+        yield crasher
+        crasher.close()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_killed_between_any_two_steps(change: str, crasher: Crasher) -> None:
+    """A change that dies before any of its statements, before or after its commit, stands wholly or not at all."""
+    crasher.renew()
+    before = crasher.state()
+    undisturbed = crasher.order(work="change", change=change)
+    assert undisturbed["status"] == 0
+    after = crasher.state()
+    assert before != after
+    commits = undisturbed["told"].count("commit")
+    seen = set()
+    for at in range(int(undisturbed["told"][-1].removeprefix("count "))):
+        crasher.renew()
+        answer = crasher.order(work="change", change=change, at=at)
+        assert answer["status"] == -9
+        state, told = crasher.state(), answer["told"]
+        if told.count("committed") == commits:
+            assert state == after, told
+        elif told.count("commit") < commits:
+            assert state == before, told
+        else:
+            assert state in (before, after), told
+        seen.add(state == after)
+        if change in REPEATABLE:
+            assert crasher.order(work="change", change=change)["status"] == 0
+            assert _records(crasher.state()) == _records(after)
+    assert seen == {False, True}
+
+
+def _records(state: list[str]) -> list[str]:
+    return [each for each in state if not each.startswith("revision|")]
+
+
+def test_killed_between_any_two_steps_of_a_migration(crasher: Crasher) -> None:
+    """A first start that dies at any step leaves a database that the next start finishes."""
+    name = crasher.server.database()
+    undisturbed = crasher.order(work="migrate", url=crasher.server.url(name))
+    assert undisturbed["status"] == 0
+    asked = "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'"
+    whole = sorted(crasher.server.sql(asked, database=name).splitlines())
+    for at in range(int(undisturbed["told"][-1].removeprefix("count "))):
+        name = crasher.server.database()
+        url = crasher.server.url(name)
+        answer = crasher.order(work="migrate", url=url, at=at)
+        assert answer["status"] == -9
+        left = list(asyncio.run(pending(url)))
+        if "commit" not in answer["told"]:
+            assert left == list(migrations.every())
+        assert left in ([], list(migrations.every()))
+        assert crasher.order(work="migrate", url=url)["status"] == 0
+        assert sorted(crasher.server.sql(asked, database=name).splitlines()) == whole
