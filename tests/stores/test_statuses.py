@@ -45,7 +45,7 @@ HOURS = st.lists(
 )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(HOURS)
 def test_no_place_is_given_twice(hours: list[Hour]) -> None:
     """To two processes over one file, in a list so short that they meet in it."""
