@@ -1,6 +1,8 @@
 """Addresses of PostgreSQL: which there are, what they mean, and that a password in one stays out of every text."""
 
 import ssl
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,22 @@ def test_where_there_is_no_tls(place: str, monkeypatch: pytest.MonkeyPatch) -> N
     """On this machine, or where the address says so; the environment has no say."""
     monkeypatch.setenv("PGSSLMODE", "require")
     assert _address(make_url(f"postgresql://{place}")).tls is False
+
+
+_WITHOUT_DRIVER = """
+import asyncio, sys
+sys.modules["asyncpg"] = None
+from certbound.stores import open_store
+asyncio.run(asyncio.wait_for(open_store("sqlite://"), 10))
+asyncio.run(open_store("postgresql://u@localhost/db"))
+"""
+
+
+def test_who_lacks_the_driver_is_told_what_to_install() -> None:
+    """And SQLite needs none."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_DRIVER], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert "a store on PostgreSQL needs asyncpg: pip install 'certbound[server,postgresql]'" in last
 
 
 SECRETS = [
