@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certbound.trust.authority import Issued
+from certbound.trust.authority import Issued, self_signed
 from clients.programs import needs, register_with_secret
 from clients.serving import APACHE, Apache, apache
 from e2e.world import RESOURCE, Answer, World
@@ -76,3 +76,14 @@ def test_by_introspection_a_revoked_token_is_refused_at_once(
     assert refused(server.ask(token, stranger, "/asked"))
     assert 200 == deployment.revoke(token, "pki", pki).status
     assert refused(server.ask(token, pki, "/asked"))
+
+
+def test_by_introspection_opaque_tokens_are_taken(server: Apache, deployment: World, stranger: Issued) -> None:
+    """Where keys decide they are refused: they have no signature."""
+    identity = self_signed("CN=opaque")
+    deployment.register_self_signed("opaque", identity, access_token_format="opaque")
+    token = deployment.token("opaque", identity)
+    assert token.startswith("cbat_")
+    assert 200 == server.ask(token, identity, "/asked").status, server.log
+    for answer in (server.ask(token, stranger, "/asked"), server.ask(token, identity)):
+        assert refused(answer)
