@@ -269,7 +269,10 @@ class Revocations(Protocol):
         """All that is revoked, what came first before the rest."""
 
     async def affected(self, kind: RevokedKind, value: str, *, now: float) -> Sequence[StatusRecord]:
-        """The statuses that are valid, have not ended at `now`, and would not survive the revocation."""
+        """The statuses that are valid, have not ended at `now`, and would not survive the revocation.
+
+        Those of grants that would not are among them, whichever certificate they were obtained with.
+        """
 
     async def add(self, record: RevocationRecord) -> Sequence[StatusRecord]:
         """It is revoked, a client disabled too, and the `affected` statuses are not valid: all at once or nothing.
@@ -286,7 +289,7 @@ class Revocations(Protocol):
         """`record` with an index nobody can foretell: `count` places that nobody else has, all valid.
 
         Those who ask at once share a transaction; the revision stays.  `RevokedMeanwhile` if anything of it is revoked
-        at that moment, its grant too, or the client is not there or disabled.
+        at that moment, its grant is not there or has ended, or the client is not there or disabled.
         """
 
     async def invalidate(self, index: int, *, until: float) -> None:

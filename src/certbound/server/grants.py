@@ -72,6 +72,7 @@ async def _refresh(asked: Asked) -> Given:
             digest, digest_of(successor), now=call.now, grace=service.refresh.grace
         )
         if rotation not in (Rotation.REPLACED, Rotation.REPEATED):
+            service.statuses.forget()  # it may have ended the family
             raise InvalidGrant(f"the refresh token cannot be replaced: {rotation}")
         return successor
 

@@ -30,13 +30,13 @@ async def read_access_token(token: str, service: Service, now: float) -> LiveTok
     try:
         # (2) Its time is now.
         require_time(claims, now)
-        index = read_reference(claims.get("status")).index
+        reference = read_reference(claims.get("status"))
     except (BadJwt, BadStatus):
         return None
     # (3) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
-    if not await service.statuses.is_valid(index, now=now):
+    if reference.uri != service.statuses.uri or not await service.statuses.is_valid(reference.index, now=now):
         return None
-    return LiveToken(claims, index)
+    return LiveToken(claims, reference.index)
 
 
 def _signed(token: str, service: Service) -> Mapping[str, Any] | None:
