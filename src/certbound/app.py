@@ -301,11 +301,11 @@ def vitals_of(offer: Offer, authentication: Authentication, keys: KeyRing, expir
 
 
 @contextlib.asynccontextmanager
-async def open_registry(settings: Settings) -> AsyncIterator[ClientRegistry]:
-    """The use cases around clients, as this deployment allows them."""
+async def open_registry(settings: Settings, actor: str = "") -> AsyncIterator[ClientRegistry]:
+    """The use cases around clients, as this deployment allows them; `actor` is who asks, for the audit."""
     anchors = _anchor_files(settings)
     async with opened_store(settings) as store:
-        yield ClientRegistry(store, allowed(settings, anchors), settings.tokens.bind, time.time)
+        yield ClientRegistry(store, allowed(settings, anchors), settings.tokens.bind, time.time, actor)
 
 
 @contextlib.asynccontextmanager
@@ -316,10 +316,11 @@ async def open_revoker(settings: Settings, actor: str) -> AsyncIterator[Revoker]
 
 
 def accepted(offer: Offer, settings: Settings) -> Mapping[str, Accepted]:
-    """How clients may authenticate, by endpoint."""
+    """How clients may authenticate, by endpoint; by a certificate also where no anchor vouches for anybody yet."""
+    enabled = replace(offer, methods=frozenset(settings.authentication.methods))
     return {
         name: Accepted(
-            methods=offer.methods_at(name),
+            methods=enabled.methods_at(name),
             issuer=settings.server.issuer,
             algorithms=settings.authentication.assertion_algorithms,
         )

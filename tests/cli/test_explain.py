@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from asserting import jwks, key
 from certbound import app, settings
 from certbound.cli import _advice
 from certbound.cli._responder import make_responder
 from certbound.core.authentication import Step
 from certbound.core.certificate import thumbprint
+from certbound.core.clients import Method
 from certbound.core.errors import InvalidClient
 from certbound.server.call import Call, read_form
 from certbound.server.token import token
@@ -105,9 +107,9 @@ def test_people_see_each_step(certbound: Certbound, explain: Any, add: Any, auth
     told = certbound("explain", "--client", "a", "--cert", "c.pem")
     lines = told.out.splitlines()
     assert told.status == 1
-    assert [line.split("  ")[1] for line in lines[1:10]] == ["passed"] * 5 + ["FAILED"] + ["not reached"] * 3
-    assert lines[6].endswith(Step.SUBJECT.value)
-    assert lines[11].startswith("refused: the certificate does not carry the registered tls_client_auth_san_dns")
+    assert [line.split("  ")[1] for line in lines[1:11]] == ["passed"] * 6 + ["FAILED"] + ["not reached"] * 3
+    assert lines[7].endswith(Step.SUBJECT.value)
+    assert lines[12].startswith("refused: the certificate does not carry the registered tls_client_auth_san_dns")
 
 
 def test_an_unknown_client(explain: Any, add: Any, certbound: Certbound, authority: Authority) -> None:
@@ -427,6 +429,92 @@ def test_offline_nothing_is_published(explain: Any, authority: Authority, deploy
     assert "certbound jwks OLD.pem NEW.pem" in found.advice
 
 
+@pytest.fixture
+def register(deployment: Path) -> Any:
+    """Registers clients of any method."""
+
+    def go(client_id: str, method: str, **metadata: Any) -> None:
+        async def write() -> None:
+            given = {"token_endpoint_auth_method": method, **metadata}
+            async with app.open_registry(settings.load(deployment / "certbound.toml")) as registry:
+                await registry.register(given, client_id=client_id)
+
+        asyncio.run(write())
+
+    configure(deployment, "[authentication]\nmethods = " + json.dumps([*Method]))
+    return go
+
+
+def without_certificate(certbound: Certbound, client_id: str) -> Explained:
+    done = certbound("explain", "--client", client_id, "--json")
+    answer = json.loads(done.out)
+    failed = [each["step"] for each in answer["steps"] if each["result"] == "FAILED"]
+    return Explained(done.status, *(failed or [""]), answer["reason"] or "", "\n".join(answer["advice"]), answer)
+
+
+@pytest.mark.usefixtures("deployment")
+def test_no_certificate_at_all(certbound: Certbound, add: Any) -> None:
+    """A client of mutual TLS is told to send one; nothing is said of a thumbprint."""
+    add("--san-dns", "a.example")
+    found = without_certificate(certbound, "a")
+    assert (found.status, found.failed, found.answer["x5t#S256"]) == (1, "CERTIFICATE", None)
+    assert "has to send its certificate" in found.advice
+    told = certbound("explain", "--client", "a")
+    assert (told.status, told.out.startswith("client a, no certificate, ")) == (1, True)
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "private_key_jwt"])
+def test_what_others_must_send(
+    certbound: Certbound, explain: Any, register: Any, authority: Authority, method: str
+) -> None:
+    """A client that authenticates by a secret or an assertion is told what it must show, certificate or not."""
+    register("an app", method, **({"jwks": jwks()} if method == "private_key_jwt" else {}))
+    for found in (without_certificate(certbound, "an app"), explain("an app", authority.issue("CN=a"))):
+        assert (found.status, found.failed) == (1, "METHOD")
+        assert f"a certificate does not authenticate a client of {method}" in found.advice
+        expected = {
+            "client_secret_basic": ["Authorization: Basic, of an+app, a colon", "no secret yet"],
+            "client_secret_post": ["client_id=an+app&client_secret=", "no secret yet"],
+            "private_key_jwt": ["ES256 or PS256 or EdDSA", str(key().kid), "https://as.example, as a string"],
+        }[method]
+        assert all(each in found.advice for each in expected), found.advice
+
+
+def test_where_the_keys_are_published(certbound: Certbound, register: Any) -> None:
+    """A client with a jwks_uri is told where its key must be."""
+    register("a", "private_key_jwt", jwks_uri="https://a.example/jwks")
+    assert "that of a key at https://a.example/jwks" in without_certificate(certbound, "a").advice
+
+
+def test_a_public_client(certbound: Certbound, explain: Any, register: Any, authority: Authority) -> None:
+    """Is accepted with any certificate, to which its token is bound; without one, or with one that is not fit, it gets
+    none, and that is said."""
+    register("a", "none", grant_types=["refresh_token"])
+    issued = authority.issue("CN=a")
+    found = explain("a", issued)
+    assert (found.status, found.answer["bound_to"]) == (0, thumbprint(issued.der))
+    bare = without_certificate(certbound, "a")
+    assert (bare.status, bare.failed, "over mutual TLS" in bare.reason) == (1, "", True)
+    told = certbound("explain", "--client", "a")
+    assert (told.status, "accepted, and gets no token: this client's tokens are bound" in told.out) == (1, True)
+    weak = explain("a", authority.issue("CN=a", key=rsa.generate_private_key(65537, 1024)))
+    assert (weak.status, weak.failed, "cannot be bound to" in weak.reason) == (1, "", True)
+
+
+def test_a_method_that_is_off(explain: Any, register: Any, deployment: Path, authority: Authority) -> None:
+    """The setting that switches it on is said, and does."""
+    register("a", "client_secret_post")
+    file = deployment / "certbound.toml"
+    others = [each for each in Method if each is not Method.CLIENT_SECRET_POST]
+    before = file.read_text()
+    file.write_text(before.replace(json.dumps([*Method]), json.dumps(others)))
+    found = explain("a", authority.issue("CN=a"))
+    assert (found.failed, "is not accepted here" in found.reason) == ("METHOD", True)
+    setting = found.advice.rpartition("authentication.methods = ")[2]
+    file.write_text(before.replace(json.dumps([*Method]), setting))
+    assert "must send" in explain("a", authority.issue("CN=a")).advice
+
+
 def test_names_are_shown_not_run(explain: Any, add: Any, certbound: Certbound, authority: Authority) -> None:
     """Escape codes, line ends and bidi marks in a certificate and in a client's name reach no terminal."""
     add("--subject-dn", "CN=a\\E2\\80\\AEb", "--name", "a\x1b[2J")
@@ -461,7 +549,7 @@ def test_the_token_endpoint_says_the_same(explain: Any, add: Any, deployment: Pa
             for leaf, *behind in chains:
                 form = read_form(b"client_id=a&grant_type=client_credentials")
                 try:
-                    await token(Call(form, peer(leaf, *behind), time.time()), service)
+                    await token(Call(now=time.time(), peer=peer(leaf, *behind), form=form), service)
                     found.append(("", ""))
                 except InvalidClient as refusal:
                     found.append((Step(refusal.step).name, refusal.reason))

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+from urllib.parse import quote_plus
 
 from certbound.cli._certificates import option
 from certbound.cli._output import date
 from certbound.cli._path_advice import missing_links
+from certbound.core.assertions import MAX_LIFETIME
 from certbound.core.attributes import TYPES
 from certbound.core.authentication import Step
 from certbound.core.candidates import candidates
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import Client, Method
+from certbound.core.credentials import JWT_BEARER
 from certbound.core.errors import BadCertificate, InvalidClient, InvalidClientMetadata
 from certbound.core.names import BadName, DistinguishedName, RdnOrder, parse_name
 from certbound.core.subject import Subject, SubjectKind, match_subject
@@ -36,8 +39,15 @@ class Case:
     settings: Settings
     client_id: str
     client: Client | None
-    peer: PeerCertificate
+    peer: PeerCertificate | None
     now: float
+
+    @property
+    def presented(self) -> PeerCertificate:
+        """The certificate, where the question was about one."""
+        if self.peer is None:
+            raise LookupError("none was presented")
+        return self.peer
 
     @property
     def update(self) -> str:
@@ -68,13 +78,72 @@ def _disabled(case: Case, client: Client) -> Iterator[str]:
     yield "if it was revoked: certbound revoke --list shows what was, and when"
 
 
+def _other_credential(case: Case, client: Client) -> Iterator[str]:
+    method, enabled = client.method, case.settings.authentication.methods
+    if method not in enabled:
+        listed = ", ".join(f'"{each}"' for each in (*enabled, method))
+        yield f"if clients are meant to authenticate so: authentication.methods = [{listed}]"
+        return
+    yield f"a certificate does not authenticate a client of {method}; its tokens are bound to the one it sends"
+    yield f"to {case.settings.server.issuer}/token, or its alias, it must send:"
+    yield from (f"  {line}" for line in _CREDENTIALS[method](case, client))
+
+
+def _basic(case: Case, client: Client) -> Iterator[str]:
+    del case
+    yield f"Authorization: Basic, of {shlex.quote(quote_plus(client.client_id))}, a colon and its secret, in base64"
+    yield from _secrets(client)
+
+
+def _post(case: Case, client: Client) -> Iterator[str]:
+    del case
+    yield f"client_id={quote_plus(client.client_id)}&client_secret=…, in the body"
+    yield from _secrets(client)
+
+
+def _secrets(client: Client) -> Iterator[str]:
+    if not client.secrets:
+        yield "it has no secret yet"
+    for each in client.secrets:
+        until = "" if each.ends_at is None else f", until {date(each.ends_at)}"
+        yield f"the secret that was made {date(each.created_at)}{until}"
+
+
+def _assertion(case: Case, client: Client) -> Iterator[str]:
+    settings = case.settings
+    yield f"client_assertion_type={JWT_BEARER}"
+    yield "client_assertion=…, a JWT that it signs:"
+    yield f"  alg  {' or '.join(settings.authentication.assertion_algorithms)}"
+    if client.keys is not None:
+        yield f"  kid  {' or '.join(str(each.kid) for each in client.keys)}"
+    else:
+        yield f"  kid  that of a key at {client.jwks_uri}"
+    yield f"  iss, sub  {client.client_id}"
+    yield f"  aud  {settings.server.issuer}, as a string"
+    yield f"  exp  at most {MAX_LIFETIME} seconds ahead"
+    yield "  jti  another one each time"
+
+
+_CREDENTIALS: Mapping[Method, Callable[[Case, Client], Iterator[str]]] = {
+    Method.CLIENT_SECRET_BASIC: _basic,
+    Method.CLIENT_SECRET_POST: _post,
+    Method.PRIVATE_KEY_JWT: _assertion,
+}
+
+
+def _nothing_to_change(case: Case, client: Client) -> Iterator[str]:
+    """Of what was not asked about: an assertion or a secret was sent to nobody here."""
+    del case, client
+    yield "the log of the server has the reason, under the request id of the answer"
+
+
 def _no_certificate(case: Case, client: Client) -> Iterator[str]:
     del case, client
     yield "the client has to send its certificate to the mutual-TLS host; see mtls_endpoint_aliases in the metadata"
 
 
 def _not_valid(case: Case, client: Client) -> Iterator[str]:
-    leaf = case.peer.leaf
+    leaf = case.presented.leaf
     yield f"it is valid from {date(leaf.not_before)} to {date(leaf.not_after)}; the question is about {date(case.now)}"
     if case.now < leaf.not_before:
         yield "use it later, or look at the clocks of the server and of whoever issued it"
@@ -92,11 +161,11 @@ def _weak_key(case: Case, client: Client) -> Iterator[str]:
 def _revoked_here(case: Case, client: Client) -> Iterator[str]:
     del client
     yield "certbound revoke --list shows since when; the client needs a new certificate, with a new key"
-    yield f"if it was a mistake: certbound revoke --lift --thumbprint {case.peer.leaf.thumbprint}"
+    yield f"if it was a mistake: certbound revoke --lift --thumbprint {case.presented.leaf.thumbprint}"
 
 
 def _not_registered(case: Case, client: Client) -> Iterator[str]:
-    leaf = case.peer.leaf
+    leaf = case.presented.leaf
     yield f"presented   {leaf.thumbprint} until {date(leaf.not_after)}"
     if client.jwks_uri is not None:
         yield f"published   at {client.jwks_uri}"
@@ -113,15 +182,15 @@ def _other_subject(case: Case, client: Client) -> Iterator[str]:
     subject = client.subject
     if subject is None:
         return
-    found = candidates(case.peer.leaf)
+    found = candidates(case.presented.leaf)
     yield f"registered  {option_of(subject.kind)} {subject.text}"
     same_kind = [each for each in found if each.kind is subject.kind]
     yield from (f"presented   {option_of(each.kind)} {each.text}" for each in same_kind)
     if not same_kind:
         yield f"presented   nothing of that kind ({option_of(subject.kind)})"
     if subject.kind is SubjectKind.DN:
-        yield from _differences(case.peer.leaf, subject.text)
-        if order := _order_that_matches(case.peer.leaf, subject):
+        yield from _differences(case.presented.leaf, subject.text)
+        if order := _order_that_matches(case.presented.leaf, subject):
             yield "only the order of its parts differs; if that is meant to count as the same:"
             yield f"  {case.update} --subject-dn {shlex.quote(subject.text)} --dn-order {order}"
     for each in found:
@@ -168,7 +237,7 @@ def _no_path(case: Case, client: Client) -> Iterator[str]:
     elif client.anchors.keys:
         trusted = trusted.only(client.anchors.keys)
     if trusted.anchors:
-        yield from missing_links(case.peer, trusted, case.now)
+        yield from missing_links(case.presented, trusted, case.now)
         return
     if client.anchors.keys:
         yield f"no anchor in force has a key that the client named; all of them count: {case.update} --every-anchor"
@@ -211,6 +280,7 @@ def option_of(kind: SubjectKind) -> str:
 
 _ADVICE: Mapping[Step, Callable[[Case, Client], Iterator[str]]] = {
     Step.CLIENT: _disabled,
+    Step.METHOD: _other_credential,
     Step.CERTIFICATE: _no_certificate,
     Step.VALIDITY: _not_valid,
     Step.KEY: _weak_key,
@@ -220,4 +290,7 @@ _ADVICE: Mapping[Step, Callable[[Case, Client], Iterator[str]]] = {
     Step.PATH: _no_path,
     Step.AUTHORITIES: _authority_revoked,
     Step.REVOCATION: _revoked,
+    Step.SECRET: _nothing_to_change,
+    Step.ASSERTION: _nothing_to_change,
+    Step.FIRST_USE: _nothing_to_change,
 }

@@ -1,8 +1,10 @@
-"""`certbound explain`: the verdict on a client's certificate, step by step, and what to change.
+"""`certbound explain`: the verdict on a client and its certificate, step by step, and what to change.
 
 Rule 1: the verdict is the server's own: the function, the settings, the store and the sources that the token endpoint
 has; nothing is judged here.
-Rule 2: the reason is for whoever runs the server; the client itself is told `invalid_client` and no more.
+Rule 2: what is asked about is a request that names the client and shows nothing but the certificate, so of a client
+that must show a secret or an assertion it is said how.
+Rule 3: the reason is for whoever runs the server; the client itself is told `invalid_client` and no more.
 """
 
 import asyncio
@@ -21,8 +23,10 @@ from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.core.authentication import Step, authenticate, steps_of
 from certbound.core.binding import choose_certificate
-from certbound.core.certificate import Certificate, PeerCertificate, read_certificate
-from certbound.core.errors import BadCertificate, ConfigurationError, InvalidClient
+from certbound.core.certificate import PeerCertificate, read_certificate
+from certbound.core.credentials import Presented
+from certbound.core.errors import BadCertificate, ConfigurationError, InvalidClient, InvalidRequest
+from certbound.core.metadata import TOKEN
 
 if TYPE_CHECKING:
     from certbound.app import Authentication
@@ -33,8 +37,9 @@ if TYPE_CHECKING:
 def explain(
     client_id: Annotated[str, typer.Option("--client", metavar="ID", help="The client_id.")],
     cert: Annotated[
-        Path, typer.Option(metavar="FILE", help="What the client sends: its certificate, then the chain behind it.")
-    ],
+        Path | None,
+        typer.Option(metavar="FILE", help="What the client sends: its certificate, then the chain behind it."),
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="As if it were then, for example 2030-06-01T12:00Z; now if absent."),
@@ -46,22 +51,23 @@ def explain(
     """Say step by step why a certificate does or does not authenticate a client, and what to change.
 
     It asks what the server asks, in the same order, with the same settings and store, and stops where it would stop.
-    That the client holds the private key is taken for granted.  The exit status is 0 if the client would be accepted.
+    That the client holds the private key is taken for granted.  Of a client that authenticates otherwise it says what
+    the client must send.  The exit status is 0 if the client would be accepted with this certificate and nothing more.
 
     Example: certbound explain --client billing --cert billing.pem
 
     Example, before a certificate comes into use: certbound explain --client billing --cert new.pem --at 2030-01-01
     """
     now = time.time() if at is None else _time(at)
-    peer = _peer(cert)
+    peer = None if cert is None else _peer(cert)
     settings = load_settings(config)
     if at is not None:
         note("what is registered, published and revoked is asked as it is now; the dates are judged as of then")
     verdict = asyncio.run(_ask(settings, client_id, peer, now, offline=offline))
     if json:
-        say_json(verdict.as_json(client_id, peer.leaf, now))
+        say_json(verdict.as_json(client_id, peer, now))
     else:
-        _say(verdict, client_id, peer.leaf, now)
+        _say(verdict, client_id, peer, now)
     if not verdict.is_accepted:
         raise typer.Exit(1)
 
@@ -75,12 +81,14 @@ class _Verdict:
     reason: str = ""
     advice: Sequence[str] = ()
     bound_to: str | None = None
+    unfit: str = ""
+    """Why there is no token for a client that is accepted: it must be bound, and cannot."""
     asked: Sequence[str] = ()
     """Who was asked about revocation, if anybody was."""
 
     @property
     def is_accepted(self) -> bool:
-        return self.failed is None
+        return self.failed is None and not self.unfit
 
     def results(self) -> list[tuple[str, Step]]:
         """Each step and how it ended."""
@@ -89,40 +97,54 @@ class _Verdict:
         words += ["not reached"] * (len(self.steps) - len(words))
         return list(zip(words, self.steps, strict=True))
 
-    def as_json(self, client_id: str, certificate: Certificate, now: float) -> dict[str, Any]:
+    def as_json(self, client_id: str, peer: PeerCertificate | None, now: float) -> dict[str, Any]:
         return {
             "client_id": client_id,
-            "x5t#S256": certificate.thumbprint,
+            "x5t#S256": peer.leaf.thumbprint if peer else None,
             "at": now,
             "accepted": self.is_accepted,
             "steps": [{"step": step.name, "question": step.value, "result": word} for word, step in self.results()],
-            "reason": self.reason or None,
+            "reason": self.reason or self.unfit or None,
             "advice": list(self.advice),
             "bound_to": self.bound_to,
             "revocation": list(self.asked),
         }
 
 
-async def _ask(settings: "Settings", client_id: str, peer: PeerCertificate, now: float, *, offline: bool) -> _Verdict:
+async def _ask(
+    settings: "Settings", client_id: str, peer: PeerCertificate | None, now: float, *, offline: bool
+) -> _Verdict:
     from certbound import app
     from certbound.cli._advice import asked
 
     async with app.open_authentication(settings, offline=offline) as authentication:
         client = await authentication.clients.find(client_id)
         _announce(settings, client, offline=offline)
+        revoked = authentication.clients.revoked
+        offer = app.offer_of(settings, has_anchors=authentication.has_anchors)
         try:
-            await authenticate(
-                client, peer, sources=authentication.sources, revoked=authentication.clients.revoked, now=now
+            authenticated = await authenticate(
+                client,
+                Presented(client_id),
+                peer,
+                accepted=app.accepted(offer, settings)[TOKEN],
+                sources=authentication.sources,
+                revoked=revoked,
+                now=now,
             )
         except InvalidClient as refusal:
             return await _refused(authentication, settings, client_id, client, peer, refusal, now)
         statuses = authentication.revocation() if client and client.subject else ()
-    assert client is not None
-    bound = choose_certificate(client, peer, settings.tokens.bind)
+    bound, unfit = None, ""
+    try:
+        bound = choose_certificate(authenticated, peer, settings.tokens.bind, revoked=revoked)
+    except InvalidRequest as refusal:
+        unfit = refusal.reason
     remark = _SOFT if settings.revocation.mode == "soft" and any(each.problem for each in statuses) else ""
     return _Verdict(
-        steps=steps_of(client.method),
+        steps=steps_of(authenticated.client.method),
         failed=None,
+        unfit=unfit,
         bound_to=bound.thumbprint if bound else None,
         asked=(*asked(statuses), *([remark] if remark else [])),
     )
@@ -133,7 +155,7 @@ async def _refused(
     settings: "Settings",
     client_id: str,
     client: "Client | None",
-    peer: PeerCertificate,
+    peer: PeerCertificate | None,
     refusal: InvalidClient,
     now: float,
 ) -> _Verdict:
@@ -160,18 +182,21 @@ def _asks_others(settings: "Settings") -> bool:
     return asked.mode != "off" and bool(asked.crl_urls or asked.ocsp or asked.from_certificates)
 
 
-def _say(verdict: _Verdict, client_id: str, certificate: Certificate, now: float) -> None:
-    say(f"client {client_id}, certificate {certificate.thumbprint}, {date(now)}")
+def _say(verdict: _Verdict, client_id: str, peer: PeerCertificate | None, now: float) -> None:
+    certificate = f"certificate {peer.leaf.thumbprint}" if peer else "no certificate"
+    say(f"client {client_id}, {certificate}, {date(now)}")
     say_table(verdict.results(), indent="  ")
-    if verdict.failed is None:
+    if verdict.unfit:
+        say("", f"accepted, and gets no token: {verdict.unfit}")
+    elif verdict.failed is None:
         if verdict.asked:
             say("", "asked about revocation were:", *(f"  {line}" for line in verdict.asked))
         bound = f"bound to this certificate (x5t#S256 {verdict.bound_to})" if verdict.bound_to else "not bound"
         say("", f"accepted; its token would be {bound}")
         if verdict.bound_to is None:
             say('  tokens.bind is "requested", and the client did not ask; certbound client update ID --bound does')
-        return
-    say("", f"refused: {verdict.reason}", *(f"  {line}" for line in verdict.advice))
+    else:
+        say("", f"refused: {verdict.reason}", *(f"  {line}" for line in verdict.advice))
 
 
 def _peer(file: Path) -> PeerCertificate:
