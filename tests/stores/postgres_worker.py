@@ -49,6 +49,15 @@ async def first_key(store: Store, order: dict[str, Any]) -> str:
     return (await store.keys.add_first(key(order["kid"]))).kid
 
 
+async def succeed(store: Store, order: dict[str, Any]) -> int:
+    """How many of the attempts to add a successor to the keys succeeded, all begun with the keys of now."""
+    before = list(await store.keys.list())
+    names = [f"{order['name']}{n}" for n in range(order["times"])]
+    successors = [key(each, created_at=NOW + 1) for each in names]
+    await asyncio.sleep(order["pause"])
+    return sum(await asyncio.gather(*(store.keys.exchange(before, [*before, each]) for each in successors)))
+
+
 async def grant(store: Store, order: dict[str, Any]) -> None:
     """A grant with its first refresh token."""
     record = GrantRecord(
@@ -81,7 +90,7 @@ async def load(store: Store, order: dict[str, Any]) -> list[str]:
 
 
 ORDERS: dict[str, Callable[[Store, dict[str, Any]], Awaitable[Any]]] = {
-    each.__name__: each for each in (use, add, hear, first_key, grant, rotate, load)
+    each.__name__: each for each in (use, add, hear, first_key, succeed, grant, rotate, load)
 }
 
 

@@ -114,6 +114,15 @@ def test_there_is_one_first_key(pair: list[Worker]) -> None:
     assert len({worker.answer() for worker in pair}) == 1
 
 
+def test_keys_take_turns_once(pair: list[Worker]) -> None:
+    """Of successors that both processes made at once, one follows."""
+    for round_ in range(5):
+        pair[0].ask("first_key", kid="first")
+        for n, worker in enumerate(pair):
+            worker.order("succeed", name=f"{round_}-{n}-", times=5, pause=0.2)
+        assert sum(worker.answer() for worker in pair) == 1
+
+
 def test_a_refresh_token_has_one_successor(pair: list[Worker]) -> None:
     """Fifty attempts of two processes at once make one line; another successor makes it reuse, in one process only."""
     pair[0].ask("add", id="client")
