@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from joserfc.jwk import ECKey
 
 from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.certificate import thumbprint
@@ -62,7 +63,7 @@ def spoil(directory: Path, client_id: str, metadata: str) -> None:
 def test_a_client_is_registered_by_each_kind_of_name(certbound: Certbound, option: str, value: str, field: str) -> None:
     """Each of the five options registers the metadata of its kind, and `show --json` has it."""
     done = certbound("client", "add", "--id", "billing", option, value, "--scope", "read", "--json")
-    assert (done.status, done.err) == (0, "")
+    assert done.status == 0
     assert json.loads(done.out)[field] == value
     assert json.loads(certbound("client", "show", "billing", "--json").out) == json.loads(done.out)
 
@@ -229,7 +230,7 @@ def test_without_an_anchor_there_is_no_pki_client(certbound: Certbound, deployme
 def said_of(certbound: Certbound, *arguments: str) -> dict[str, Any]:
     """What a command that has to work answers as JSON."""
     done = certbound("client", *arguments, "--json")
-    assert (done.status, done.err) == (0, "")
+    assert done.status == 0
     answer: dict[str, Any] = json.loads(done.out)
     return answer
 
@@ -369,3 +370,107 @@ def test_an_unreadable_client_is_listed_shown_and_removed(certbound: Certbound, 
     assert (shown.status, "unreadable" in shown.out, "\x1b" in shown.out) == (0, True, False)
     assert certbound("client", "update", "bad", "--disable").status == 0
     assert certbound("client", "remove", "bad", "--yes").status == 0
+
+
+JWKS_OF_KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
+METHODS: dict[str, tuple[str, ...]] = {
+    "tls_client_auth": ("--san-dns", "a.example"),
+    "self_signed_tls_client_auth": ("--self-signed", "a.pem"),
+    "private_key_jwt": ("--jwks", "keys.json", "--assertion-alg", "ES256"),
+    "client_secret_basic": ("--method", "client_secret_basic"),
+    "client_secret_post": ("--method", "client_secret_post"),
+    "none": ("--method", "none"),
+}
+
+
+@pytest.fixture
+def every_method(deployment: Path) -> Path:
+    """A deployment that takes every method, and what they are registered with."""
+    certificate_file(deployment, "a")
+    (deployment / "keys.json").write_text(json.dumps(JWKS_OF_KEYS))
+    settings = deployment / "certbound.toml"
+    settings.write_text(f"{settings.read_text()}\n[authentication]\nmethods = {json.dumps(list(METHODS))}\n")
+    return deployment
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.usefixtures("every_method")
+def test_a_client_is_registered_by_each_method(certbound: Certbound, method: str) -> None:
+    """The method follows from the options; who has a secret is shown it once, and it is not in the store."""
+    done = certbound("client", "add", "--id", "a", *METHODS[method], "--scope", "read", "--json")
+    assert done.status == 0, done.err
+    made = json.loads(done.out)
+    assert made["token_endpoint_auth_method"] == method
+    assert ("client_secret" in made) is method.startswith("client_secret")
+    assert made.get("client_secret", "?") not in certbound("client", "show", "a").out
+    assert "register client done: asked by" in done.err
+
+
+@pytest.mark.usefixtures("every_method")
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--method", "private_key_jwt"), "say by what: --jwks, --jwks-uri"),
+        (("--method", "tls_client_auth"), "say by what: --san-dns"),
+        (("--method", "none", "--jwks", "keys.json"), "--jwks does not go with it"),
+        (("--jwks", "keys.json", "--jwks-uri", "https://a.example/"), "a client is known by one of these only"),
+        (("--san-dns", "a.example", "--method", "client_secret_post"), "--san-dns does not go with it"),
+    ],
+)
+def test_a_method_and_what_it_is_known_by_go_together(
+    certbound: Certbound, options: tuple[str, ...], said: str
+) -> None:
+    """What contradicts itself is wrong use, and says what would do."""
+    done = certbound("client", "add", *options, "--scope", "")
+    assert done.status == 2
+    assert said in done.err
+
+
+@pytest.mark.usefixtures("every_method")
+def test_secrets_are_replaced_with_overlap(certbound: Certbound) -> None:
+    """The new one is shown once, the old one ends after --overlap; one is removed at once by its name."""
+    certbound("client", "add", "--id", "a", "--method", "client_secret_basic", "--scope", "")
+    [first] = json.loads(certbound("client", "secret", "list", "a", "--json").out)
+    assert first["ends_at"] is None
+    second = json.loads(certbound("client", "secret", "add", "a", "--overlap", "60", "--json").out)["client_secret"]
+    old, new = json.loads(certbound("client", "secret", "list", "a", "--json").out)
+    assert (old["name"], new["ends_at"]) == (first["name"], None)
+    assert 0 < old["ends_at"] - new["created_at"] <= 61
+    listed = certbound("client", "secret", "list", "a").out
+    assert second not in listed
+    assert "counts" in listed
+    assert certbound("client", "secret", "remove", "a", old["name"]).status == 0
+    assert "has no secret" in certbound("client", "secret", "remove", "a", old["name"]).err
+    assert [new] == json.loads(certbound("client", "secret", "list", "a", "--json").out)
+    for _ in range(2):
+        assert certbound("client", "secret", "add", "a").status == 0
+    assert "3 count already" in certbound("client", "secret", "add", "a").err
+    assert certbound("client", "secret", "add", "a", "--overlap", "0").status == 0
+    assert 1 == len(json.loads(certbound("client", "secret", "list", "a", "--json").out))
+
+
+@pytest.mark.usefixtures("every_method")
+def test_secrets_belong_to_a_method(certbound: Certbound) -> None:
+    """Another method has none; a change to one makes it, a change away ends it."""
+    certbound("client", "add", "--id", "a", "--san-dns", "a.example", "--scope", "")
+    assert "has no secret" in certbound("client", "secret", "add", "a").err
+    assert "there is no client" in certbound("client", "secret", "add", "b").err
+    changed = certbound("client", "update", "a", "--method", "client_secret_post", "--json")
+    assert json.loads(changed.out)["client_secret"].startswith("cbcs_")
+    certbound("client", "update", "a", "--san-dns", "a.example")
+    assert "no secrets" in certbound("client", "secret", "list", "a").out
+
+
+@pytest.mark.usefixtures("deployment")
+def test_initial_access_tokens_are_made_listed_and_removed(certbound: Certbound) -> None:
+    """A token is shown once; the list says for what it is and how long; who opened no way for it is told."""
+    made = certbound("registration", "token", "--uses", "3", "--hours", "1", "--label", "partner", "--json")
+    token = json.loads(made.out)["initial_access_token"]
+    assert token.startswith("cbia_")
+    assert "lets nobody in" in made.err
+    [listed] = json.loads(certbound("registration", "list", "--json").out)
+    assert ("partner", 3) == (listed["label"], listed["uses"])
+    assert token not in certbound("registration", "list").out
+    assert certbound("registration", "remove", listed["name"]).status == 0
+    assert "no tokens" in certbound("registration", "list").out
+    assert "there is no token" in certbound("registration", "remove", listed["name"]).err

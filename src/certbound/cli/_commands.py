@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "serve": "Run the authorization server that certbound.toml describes.",
     "run": "Run any ASGI application with client certificates.",
     "client": "Register, list, show, change and remove clients.",
+    "registration": "Make the tokens by which clients may register themselves.",
     "cert": "Look into certificates, and see which end soon.",
     "explain": "Say why a certificate does or does not authenticate a client.",
     "jwks": "Print certificates as the JWK Set that registers a client.",
