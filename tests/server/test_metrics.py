@@ -157,3 +157,23 @@ def test_who_did_not_open_counts_nothing() -> None:
     numbers.refused_at("")
     numbers.sample({})
     assert value(numbers, 'certbound_requests_total{endpoint="token",error="",outcome="done"}') == 0
+
+
+def test_every_route_has_numbers_of_its_own() -> None:
+    """A new endpoint that nobody put on the list would be counted as other."""
+    from certbound.core.clients import Method
+    from certbound.core.metadata import DIRECT_ENDPOINTS, Offer
+    from certbound.core.scope import Scope
+    from certbound.core.tokens import Issuer
+    from certbound.server.routes import make_routes
+    from certbound.server.watch import ENDPOINTS as ALL
+
+    offer = Offer(
+        issuer=Issuer("https://as.example"), mtls_base=None, scope=Scope(frozenset({"read"})),
+        grant_types=frozenset({"client_credentials"}), methods=frozenset(Method), can_bind=True,
+        endpoints=frozenset(DIRECT_ENDPOINTS),
+    )  # fmt: skip
+    _, routes = make_routes(offer)
+    names = {route.name for route in (*routes._exact.values(), *routes._open.values())}
+    assert names <= set(ALL)
+    assert {"token", "introspection", "revocation", "registration", "jwks", "metadata"} <= names
