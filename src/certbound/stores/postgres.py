@@ -28,8 +28,6 @@ from certbound.core.errors import ConfigurationError
 from certbound.stores.bell import CHANNEL, PostgresBell
 from certbound.stores.database import Access
 
-FORMS = "postgresql://user@host/database?sslrootcert=/path/ca.pem, postgresql://user@/database?host=/var/run/postgresql"
-
 _PATIENCE = 5.0
 _CONNECTIONS = 8
 _MIGRATION = 60.0
