@@ -36,7 +36,7 @@ from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject
 
 __all__ = [
-    "DN_ORDER", "FORMAT", "IGNORE_VALIDITY", "PKI_MEMBERS", "RESOURCES", "SELF_SIGNED_MEMBERS",
+    "ASSERTION_ALG", "DN_ORDER", "FORMAT", "IGNORE_VALIDITY", "PKI_MEMBERS", "RESOURCES", "SELF_SIGNED_MEMBERS",
     "Allowed", "Client", "ClientId", "Method", "SigningAlgorithm", "TokenFormat",
     "describe_client", "is_known", "read_client", "require_allowed",
 ]  # fmt: skip

@@ -1,0 +1,266 @@
+"""Registration requests without HTTP: every field wrong in turn, anything at all, and what is left in the store."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from joserfc.jwk import ECKey, RSAKey
+
+from certbound.app import open_service
+from certbound.core.clients import is_known
+from certbound.core.errors import OAuthError, RegistrationDenied, TooManyRegistrations
+from certbound.core.jwks import make_jwks
+from certbound.core.registration import SERVER_MADE
+from certbound.server import registration
+from certbound.server.call import Call, Reply
+from certbound.server.registrar import Quota
+from certbound.server.service import Service
+from certbound.settings import load
+from certbound.stores import open_store
+from certbound.trust.authority import Authority, self_signed
+from certificates import read
+
+KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
+CERTIFICATE = read(self_signed("CN=own"))
+SECRET: dict[str, Any] = {"token_endpoint_auth_method": "client_secret_basic"}
+PKI: dict[str, Any] = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
+OWN: dict[str, Any] = {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([CERTIFICATE])}
+SIGNING: dict[str, Any] = {"token_endpoint_auth_method": "private_key_jwt", "jwks": KEYS}
+
+CONFIGURATION = """
+[server]
+issuer = "https://as.example"
+certificate = "as.pem"
+key = "as.key"
+mtls_url = "https://mtls.as.example"
+
+[tokens]
+resources = ["https://api.example"]
+scopes = ["read", "write"]
+
+[trust]
+anchors = ["ca.pem"]
+
+[authentication]
+methods = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt", "client_secret_basic"]
+
+[registration]
+open_per_minute = 10000
+[[registration.ways]]
+name = "open"
+needs = []
+methods = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt", "client_secret_basic"]
+scopes = ["read"]
+"""
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """One for all, since hypothesis asks many times."""
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLoop) -> Iterator[Service]:
+    """A server that anybody may register at."""
+    directory = tmp_path_factory.mktemp("server")
+    (directory / "ca.pem").write_bytes(Authority.create("CA").certificate_pem)
+    (directory / "certbound.toml").write_text(CONFIGURATION)
+    opening = open_service(load(directory / "certbound.toml", {}))
+    yield loop.run_until_complete(opening.__aenter__())
+    loop.run_until_complete(opening.__aexit__(None, None, None))
+
+
+def post(service: Service, loop: asyncio.AbstractEventLoop, body: Any) -> Reply:
+    """The answer; a refusal is raised."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return loop.run_until_complete(registration.register(Call(now=time.time(), body=content), service))
+
+
+def refusal_of(service: Service, loop: asyncio.AbstractEventLoop, body: Any) -> OAuthError:
+    """Why the request is refused; nothing was stored then."""
+    before = loop.run_until_complete(service.store.revision())
+    with pytest.raises(OAuthError) as refused:
+        post(service, loop, body)
+    assert before == loop.run_until_complete(service.store.revision())
+    return refused.value
+
+
+NO_URL = [1, "", "http://a.example/", "https://", "https://a.example/#f", "https://u@a.example/", "javascript:alert(1)",
+          "https://a.example/\\r\\n", "https://a.example/" + "a" * 3000, ["https://a.example/"]]  # fmt: skip
+NO_TEXT: list[Any] = [1, True, [], {}, "a" * 501]
+NO_TEXTS: list[Any] = ["a", 1, {}, [1], [None], ["a"] * 21, ["a" * 501], [["a"]]]
+NO_FLAG: list[Any] = ["true", 1, 0, [], {}]
+WRONG: dict[str, list[Any]] = {
+    "token_endpoint_auth_method": [1, "", "client_secret_jwt", "tls", [], {}],
+    "scope": [1, ["read"], "write", "read  read", " read", 'a"', "admin"],
+    "grant_types": [1, "client_credentials", [], [1], ["refresh_token"], ["authorization_code"], ["password"], {}],
+    "response_types": [*NO_TEXTS, ["code"], ["none"]],
+    "client_name": [1, True, [], {}, "a" * 501],
+    "client_name#cs": NO_TEXT,
+    "client_name#": ["a"],
+    "client_name#not a tag": ["a"],
+    "client_uri": NO_URL,
+    "logo_uri": NO_URL,
+    "tos_uri": NO_URL,
+    "tos_uri#de": NO_URL,
+    "policy_uri": NO_URL,
+    "contacts": NO_TEXTS,
+    "software_id": NO_TEXT,
+    "software_version": NO_TEXT,
+    "tls_client_certificate_bound_access_tokens": NO_FLAG,
+    "use_mtls_endpoint_aliases": NO_FLAG,
+    "access_token_format": [1, "", "JWT", "jwt", "opaque", [], {}],
+    "protected_resources": [1, "a", [1], {}, ["https://api.example"], ["https://other.example"]],
+    "introspection_signed_response_alg": [1, "", "none", "HS256", [], {}],
+    "token_endpoint_auth_signing_alg": [1, "", "none", "HS256", "RS256", [], {}],
+    "jwks": [1, "", [], {}, {"keys": 1}, {"keys": [1]}, {"keys": KEYS["keys"] * 200},
+             {"keys": [ECKey.generate_key("P-256").as_dict(private=True)]}],
+    "tls_client_auth_trust_anchors": [1, "", [], ["a"], {}],
+    "tls_client_auth_trust_anchor_keys": [1, "", [], ["a"], {}, ["A" * 43]],
+    "tls_client_auth_san_email": ["a@b.example"],
+    "tls_client_auth_san_uri": ["urn:a:b"],
+    "tls_client_auth_subject_dn_order": ["any"],
+    "self_signed_tls_client_auth_ignore_validity": [True],
+    **{name: ["mine", 1, True, {}, []] for name in SERVER_MADE},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_every_field_wrong_in_turn_is_named(service: Service, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    """`invalid_client_metadata` begins with the member; nothing is stored."""
+    for value in WRONG[name]:
+        refused = refusal_of(service, loop, {**PKI, name: value})
+        assert ("invalid_client_metadata", 400) == (refused.error, refused.status), (value, refused.reason)
+        assert refused.description.startswith(name[:40]), (value, refused.description)
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [1, "https://a.example/", [1], [""], ["a"], ["https://a.example/#f"], ["http://a.example/"],
+     ["javascript:alert(1)"], ["data:text/html,x"],
+     ["file:///etc"], ["https://u:p@a.example/"], ["https://"], ["https://a.example/"] * 21],
+)  # fmt: skip
+def test_redirection_uris_have_an_error_of_their_own(
+    service: Service, loop: asyncio.AbstractEventLoop, uris: Any
+) -> None:
+    """`invalid_redirect_uri` (RFC 7591 section 3.2.2)."""
+    assert "invalid_redirect_uri" == refusal_of(service, loop, {**PKI, "redirect_uris": uris}).error
+
+
+@pytest.mark.parametrize("body", [PKI, OWN, SIGNING, SECRET, {**SIGNING, "token_endpoint_auth_signing_alg": "PS256"}])
+def test_what_comes_back_registers_the_same_again(
+    service: Service, loop: asyncio.AbstractEventLoop, body: dict[str, Any]
+) -> None:
+    """Every member of the request is in the answer; without what the server makes, the answer is a request."""
+    answer = json.loads(post(service, loop, body).body)
+    assert body == {name: answer[name] for name in body}
+    again = json.loads(post(service, loop, {k: v for k, v in answer.items() if k not in SERVER_MADE}).body)
+    assert {k: v for k, v in answer.items() if is_known(k)} == {k: v for k, v in again.items() if is_known(k)}
+    assert answer["client_id"] != again["client_id"]
+
+
+def test_null_is_absence(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """For every member, those too that a request must not bring (RFC 7591 section 3.1)."""
+    answer = json.loads(post(service, loop, {**dict.fromkeys([*WRONG, *SERVER_MADE, "redirect_uris"]), **PKI}).body)
+    assert "read" == answer["scope"]
+    assert not set(WRONG) & set(answer) - {*PKI, *SERVER_MADE, "scope", "grant_types", "client_name",
+                                           "tls_client_certificate_bound_access_tokens"}  # fmt: skip
+
+
+def test_who_says_no_method_wants_a_secret(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """RFC 7591 section 2: `client_secret_basic`, where that is allowed."""
+    answer = json.loads(post(service, loop, {}).body)
+    assert "client_secret_basic" == answer["token_endpoint_auth_method"]
+    assert answer["client_secret"].startswith("cbcs_")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"[]", b'"a"', b"1", b"null", b"{", b"\xff\xfe", b"[" * 60_000, b'{"a":1}x', b"client_name=a"]
+)
+def test_what_is_no_json_object_is_refused(service: Service, loop: asyncio.AbstractEventLoop, body: bytes) -> None:
+    """`invalid_request`, 400."""
+    refused = refusal_of(service, loop, body)
+    assert ("invalid_request", 400) == (refused.error, refused.status)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20) | st.sampled_from(["tls_client_auth", "https://a.example/", "CN=a", "read", "a.example"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+BODIES = st.dictionaries(
+    st.sampled_from([*WRONG, "redirect_uris", "jwks_uri", "software_statement"]) | st.text(max_size=10),
+    JSON,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(body=BODIES, base=st.sampled_from([{}, PKI, OWN, SIGNING, SECRET]))
+def test_any_json_is_registered_or_refused(
+    service: Service, loop: asyncio.AbstractEventLoop, body: dict[str, Any], base: dict[str, Any]
+) -> None:
+    """Never a fault, and what is registered is no more than the way has."""
+    status, answer = answer_of(service, loop, {**base, **body})
+    assert status in {201, 400}
+    assert answer.get("scope", "") in {"", "read"}
+    assert answer.get("grant_types", []) in ([], ["client_credentials"])
+    assert not {"tls_client_auth_trust_anchors", "self_signed_tls_client_auth_ignore_validity"} & {
+        name for name, value in answer.items() if value
+    }
+    assert not answer.get("protected_resources")
+    assert "access_token_format" not in answer
+
+
+def answer_of(service: Service, loop: asyncio.AbstractEventLoop, body: Any) -> tuple[int, dict[str, Any]]:
+    """Status and document; those of a refusal too."""
+    try:
+        reply = post(service, loop, body)
+    except OAuthError as refused:
+        return refused.status, {}
+    return reply.status, json.loads(reply.body)
+
+
+async def test_the_quota_is_shared_by_all_processes(tmp_path: Path) -> None:
+    """Two that count on one store let in as many as one; the next minute is a new one."""
+    store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
+    quotas = Quota(store, 5), Quota(store, 5)
+    came = await asyncio.gather(*(quotas[n % 2].take(600.0) for n in range(12)), return_exceptions=True)
+    assert 5 == came.count(None)
+    assert {TooManyRegistrations} == {type(each) for each in came if each is not None}
+    await quotas[0].take(660.0)
+    await store.close()
+
+
+@pytest.fixture
+async def closed(tmp_path: Path) -> AsyncIterator[Service]:
+    """A server at which nobody may register."""
+    (tmp_path / "ca.pem").write_bytes(Authority.create("CA").certificate_pem)
+    (tmp_path / "certbound.toml").write_text(CONFIGURATION.partition("[registration]")[0])
+    async with open_service(load(tmp_path / "certbound.toml", {})) as opened:
+        yield opened
+
+
+async def test_nobody_may_register_by_default(closed: Service) -> None:
+    """Neither is there an endpoint nor would it let anybody in."""
+    assert "registration_endpoint" not in closed.offer.direct
+    with pytest.raises(RegistrationDenied):
+        await registration.register(Call(now=time.time(), body=b"{}"), closed)
+
+
+def test_a_weak_key_is_refused(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """By name; a strong one of the same kind is registered."""
+    strong = RSAKey.generate_key(2048).as_dict(private=False)
+    assert 201 == post(service, loop, {**SIGNING, "jwks": {"keys": [strong]}}).status
+    weak = {"kty": "RSA", "e": "AQAB", "n": "3" * 171}
+    assert refusal_of(service, loop, {**SIGNING, "jwks": {"keys": [weak]}}).description.startswith("jwks.keys[0]")
