@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import InvalidClientMetadata
+from certbound.core.ports import StatusRecord
 from certbound.core.scope import Scope
-from certbound.server.clients import ClientRegistry
+from certbound.server.clients import ClientRegistry, secret_name
 from certbound.stores import open_store
 
 GOOD: dict[str, Any] = {
@@ -147,3 +149,55 @@ async def test_the_answer_has_the_effective_flag(
     client = await deployed.register({**GOOD, "tls_client_certificate_bound_access_tokens": asked})
 
     assert effective is deployed.describe(client)["tls_client_certificate_bound_access_tokens"]
+
+
+SECRET: dict[str, Any] = {"token_endpoint_auth_method": "client_secret_basic", "scope": "read"}
+
+
+async def test_secrets_overlap_and_end(registry: ClientRegistry) -> None:
+    """A new one counts at once, those before it for so long; at most three count, and one can be ended by its name."""
+    await registry.register(SECRET, client_id="a")
+    first = await registry.add_secret("a", overlap=60)
+    second = await registry.add_secret("a", overlap=60)
+    record = await registry.find("a")
+
+    assert record is not None
+    assert first != second
+    assert [digest_of(first or ""), digest_of(second or "")] == [each.digest for each in record.secrets]
+    assert record.secrets[0].ends_at is not None
+    assert record.secrets[1].ends_at is None
+    assert (first or "?") not in repr(record)
+    await registry.add_secret("a", overlap=60)
+    with pytest.raises(InvalidClientMetadata, match="3 count already"):
+        await registry.add_secret("a", overlap=60)
+    assert await registry.remove_secret("a", secret_name(record.secrets[0]))
+    assert not await registry.remove_secret("a", secret_name(record.secrets[0]))
+    assert await registry.add_secret("nobody", overlap=0) is None
+
+
+async def test_secrets_go_with_their_method(registry: ClientRegistry) -> None:
+    """Another method has none, and the way back brings none back."""
+    await registry.register(SECRET, client_id="a")
+    await registry.add_secret("a", overlap=0)
+    await registry.update("a", GOOD)
+    with pytest.raises(InvalidClientMetadata, match="has no secret"):
+        await registry.add_secret("a", overlap=0)
+    back = await registry.update("a", {**SECRET, "tls_client_auth_san_dns": None})
+    assert back is not None
+    assert () == back.secrets
+
+
+async def test_with_a_client_go_its_tokens(registry: ClientRegistry) -> None:
+    """Their statuses are not valid any more; whoever comes later under the same id is somebody else."""
+    store, now = registry.store, time.time()
+    await registry.register(GOOD, client_id="a")
+    held = StatusRecord(client_id="a", thumbprint="t", created_at=now, ends_at=now + 300)
+    place = (await store.revocations.allot(held, now=now)).index
+    assert await store.revocations.is_valid(place)
+
+    assert await registry.remove("a")
+    assert not await store.revocations.is_valid(place)
+    assert [] == list(await store.revocations.list())
+    await registry.register(GOOD, client_id="a")
+    assert await store.revocations.is_valid((await store.revocations.allot(held, now=now)).index)
+    assert not await store.revocations.is_valid(place)
