@@ -437,6 +437,15 @@ class TestAssertions:
             assert authenticate(client, None, chains=chains, now=NOW, presented=asserted(client_id, jti=jti))
         assert len(chains.used) == 9
 
+    def test_the_one_algorithm_that_was_registered(self) -> None:
+        """Another that the client's keys could sign with is refused, though the deployment takes it."""
+        both = metadata(key(), key("own", "EdDSA"), token_endpoint_auth_signing_alg="EdDSA")
+        client = read_client("jwt", both)
+        good = asserted("jwt", by=key("own", "EdDSA"))
+        assert authenticate(client, None, chains=Verifier(), now=NOW, presented=good)
+        with pytest.raises(InvalidClient, match="the client registered EdDSA"):
+            authenticate(client, None, chains=Verifier(), now=NOW, presented=asserted("jwt"))
+
     def test_published_keys(self) -> None:
         """The source is asked for the kid of the header; what cannot be had refuses."""
         chains = Verifier(keys=JWT_CLIENT.keys)

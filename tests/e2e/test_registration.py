@@ -369,7 +369,7 @@ def test_open_registration_is_bounded(tmp_path: Path) -> None:
     open_way = way("open", methods=["tls_client_auth"])
     with world(tmp_path, registration__ways=[open_way], registration__open_per_minute=3) as running:
         while time.time() % 60 > 55:
-                assert [400] * 4 == [send(running, "POST", {**PKI, "scope": "write"}).status for _ in range(4)]
+            assert [400] * 4 == [send(running, "POST", {**PKI, "scope": "write"}).status for _ in range(4)]
         answers = [send(running, "POST", PKI) for _ in range(5)]
     assert [201, 201, 201, 429, 429] == [each.status for each in answers]
     assert "temporarily_unavailable" == answers[-1].json["error"]

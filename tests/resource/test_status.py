@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from certbound.core.errors import InvalidToken, KeysUnavailable, StatusUnavailable
+from certbound.core.signing import SigningKey
 from certbound.core.status import BadStatus, StatusList, StatusReference, describe_list, encode_list, make_list
-from certbound.core.tokens import Issuer, SigningKey
+from certbound.core.tokens import Issuer
 from certbound.resource import FixedKeys, IssuerStatuses
 from certbound.resource import status as status_module
 from certbound.resource.status import MAX_LIST, MAX_LISTS, MAX_USE
@@ -39,7 +40,10 @@ def publish(
     """The issuer's metadata, and a list in which these are invalid; `...` takes a claim away."""
     origin.publish(KEY.public_jwk(), status_list_aggregation_endpoint=origin.url + LISTS)
     origin.answers[LISTS] = 200, json.dumps({"status_lists": [uri(origin)]}).encode()
-    claims = {**describe_list(encode_list(make_list([(each, 1) for each in invalid], 64)), uri=uri(origin), now=NOW), **changes}
+    claims = {
+        **describe_list(encode_list(make_list([(each, 1) for each in invalid], 64)), uri=uri(origin), now=NOW),
+        **changes,
+    }
     payload = json.dumps({name: value for name, value in claims.items() if value is not ...}).encode()
     origin.answers[LIST] = 200, signed(payload, {"typ": "statuslist+jwt", **(header or {})}, key=key).encode()
 

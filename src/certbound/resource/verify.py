@@ -28,6 +28,7 @@ __all__ = [
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What a resource server asks of every token.  `ConfigurationError` for what can never be asked."""

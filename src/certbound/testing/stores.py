@@ -54,9 +54,7 @@ from certbound.testing.store_tokens import TokenConformance
 __all__ = ["METADATA", "NOW", "ODD_IDENTIFIERS", "StoreConformance", "allot", "client", "key", "revocation", "status"]
 
 
-class StoreConformance(
-    KeyConformance, StatusConformance, GrantConformance, TokenConformance, InitialTokenConformance
-):
+class StoreConformance(KeyConformance, StatusConformance, GrantConformance, TokenConformance, InitialTokenConformance):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
     # Clients, one after another
