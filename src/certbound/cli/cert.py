@@ -196,10 +196,11 @@ async def _clients(config: Path | None) -> "tuple[list[Client] | None, str]":
         return None, str(error)
     try:
         from certbound import app as composition
+        from certbound.cli.config import hidden_password
         from certbound.stores import pending
 
         if await pending(settings.store.url):
-            return None, f"there is no store at {settings.store.url} yet, or an older one"
+            return None, f"there is no store at {hidden_password(settings.store.url)} yet, or an older one"
         async with composition.opened_store(settings) as store:
             records = await store.clients.list()
     except (CertboundError, ModuleNotFoundError) as error:
