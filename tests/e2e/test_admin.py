@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -204,19 +205,22 @@ def test_no_endpoint_writes_a_secret(served: Served) -> None:
     import base64
 
     basic = base64.b64encode(f"old:{SECRET}".encode()).decode()
+    kept = built.connect(built.mtls, own)
+    ask = partial(built.ask, connection=kept)
     for path in ("token", "introspect", "revoke", "register", "jwks", "nothing"):
         url = f"{built.mtls}/{path}"
-        built.ask(url, own, form={"grant_type": "client_credentials"}, headers={"authorization": f"Basic {basic}"})
+        ask(url, form={"grant_type": "client_credentials"}, headers={"authorization": f"Basic {basic}"})
         for canary in canaries:
             for name in (
                 "client_id", "client_secret", "grant_type", "scope", "resource", "token", "refresh_token",
                 "subject_token", "subject_token_type", "client_assertion", "client_assertion_type", "token_type_hint",
             ):  # fmt: skip
                 for base in ({}, {"client_id": "careful", "grant_type": "client_credentials"}):
-                    built.ask(url, own, form={**base, name: canary})
-            built.ask(url, own, form={}, headers={"authorization": "Bearer " + canary.replace("\n", "")})
-        built.ask(url, own, form={"client_id": ODD, "grant_type": ODD})
-        built.ask(f"{url}/{token}", own, method="GET")
+                    ask(url, form={**base, name: canary})
+            ask(url, form={}, headers={"authorization": "Bearer " + canary.replace("\n", "")})
+        ask(url, form={"client_id": ODD, "grant_type": ODD})
+        ask(f"{url}/{token}", method="GET")
+    kept.close()
     time.sleep(0.2)
     written = served.log.read_text()
     assert "xyzzy-canary" in written  # the log is the one that would have them
