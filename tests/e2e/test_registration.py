@@ -18,7 +18,7 @@ from certbound.app import opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
-from certbound.core.ports import InitialTokenRecord, RegistrationRecord
+from certbound.core.ports import InitialTokenRecord, RegistrationRecord, RevocationRecord, RevokedKind
 from certbound.trust.authority import Authority, Issued, self_signed
 from e2e.world import RESOURCE, Answer, World, world
 
@@ -289,6 +289,38 @@ def test_a_token_is_bound_to_certificates(registering: World, member: Issued, me
     assert 401 == send(registering, method, body, **plain).status
     expected = 204 if method == "DELETE" else 200
     assert expected == send(registering, method, body, identity=member, **owner).status
+
+
+@pytest.mark.parametrize(("name", "value"), MORE_THAN_ITS_WAY)
+def test_a_replacement_has_no_more_than_the_way_either(
+    registering: World, member: Issued, name: str, value: Any
+) -> None:
+    """What was refused at first cannot be had afterwards; nor can somebody else's name."""
+    made = send(registering, "POST", SECRET, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"], "identity": member}
+    body = {**SECRET, "client_id": made["client_id"]}
+    for wrong in ({**body, name: value}, {**body, **PKI}):
+        refused = send(registering, "PUT", wrong, **owner)
+        assert (400, "invalid_client_metadata") == (refused.status, refused.json["error"])
+    assert made["scope"] == send(registering, "GET", **owner).json["scope"]
+
+
+def test_a_revoked_certificate_neither_registers_nor_manages(registering: World) -> None:
+    """One that was revoked here is as good as none."""
+    lost = REGISTRANTS.issue("CN=lost", dns=["lost.example"])
+    made = send(registering, "POST", SECRET, identity=lost).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"], "identity": lost}
+    assert 200 == send(registering, "GET", **owner).status
+
+    async def revoke() -> None:
+        async with opened_store(registering.settings) as store:
+            thumbprint = read_certificate(lost.der).thumbprint
+            await store.revocations.add(RevocationRecord(kind=RevokedKind.CERTIFICATE, value=thumbprint))
+
+    asyncio.run(revoke())
+    time.sleep(1)  # `directory.MAX_AGE`
+    assert 401 == send(registering, "GET", **owner).status
+    assert 401 == send(registering, "POST", SECRET, identity=lost).status
 
 
 def test_a_renewed_certificate_locks_nobody_out(registering: World, member: Issued) -> None:
