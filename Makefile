@@ -48,7 +48,7 @@ check: .venv/.dev ## Style, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m certbound.cli._reference --check
 
-bench: .venv/.dev ## Measure the token endpoint beside its floor and a peer; writes bench/results.md
+bench: .venv/.dev ## Measure tokens, introspection and revocation beside a floor and a peer; writes bench/results.md
 	$(BIN)/python bench/run.py
 
 bench-turnover: .venv/.dev ## Turn over 100,000 opaque tokens ten times, and look one up among a million

@@ -1,13 +1,18 @@
-/* A load generator for one token endpoint on the loopback interface: TLS 1.3 with a client certificate.
+/* A load generator for one endpoint on the loopback interface: TLS 1.3 with a client certificate.
  *
- *   loadgen -p PORT -C client.crt -K client.key -b BODY [-u PATH] [-m keep|new] [-n REQUESTS] [-c CONNECTIONS]
+ *   loadgen -p PORT -C client.crt -K client.key -b BODY|-f FILE [-u PATH] [-m keep|new] [-n REQUESTS] [-c CONNECTIONS]
+ *           [-e TEXT] [-o FILE]
  *   loadgen -V      prints the version of OpenSSL it runs with
  *
  *   -m keep   requests in a closed loop over CONNECTIONS, which are opened beforehand and stay open
  *   -m new    a connection and a full handshake for each request, CONNECTIONS of them in flight
  *
+ *   -f FILE   bodies, one on each line, sent in turn, and from the first again when all were sent
+ *   -e TEXT   what a good answer contains ("access_token" in quotes); '' for an empty body
+ *   -o FILE   where the access tokens of the answers go, one on each line
+ *
  * Prints "ready" when prepared, begins when a line arrives on standard input, ends with one line of JSON.
- * Every request must be answered by 200 and an access token; the first that is not ends the run with exit code 1.
+ * Every request must be answered by 200 and what is expected; the first that is not ends the run with exit code 1.
  * One thread, one epoll: it uses one core, and less of it than any server it measures.
  */
 #define _GNU_SOURCE
@@ -40,21 +45,25 @@ typedef struct {
   uint32_t watched; /* what epoll was last told to wait for */
   SSL *ssl;
   uint64_t began; /* keep: the request's first byte; new: connect() */
+  char *request;
+  int request_length;
   int written;
   int read;
   char reply[REPLY_MAX];
 } connection;
 
 static int port = 0;
-static const char *path = "/token", *body = "";
+static const char *path = "/token", *body = "", *expected = "\"access_token\"";
+static FILE *tokens = NULL;
 static bool keep_alive = true;
 static long requests = 1000;
 static int connections = 16;
 
 static SSL_CTX *context;
 static int poller;
-static char *request;
-static int request_length;
+static char **messages; /* whole requests, sent in turn */
+static int *lengths;
+static long message_count = 0;
 static long issued = 0, answered = 0;
 static double *latency_ms;
 static char negotiated[128];
@@ -100,6 +109,8 @@ static void watch(connection *c, uint32_t events) {
   c->watched = events;
 }
 
+static const char *body_of(const connection *c) { return strstr(c->reply, "\r\n\r\n") + 4; }
+
 /* What OpenSSL waits for is watched; anything else is a failure. */
 static void wait_for_tls(connection *c, int result, const char *doing) {
   int error = SSL_get_error(c->ssl, result);
@@ -136,8 +147,14 @@ static void close_connection(connection *c) {
   ERR_clear_error();
 }
 
-static void begin_request(connection *c) {
+static void choose_request(connection *c) {
+  c->request = messages[issued % message_count];
+  c->request_length = lengths[issued % message_count];
   issued++;
+}
+
+static void begin_request(connection *c) {
+  choose_request(c);
   if (keep_alive) c->began = now_ns();
   c->state = WRITING;
   c->written = c->read = 0;
@@ -157,10 +174,19 @@ static bool is_whole(connection *c) {
   return false;
 }
 
+static void keep_token(const char *answer) {
+  const char *name = "\"access_token\":\"", *start = strstr(answer, name);
+  if (!start) die("an answer has no access token:\n%.600s", answer);
+  start += strlen(name);
+  fprintf(tokens, "%.*s\n", (int)strcspn(start, "\""), start);
+}
+
 static void accept_reply(connection *c) {
-  if (strncmp(c->reply, "HTTP/1.1 200 ", 13) || !strstr(c->reply, "\"access_token\""))
+  bool good = *expected ? strstr(body_of(c), expected) != NULL : !*body_of(c) || !strcmp(body_of(c), "0\r\n\r\n");
+  if (strncmp(c->reply, "HTTP/1.1 200 ", 13) || !good)
     die("request %ld was answered with:\n%.600s", answered + 1, c->reply);
   latency_ms[answered++] = (double)(now_ns() - c->began) / 1e6;
+  if (tokens) keep_token(body_of(c));
 }
 
 /* What comes after a reply: the next request, the next connection, or rest. */
@@ -173,7 +199,7 @@ static void go_on(connection *c) {
   close_connection(c);
   if (issued < requests) {
     open_connection(c);
-    issued++;
+    choose_request(c);
   }
 }
 
@@ -199,10 +225,10 @@ static void advance(connection *c) {
       c->written = c->read = 0;
       break;
     case WRITING:
-      result = SSL_write(c->ssl, request + c->written, request_length - c->written);
+      result = SSL_write(c->ssl, c->request + c->written, c->request_length - c->written);
       if (result <= 0) return wait_for_tls(c, result, "writing");
       c->written += result;
-      if (c->written < request_length) break;
+      if (c->written < c->request_length) break;
       c->state = READING;
       watch(c, EPOLLIN);
       return;
@@ -252,21 +278,41 @@ static void make_context(const char *certificate, const char *key) {
     die("cannot read %s with %s", certificate, key);
 }
 
-static void make_request(void) {
-  request_length = asprintf(&request,
-                            "POST %s HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: loadgen\r\n"
-                            "Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-                            "%sContent-Length: %zu\r\n\r\n%s",
-                            path, port, keep_alive ? "" : "Connection: close\r\n", strlen(body), body);
+static void add_request(const char *content) {
+  messages = realloc(messages, (size_t)(message_count + 1) * sizeof *messages);
+  lengths = realloc(lengths, (size_t)(message_count + 1) * sizeof *lengths);
+  lengths[message_count] = asprintf(&messages[message_count],
+                                    "POST %s HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: loadgen\r\n"
+                                    "Accept: application/json\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                                    "%sContent-Length: %zu\r\n\r\n%s",
+                                    path, port, keep_alive ? "" : "Connection: close\r\n", strlen(content), content);
+  message_count++;
+}
+
+static void read_bodies(const char *name) {
+  FILE *file = fopen(name, "r");
+  char *line = NULL;
+  size_t room = 0;
+  if (!file) die("cannot read %s: %s", name, strerror(errno));
+  for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
+    if (line[length - 1] == '\n') line[length - 1] = 0;
+    add_request(line);
+  }
+  if (!message_count) die("%s has no bodies", name);
+  fclose(file);
+  free(line);
 }
 
 int main(int count, char **arguments) {
-  const char *certificate = NULL, *key = NULL;
-  for (int option; (option = getopt(count, arguments, "p:C:K:b:u:m:n:c:V")) != -1;) switch (option) {
+  const char *certificate = NULL, *key = NULL, *bodies = NULL, *kept = NULL;
+  for (int option; (option = getopt(count, arguments, "p:C:K:b:f:u:m:n:c:e:o:V")) != -1;) switch (option) {
     case 'p': port = atoi(optarg); break;
     case 'C': certificate = optarg; break;
     case 'K': key = optarg; break;
     case 'b': body = optarg; break;
+    case 'f': bodies = optarg; break;
+    case 'e': expected = optarg; break;
+    case 'o': kept = optarg; break;
     case 'u': path = optarg; break;
     case 'm': keep_alive = strcmp(optarg, "new") != 0; break;
     case 'n': requests = atol(optarg); break;
@@ -276,7 +322,9 @@ int main(int count, char **arguments) {
     }
   if (!port || !certificate || !key || requests < 1 || connections < 1) die("see the first lines of loadgen.c");
   make_context(certificate, key);
-  make_request();
+  if (bodies) read_bodies(bodies);
+  else add_request(body);
+  if (kept && !(tokens = fopen(kept, "w"))) die("cannot write %s: %s", kept, strerror(errno));
   if (connections > requests) connections = (int)requests;
   latency_ms = calloc((size_t)requests, sizeof *latency_ms);
   connection *all = calloc((size_t)connections, sizeof *all);
@@ -298,7 +346,7 @@ int main(int count, char **arguments) {
       advance(&all[i]);
     } else {
       open_connection(&all[i]);
-      issued++;
+      choose_request(&all[i]);
     }
   }
   while (answered < requests) turn();
@@ -309,6 +357,7 @@ int main(int count, char **arguments) {
   printf("{\"answered\":%ld,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"tls\":\"%s\"}\n",
          answered, seconds, cpu, quantile(0.5), quantile(0.99), negotiated);
   fflush(stdout);
+  if (tokens) fclose(tokens);
   for (int i = 0; i < connections; i++)
     if (all[i].state != CLOSED) close_connection(&all[i]);
   return 0;

@@ -39,6 +39,9 @@ class Plan:
     warm: int
     keep: int
     new: int
+    asked: int
+    """Tokens that are issued, and introspected."""
+    revoked: int
     connections: int
     tries: int
     patience: float
@@ -154,9 +157,12 @@ def quietest(server: Running, pki: Pki, plan: Plan, cores: tuple[int, int], mode
 
 
 def generate(server: Running, pki: Pki, plan: Plan, cores: tuple[int, int], mode: Mode, requests: int) -> Load:
+    """One run of token requests."""
+    return load(server, cores, generator(server, server.target.identity(pki), mode, requests, plan.connections))
+
+
+def load(server: Running, cores: tuple[int, int], command: list[str]) -> Load:
     """One run of the generator; what it prepares before its first request is not counted."""
-    identity = server.target.identity(pki)
-    command = generator(server, identity, mode, requests, plan.connections)
     with (
         machine.on_core(cores[1]),
         subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process,
@@ -184,8 +190,10 @@ def generate(server: Running, pki: Pki, plan: Plan, cores: tuple[int, int], mode
         raise BenchError(f"{server.target.name} failed under load: {process.stderr.read().strip()}")
 
 
-def generator(server: Running, identity: Identity, mode: Mode, requests: int, connections: int) -> list[str]:
-    """The generator's command line."""
+def generator(
+    server: Running, identity: Identity, mode: Mode, requests: int, connections: int, **more: object
+) -> list[str]:
+    """The generator's command line; `more` are options of it by their letters."""
     options = {
         "-p": server.port,
         "-u": server.target.path,
@@ -195,6 +203,7 @@ def generator(server: Running, identity: Identity, mode: Mode, requests: int, co
         "-m": mode,
         "-n": requests,
         "-c": connections,
+        **{f"-{letter}": value for letter, value in more.items()},
     }
     return [str(GENERATOR), *(str(word) for pair in options.items() for word in pair)]
 

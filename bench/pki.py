@@ -20,6 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 DNS_NAME = "client.example"
 """The name by which client `pki` is known (`tls_client_auth_san_dns`)."""
 
+OTHER_NAME = "other.example"
+"""The name of somebody else: a stranger to client `pki`, and client `api` where there is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -67,7 +70,7 @@ def make_pki(folder: Path) -> Pki:
     signing_key_file = folder / "sign.pem"
     write_key(signing_key, signing_key_file)
     ours: list[x509.GeneralName] = [x509.DNSName(DNS_NAME)]
-    others: list[x509.GeneralName] = [x509.DNSName("other.example")]
+    others: list[x509.GeneralName] = [x509.DNSName(OTHER_NAME)]
     return Pki(
         folder=folder,
         server_ca=server_ca,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pki import DNS_NAME, Identity, Pki
+from pki import DNS_NAME, OTHER_NAME, Identity, Pki
 from place import BENCH, BenchError, clean_environment, install_from_npm
 
 Command = list[str]
@@ -38,6 +38,8 @@ class Target:
     path: str = "/token"
     extra: bool = False
     """Measured only when named by --only."""
+    introspection: str = "/introspect"
+    revocation: str = "/revoke"
 
     @property
     def key(self) -> str:
@@ -83,6 +85,11 @@ def make_oidc_provider(pki: Pki, port: int, folder: Path) -> Command:
     return [str(node()), str(script), str(port), str(pki.folder), str(package)]
 
 
+def make_oidc_provider_opaque(pki: Pki, port: int, folder: Path) -> Command:
+    """oidc-provider that gives references, and keeps all of them in memory."""
+    return [*make_oidc_provider(pki, port, folder), "opaque"]
+
+
 # ADAPT HERE when `certbound serve`, its settings, or `certbound client add` change.
 def make_certbound(pki: Pki, port: int, folder: Path, **more: dict[str, object]) -> Command:
     """certbound as it is installed: one process, one mutual-TLS host without aliases, SQLite."""
@@ -116,6 +123,20 @@ def make_certbound_soft(pki: Pki, port: int, folder: Path) -> Command:
     return make_certbound(pki, port, folder, revocation=revocation)
 
 
+def make_certbound_jwt(pki: Pki, port: int, folder: Path, **tokens: object) -> Command:
+    """certbound with a client `api` that serves the resource; tokens live for an hour."""
+    settings: dict[str, object] = {"scopes": ["api"], "resources": [RESOURCE], "lifetime": 3600, **tokens}
+    command = make_certbound(pki, port, folder, tokens=settings)
+    at = ["--config", str(folder / "certbound.toml")]
+    run(command[0], "client", "add", "--id", "api", *at, "--san-dns", OTHER_NAME, "--protects", RESOURCE, "--scope", "")
+    return command
+
+
+def make_certbound_opaque(pki: Pki, port: int, folder: Path) -> Command:
+    """The same, whose tokens are references, kept in SQLite."""
+    return make_certbound_jwt(pki, port, folder, opaque=[RESOURCE])
+
+
 def toml(settings: dict[str, dict[str, object]]) -> str:
     """Tables of strings, numbers and lists of strings; JSON writes these as TOML does."""
     lines = []
@@ -147,3 +168,18 @@ TARGETS = (
         extra=True,
     ),
 )
+
+PEER_OPAQUE, OURS_OPAQUE, OURS_JWT = "oidc-provider, opaque", "certbound, opaque", "certbound, JWT"
+
+QUESTIONED = (
+    Target(
+        name=PEER_OPAQUE,
+        prepare=prepare_oidc_provider,
+        make=make_oidc_provider_opaque,
+        introspection="/token/introspection",
+        revocation="/token/revocation",
+    ),
+    Target(name=OURS_OPAQUE, prepare=nothing_to_prepare, make=make_certbound_opaque),
+    Target(name=OURS_JWT, prepare=nothing_to_prepare, make=make_certbound_jwt),
+)
+"""Those whose introspection and revocation are measured: client `api` asks, by the DNS name of `other_name`."""

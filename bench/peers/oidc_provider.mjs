@@ -1,6 +1,9 @@
 // The peer: npm oidc-provider over Node's own https, its RFC 8705 features on, its memory store, ES256 JWTs.
 //
-//   node oidc_provider.mjs PORT PKI_FOLDER PACKAGE_FOLDER
+//   node oidc_provider.mjs PORT PKI_FOLDER PACKAGE_FOLDER [opaque]
+//
+// With `opaque`, tokens are references, which live for an hour and are introspected and revoked (it does neither with
+// JWTs), and kept in a Map: its own memory store forgets all but the last thousand or two.
 
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -8,7 +11,7 @@ import https from 'node:https';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [port, pki, folder] = process.argv.slice(2);
+const [port, pki, folder, format] = process.argv.slice(2);
 const { default: Provider } = await import(pathToFileURL(path.join(folder, 'lib/index.js')).href);
 const read = (name) => readFileSync(path.join(pki, name));
 
@@ -40,9 +43,36 @@ const clients = [
   },
 ];
 
+if (format === 'opaque') {
+  clients.push({
+    ...common,
+    client_id: 'api',
+    token_endpoint_auth_method: 'tls_client_auth',
+    tls_client_auth_san_dns: 'other.example',
+  });
+}
+
+const kept = new Map();
+
+class Kept {
+  constructor(model) {
+    this.model = model;
+  }
+  async upsert(id, payload) {
+    kept.set(`${this.model}:${id}`, payload);
+  }
+  async find(id) {
+    return kept.get(`${this.model}:${id}`);
+  }
+  async destroy(id) {
+    kept.delete(`${this.model}:${id}`);
+  }
+}
+
 const certificate = (ctx) => ctx.socket.getPeerX509Certificate();
 
 const provider = new Provider(`https://localhost:${port}`, {
+  ...(format === 'opaque' ? { adapter: Kept } : {}),
   clients,
   jwks: { keys: [{ ...signingKey, kid: 'sig1', use: 'sig', alg: 'ES256' }] },
   scopes: ['api'],
@@ -51,15 +81,17 @@ const provider = new Provider(`https://localhost:${port}`, {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    introspection: { enabled: format === 'opaque' },
+    revocation: { enabled: format === 'opaque' },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => undefined,
       getResourceServerInfo: () => ({
         scope: 'api',
         audience: 'https://api.example',
-        accessTokenTTL: 300,
-        accessTokenFormat: 'jwt',
-        jwt: { sign: { alg: 'ES256' } },
+        ...(format === 'opaque'
+          ? { accessTokenTTL: 3600, accessTokenFormat: 'opaque' }
+          : { accessTokenTTL: 300, accessTokenFormat: 'jwt', jwt: { sign: { alg: 'ES256' } } }),
       }),
     },
     mTLS: {

@@ -1,0 +1,101 @@
+"""Introspection and revocation of one server: issued tokens first, then questions about many of them in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import machine
+from measure import Load, Plan, Running, generator, load, started
+from pki import Identity, Pki
+from place import CACHE, BenchError
+from targets import Target
+
+import client
+
+LIVE = b'"active":true'
+DEAD = b'{"active":false}'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one life of one server showed."""
+
+    introspection: Load
+    revocation: Load
+
+
+def question(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Answers:
+    """`BenchError` if a live token is called dead or a revoked one live, or anybody else is told anything."""
+    machine.wait_until_quiet(cores, patience=plan.patience)
+    with started(target, pki, cores) as server:
+        asking = _Asking(server, pki, plan, cores)
+        tokens = asking.obtain(plan.asked)
+        asking.introspect(tokens, plan.asked)
+        introspection = asking.introspect(tokens, plan.asked)
+        asking.require(tokens[0], LIVE)
+        asking.refuse_strangers(tokens[0])
+        few = plan.revoked // 5
+        asking.revoke(tokens[:few])
+        revocation = asking.revoke(tokens[few : few + plan.revoked])
+        for at in (0, few, few + plan.revoked - 1):
+            asking.require(tokens[at], DEAD)
+        asking.require(tokens[-1], LIVE)
+    return Answers(introspection=introspection, revocation=revocation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    server: Running
+    pki: Pki
+    plan: Plan
+    cores: tuple[int, int]
+
+    @property
+    def folder(self) -> Path:
+        return CACHE / "run" / self.server.target.key
+
+    def obtain(self, count: int) -> list[str]:
+        """Tokens of client `pki`, from the token endpoint."""
+        file = self.folder / "tokens"
+        self._load(self.pki.client, count, u=self.server.target.path, b=self.server.target.body, o=file)
+        return file.read_text().split()
+
+    def introspect(self, tokens: Sequence[str], count: int) -> Load:
+        """Client `api` asks about each in turn; every answer is `active`."""
+        file = self._write("client_id=api&token=", tokens)
+        path = self.server.target.introspection
+        return self._load(self.pki.other_name, count, u=path, f=file, e=LIVE.decode())
+
+    def revoke(self, tokens: Sequence[str]) -> Load:
+        """Client `pki` gives each of its tokens back, once."""
+        file = self._write("client_id=pki&token=", tokens)
+        return self._load(self.pki.client, len(tokens), u=self.server.target.revocation, f=file, e="")
+
+    def require(self, token: str, expected: bytes) -> None:
+        """Introspection says so of this token."""
+        answer = self._ask(self.pki.other_name, "api", token)
+        if answer.status != 200 or expected not in answer.body:
+            raise BenchError(f"introspection answered {answer.status} {answer.body[:300]!r}, not {expected!r}")
+
+    def refuse_strangers(self, token: str) -> None:
+        """Nobody speaks for client `api` but the one with its certificate."""
+        for identity in (self.pki.client, self.pki.impostor, None):
+            answer = self._ask(identity, "api", token)
+            if answer.status not in {0, 400, 401, 403} or b"active" in answer.body:
+                raise BenchError(f"a stranger was told {answer.status} {answer.body[:300]!r}")
+
+    def _ask(self, identity: Identity | None, client_id: str, token: str) -> client.Answer:
+        context = client.make_context(self.pki, identity)
+        body = f"client_id={client_id}&token={token}"
+        return client.ask(context, self.server.port, self.server.target.introspection, body)
+
+    def _load(self, identity: Identity, count: int, **more: object) -> Load:
+        command = generator(self.server, identity, "keep", count, self.plan.connections, **more)
+        return load(self.server, self.cores, command)
+
+    def _write(self, start: str, tokens: Sequence[str]) -> Path:
+        file = self.folder / "bodies"
+        file.write_text("".join(f"{start}{token}\n" for token in tokens))
+        return file
