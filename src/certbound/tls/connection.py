@@ -342,7 +342,11 @@ class TLSConnection(asyncio.Protocol):
         self._arrived = b""
         self.listener.deadlines.closing.start(self)
         if linger and not self._eof:
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:  # the peer has gone already, and nobody has told us yet
+                self.transport.abort()
+                return
             self.transport.resume_reading()
         else:
             self.transport.close()
