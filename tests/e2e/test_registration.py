@@ -107,6 +107,12 @@ def test_who_shows_nothing_good_is_refused(registering: World, kind: str) -> Non
     assert 'Bearer realm="certbound"' == answer.headers["www-authenticate"]
 
 
+def test_a_bad_token_is_not_passed_over(registering: World, member: Issued) -> None:
+    """Though the certificate beside it would do alone."""
+    for token in ("cbia_" + "A" * 43, "cbrg_" + "A" * 43, "x"):
+        assert 401 == send(registering, "POST", SECRET, token, member).status
+
+
 def test_a_registered_client_obtains_tokens(registering: World) -> None:
     """By the secret that it was given, shown once and kept as a hash; by the name that it registered."""
     made = send(registering, "POST", SECRET, invite(registering)).json
