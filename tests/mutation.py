@@ -37,7 +37,7 @@ VERIFIER = "trust/verifier.py"
 CHAINS = "trust/chains.py"
 
 SUITES = {
-    TOKEN: ["e2e/test_token.py", "e2e/test_revoke.py", "e2e/test_refresh.py"],
+    TOKEN: ["server/test_asgi.py", "e2e/test_token.py", "e2e/test_revoke.py", "e2e/test_refresh.py"],
     SERVER_AUTHENTICATION: ["e2e/test_private_key_jwt.py", "e2e/test_token.py", "e2e/test_revoke.py"],
     GRANTS: ["e2e/test_refresh.py", "e2e/test_exchange.py"],
     INSPECTION: ["e2e/test_introspection.py", "e2e/test_token_revocation.py"],
