@@ -47,6 +47,7 @@ class SqlTokens:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._adding: Batches[_Token, None] = Batches(self._add)
+        self._finding: Batches[str, AccessTokenRecord | None] = Batches(self._find)
         self._using: Batches[_Use, bool] = Batches(self._use)
 
     async def add(self, record: AccessTokenRecord) -> None:
@@ -57,16 +58,19 @@ class SqlTokens:
         await self._adding.ask(_Token(record.digest, claims, record.ends_at))
 
     async def find(self, digest: str, *, now: float) -> AccessTokenRecord | None:
-        """What was added, or None; also if it has ended."""
+        """What was added, or None; also if it has ended.  Those who look at once ask together."""
         if not can_be_kept(digest):
             return None
+        found = await self._finding.ask(digest)
+        return None if found is None or found.ends_at < now else found
 
-        async def question(connection: AsyncConnection) -> AccessTokenRecord | None:
-            there = (access_tokens.c.digest == digest) & (access_tokens.c.ends_at >= now)
-            row = (await connection.execute(select(access_tokens).where(there))).first()
-            return None if row is None else _token(row)
+    async def _find(self, some: Sequence[str]) -> Sequence[AccessTokenRecord | None]:
+        async def question(connection: AsyncConnection) -> Sequence[Sequence[Any]]:
+            there = access_tokens.c.digest.in_(set(some))
+            return (await connection.execute(select(access_tokens).where(there))).all()
 
-        return await self._database.ask(question)
+        rows = {row[0]: row for row in await self._database.ask(question)}
+        return [_token(rows[each]) if each in rows else None for each in some]
 
     async def remove(self, digest: str) -> None:
         """It is gone, if it was there."""
