@@ -137,6 +137,10 @@ class Server(RuleBasedStateMachine):
         for name, method, card in (("a", PUBLIC, None), ("b", PKI, CARDS[0]), ("c", "client_secret_basic", None)):
             self.model.clients[name] = Client(name, method, flag=False, card=card)
             self.register(self.model.clients[name], protected_resources=[SIGNED, OPAQUE])
+        # Something to lose from the first step on: walks are short.
+        for n, name in enumerate(("a", "b")):
+            self.open_grant(name, n, CARDS[0])
+            self.renew(self.model.grants[-1], self.model.clients[name], CARDS[0])
 
     def open(self, file: Path) -> None:
         """Two services on it."""
@@ -229,6 +233,18 @@ class Server(RuleBasedStateMachine):
         made = Token(answer["access_token"], client.name, subject, bound, bound or over, path, ends, grant)
         self.model.tokens.append(made)
         return made
+
+    def renew(self, grant: Grant, client: Client, card: Card) -> None:
+        """A first refresh, which the model allows."""
+        call = self.call(client.name, self.shown(client, right=True), card, grant_type="refresh_token",
+                         refresh_token=grant.line[-1])  # fmt: skip
+        answer = self.run(self.answer(token, call, 0))
+        if grant.rotates:
+            grant.replaced.append(self.model.now)
+            grant.line.append(answer["refresh_token"])
+        bound = self.model.bind(client, card, before=grant.bound)
+        over = card if client.method in (PKI, OWN) else None
+        self.took(answer, client, grant.subject, bound, over, self.path(client, card), grant=grant)
 
     def path(self, client: Client, card: Card | None) -> str:
         return card.authority if card and client.method == PKI else ""
