@@ -23,7 +23,7 @@ STORY = [
     ("with its own certificate", "401 invalid_token", "presented with"),
     ("no certificate at all", "401 invalid_token", "presented without one"),
     ("never asks for certificates", "401 invalid_token", "presented without one"),
-    ("its own thumbprint", "401 invalid_token", "no key of the issuer verifies the signature"),
+    ("its own thumbprint", "401 invalid_token", "no key verifies the signature"),
     ("alg none", "401 invalid_token", "alg is 'none'"),
     ("forgot to bind it", "401 invalid_token", "not bound to a certificate"),
     ("warehouse asks for a token and says that it is billing", "401 invalid_client", "does not carry the registered"),

@@ -310,8 +310,8 @@ async def test_rows_of_the_wrong_type_stop_nothing(opening: Opening, url: str, p
     _by_hand(
         path,
         "UPDATE clients SET enabled = 'perhaps', version = 'one', created_at = 'today' WHERE client_id = 'a'",
-        "INSERT INTO clients VALUES (x'00ff', '{}', 1, 9, 9)",
-        "INSERT INTO clients VALUES (CAST(x'ff' AS TEXT), '{}', 1, 9, 9)",
+        "INSERT INTO clients VALUES (x'00ff', '{}', 1, 9, 9, '[]', NULL)",
+        "INSERT INTO clients VALUES (CAST(x'ff' AS TEXT), '{}', 1, 9, 9, '[]', NULL)",
         "UPDATE signing_keys SET private_key = '-----BEGIN PRIVATE KEY-----'",
     )
     store = await opening(url)
