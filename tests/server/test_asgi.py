@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
+from certbound.core.authentication import Accepted
 from certbound.core.binding import Bind
 from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.clients import Client, Method
 from certbound.core.errors import ConfigurationError
 from certbound.core.grants import Policy
 from certbound.core.jwks import make_jwks
-from certbound.core.metadata import Offer
+from certbound.core.metadata import TOKEN, Offer
 from certbound.core.ports import ClientRecord, Store
 from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import Revoked
@@ -27,6 +28,7 @@ from certbound.core.signing import SigningKey
 from certbound.core.tokens import Issuer
 from certbound.server.asgi import Application
 from certbound.server.directory import ClientDirectory
+from certbound.server.keys import KeyRing
 from certbound.server.service import Service
 from certbound.server.statuses import StatusBook
 from certbound.stores import open_store
@@ -63,10 +65,12 @@ async def service(store: Store, **changes: Any) -> AsyncIterator[Service]:
         "policy": Policy(scope=scope, resources=["https://api.example"]),
         "bind": Bind.ALWAYS,
         "lifetime": 60,
-        "keys": [SigningKey.generate()],
+        "keys": KeyRing.of(SigningKey.generate()),
         "clients": clients,
         "statuses": StatusBook(store, clients, "https://as.example/tenant/status"),
-        "sources": Sources(chains=NoChains(), published=PublishedNowhere()),
+        "sources": Sources(chains=NoChains(), published=PublishedNowhere(), uses=store.tokens),
+        "store": store,
+        "accepted": {TOKEN: Accepted(methods=frozenset(Method), issuer="https://as.example/tenant")},
     }
     yield Service(**{**facts, **changes})
 
@@ -103,7 +107,9 @@ async def running(application: Application) -> AsyncIterator[None]:
         started.set()
 
     task = asyncio.create_task(application({"type": "lifespan"}, receive, send))
+    task.add_done_callback(lambda _: started.set())
     await started.wait()
+    assert ["lifespan.startup.complete"] == sent
     yield
     ending.set()
     await task
@@ -185,7 +191,7 @@ async def test_without_the_store_the_answer_is_503(tmp_path: Path, caplog: pytes
 
 async def test_a_defect_is_a_server_error_with_an_id(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """The peer learns nothing else; the log has the traceback under that id."""
-    application = Application(lambda: service(store, keys=[]))
+    application = Application(lambda: service(store, policy=None))
     async with running(application):
         with caplog.at_level(logging.ERROR):
             status, _, body = await ask(application, "/tenant/token", body=BODY)
