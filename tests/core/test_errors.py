@@ -66,7 +66,7 @@ def test_two_texts(kind: type[Refusal]) -> None:
     """The reason is kept for the log; the description is the class's own, but where the form of the request is told."""
     refusal = made(kind, "the secret reason")
     assert "the secret reason" in refusal.reason
-    tells = kind in {InvalidRequest, InvalidClientMetadata}
+    tells = kind in {InvalidRequest, InvalidClientMetadata, errors.InvalidRedirectUri}
     assert ("secret" in refusal.description) is tells
 
 

@@ -20,9 +20,19 @@ def test_the_metadata_says_what_is_on(deployment: World) -> None:
 
     assert deployment.issuer == document["issuer"]
     assert document["tls_client_certificate_bound_access_tokens"] is True
-    assert ["self_signed_tls_client_auth", "tls_client_auth"] == document["token_endpoint_auth_methods_supported"]
-    assert ["client_credentials"] == document["grant_types_supported"]
-    assert {"token_endpoint": f"{deployment.mtls}/token"} == document["mtls_endpoint_aliases"]
+    methods = ["private_key_jwt", "self_signed_tls_client_auth", "tls_client_auth"]
+    assert methods == document["token_endpoint_auth_methods_supported"]
+    grant_types = ["client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange"]
+    assert grant_types == document["grant_types_supported"]
+    aliases = {
+        name: f"{deployment.mtls}/{path}"
+        for name, path in (
+            ("token_endpoint", "token"),
+            ("introspection_endpoint", "introspect"),
+            ("revocation_endpoint", "revoke"),
+        )
+    }
+    assert aliases == document["mtls_endpoint_aliases"]
 
 
 def test_every_alias_names_another_url_of_an_endpoint_at_top_level(deployment: World) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,41 @@ async def test_any_client_can_be_switched_off_and_removed(registry: ClientRegist
 
     assert disabled is not None
     assert not disabled.enabled
+    enabled = await narrowed.update("a", {}, enabled=True)
+    assert enabled is not None
+    assert enabled.enabled
     assert await narrowed.remove("a")
     assert not await narrowed.remove("a")
+
+
+async def test_with_a_disabled_client_go_its_tokens(registry: ClientRegistry) -> None:
+    """And they stay so when it is enabled again, which lifts the revocation; what comes then is valid."""
+    await registry.register(GOOD, client_id="a")
+    revocations = registry.store.revocations
+    record = StatusRecord(client_id="a", thumbprint="", created_at=time.time(), ends_at=time.time() + 60)
+    before = await revocations.allot(record, now=time.time())
+
+    await registry.update("a", {"scope": "write"}, enabled=False)
+    assert not await revocations.is_valid(before.index)
+    assert ["a"] == [each.value for each in await revocations.list()]
+
+    await registry.update("a", {}, enabled=True)
+    assert [] == list(await revocations.list())
+    assert not await revocations.is_valid(before.index)
+    assert await revocations.is_valid((await revocations.allot(record, now=time.time())).index)
+
+
+async def test_a_client_that_a_hand_disabled_is_enabled_again(registry: ClientRegistry) -> None:
+    """There is no revocation to lift."""
+    await registry.register(GOOD, client_id="a")
+    stored = await registry.find("a")
+    assert stored is not None
+    await registry.store.clients.replace(replace(stored, enabled=False))
+
+    enabled = await registry.update("a", {}, enabled=True)
+
+    assert enabled is not None
+    assert enabled.enabled
 
 
 @pytest.mark.parametrize(

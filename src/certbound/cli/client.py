@@ -168,7 +168,8 @@ def update(
     token_format: Format = None,
     protects: Protects = None,
     enabled: Annotated[
-        bool | None, typer.Option("--enable/--disable", help="Whether it may authenticate at all.")
+        bool | None,
+        typer.Option("--enable/--disable", help="Whether it may authenticate at all; disabling ends its tokens."),
     ] = None,
     json: Json = False,
     config: ConfigFile = None,

@@ -11,29 +11,32 @@ from certbound.core.errors import InvalidRequest
 from certbound.server.audit import Notes
 
 MAX_PARAMETERS = 64
+REPEATABLE = frozenset({"resource", "audience"})
+"""What may stand several times (RFC 8707 section 2, RFC 8693 section 2.1), and nothing else (RFC 6749 section 3.2)."""
 
 
 class Form(msgspec.Struct, frozen=True):
-    """The parameters of a request body; one sent without a value is absent (RFC 6749 section 3.2)."""
+    """The parameters of a request body; one sent without a value is absent (RFC 6749 section 3.2).
+
+    None but those of `REPEATABLE` has two values, also of those that nobody here knows.
+    """
 
     values: Mapping[str, Sequence[str]]
 
     def one(self, name: str) -> str | None:
-        """The value of `name`, or None.  `InvalidRequest` (400) if it stands twice (RFC 6749 section 3.2)."""
-        values = self.values.get(name, ())
-        if len(values) > 1:
-            raise InvalidRequest(f"{name} is repeated")
+        """The value of `name`, or None."""
+        values = self.values.get(name)
         return values[0] if values else None
 
     def require(self, name: str) -> str:
-        """As `one`; `InvalidRequest` (400) also if it is absent."""
+        """The value of `name`.  `InvalidRequest` (400) if it is absent."""
         value = self.one(name)
         if value is None:
             raise InvalidRequest(f"{name} is missing from the request body")
         return value
 
     def all(self, name: str) -> Sequence[str]:
-        """Every value of a parameter that may stand several times (RFC 8707 section 2)."""
+        """Every value of a parameter that may stand several times."""
         return self.values.get(name, ())
 
 
@@ -87,7 +90,12 @@ def read_form(body: bytes) -> Form:
             continue
         if "%" in pair or "+" in pair or not is_ascii:
             name, value = _decode(name), _decode(value)
-        values.setdefault(name, []).append(value)
+        if name not in values:
+            values[name] = [value]
+        elif name in REPEATABLE:
+            values[name].append(value)
+        else:
+            raise InvalidRequest(f"{name[:64]} is repeated")  # the name may be anybody's
     return Form(values)
 
 

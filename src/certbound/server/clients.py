@@ -3,7 +3,7 @@
 Rule 1: what cannot stand is not stored, whether an endpoint or a command asks for it.
 Rule 2: a secret is made here, shown once and kept as a hash; a new one and those before it count side by side for as
 long as it is said, and at most `MOST_SECRETS` do.
-Rule 3: with a client go its tokens, and its grants.
+Rule 3: with a client that is removed or disabled go its tokens, and its grants; enabled again, it begins anew.
 """
 
 import contextlib
@@ -80,27 +80,39 @@ class ClientRegistry:
     async def update(self, client_id: str, changes: Mapping[str, Any], *, enabled: bool | None = None) -> Client | None:
         """The client with `changes` merged in, stored; `None` takes a member away.  None if there is no such client.
 
-        `InvalidClientMetadata` (400) if the result cannot stand; nothing is stored then.  Secrets go with the method
-        that they were for.
+        Without `enabled` it stays as it is.  `InvalidClientMetadata` (400) if the result cannot stand; nothing is
+        stored then.  Secrets go with the method that they were for.
         """
         record = await self.store.clients.find(client_id)
         if record is None:
             return None
-        changed = replace(
-            record,
-            metadata=given_members({**record.metadata, **changes}),
-            enabled=record.enabled if enabled is None else enabled,
-        )
         if changes:  # what is only switched off need not be readable
-            client = self.check(client_id, changed.metadata)
-            changed = replace(changed, secrets=changed.secrets if client.method.has_secret else ())
-        return await self.put(changed)
+            metadata = given_members({**record.metadata, **changes})
+            client = self.check(client_id, metadata)
+            kept = record.secrets if client.method.has_secret else ()
+            await self.put(replace(record, metadata=metadata, secrets=kept))
+        if enabled is not None:
+            await self._switch(client_id, enabled=enabled)
+        stored = await self.store.clients.find(client_id)
+        return None if stored is None else readable(stored)
 
     async def put(self, changed: ClientRecord) -> Client | None:
         """`changed` stands where that of its id and version stood.  `NotFound` if that has changed meanwhile."""
         stored = await self.store.clients.replace(changed)
         self._tell("change client", changed.client_id)
         return readable(stored)
+
+    async def _switch(self, client_id: str, *, enabled: bool) -> None:
+        revocations, clients = self.store.revocations, self.store.clients
+        if not enabled:
+            await revocations.add(RevocationRecord(kind=RevokedKind.CLIENT, value=client_id, revoked_at=self.now()))
+        else:
+            with contextlib.suppress(NotFound):
+                await revocations.remove(RevokedKind.CLIENT, client_id)
+            record = await clients.find(client_id)
+            if record is not None and not record.enabled:  # a hand switched it off, and revoked nothing
+                await clients.replace(replace(record, enabled=True))
+        self._tell("enable client" if enabled else "disable client", client_id)
 
     async def remove(self, client_id: str) -> bool:
         """The client is gone, and no token of it is valid; False if it was not there."""

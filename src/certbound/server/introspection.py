@@ -26,7 +26,6 @@ async def introspect(call: Call, service: Service) -> Reply:
     # (1) Who asks is authenticated.
     authenticated = await authenticated_client(call, service, INTROSPECTION)
     token = call.form.require("token")
-    call.form.one("token_type_hint")  # we need no hint, but nothing may be repeated (RFC 6749 section 3.2)
     # (2) The token is live, and (3) meant for who asks.
     if token.startswith(REFRESH):
         answer = await _describe_refresh_token(token, authenticated.client, call, service)

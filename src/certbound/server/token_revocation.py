@@ -19,7 +19,6 @@ async def revoke(call: Call, service: Service) -> Reply:
     # (1) Who gives it back is its client.
     authenticated = await authenticated_client(call, service, REVOCATION)
     token = call.form.require("token")
-    call.form.one("token_type_hint")  # we need no hint, but nothing may be repeated (RFC 6749 section 3.2)
     # (2) What it gives back is its own.
     if token.startswith(REFRESH):
         await _revoke_grant(token, authenticated, call, service)
