@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from joserfc.jwk import KeySet
@@ -38,6 +38,7 @@ from certbound.server.expiry import ExpiryWatch
 from certbound.server.key_keeper import KeyKeeper, password_hint, warn_of_open_keys
 from certbound.server.keys import KeyRing
 from certbound.server.metrics import Numbers
+from certbound.server.openapi import Facts, describe_api
 from certbound.server.purging import Purge
 from certbound.server.registrar import Quota, Registrar
 from certbound.server.revocation import Revoker
@@ -408,6 +409,14 @@ def offer_of(settings: Settings, *, has_anchors: bool, signing: Sequence[str] = 
         assertion_algorithms=settings.authentication.assertion_algorithms,
         signing_algorithms=tuple(signing),
     )
+
+
+def api_of(settings: Settings) -> dict[str, Any]:
+    """The server that `settings` make, as an OpenAPI document.  `ConfigurationError` if an anchor cannot be read."""
+    anchors = _anchor_files(settings)
+    offer = offer_of(settings, has_anchors=_may_have_anchors(settings, anchors))
+    ways = ways_of(settings, allowed(settings, anchors))
+    return describe_api(Facts(offer=offer, resources=settings.tokens.resources, ways=ways))
 
 
 def fetcher_of(settings: Settings) -> Fetcher:

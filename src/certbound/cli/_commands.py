@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "key": "See, rotate and retire the keys that sign tokens.",
     "ca": "Keep a small private certificate authority.",
     "token": "Obtain an access token and show what it says.",
+    "openapi": "Print the OpenAPI document of the server.",
     "config": "Write, check and show settings.",
     "version": "Say which certbound this is, and which OpenSSL it uses.",
 }

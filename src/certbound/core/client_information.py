@@ -30,8 +30,8 @@ def read_information(given: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in given.items():
         plain, tagged, language = name.partition("#")
-        check = _MEMBERS.get(plain)
-        if check is None or (tagged and plain not in _IN_LANGUAGES):
+        check = MEMBERS.get(plain)
+        if check is None or (tagged and plain not in IN_LANGUAGES):
             continue
         if plain == "client_name" and not tagged:
             continue  # that one is the client's name
@@ -46,7 +46,7 @@ def read_information(given: Mapping[str, Any]) -> dict[str, Any]:
 def is_information(name: str) -> bool:
     """Whether `read_information` reads a member of this name."""
     plain, tagged, _ = name.partition("#")
-    return plain in _MEMBERS and (not tagged or plain in _IN_LANGUAGES)
+    return plain in MEMBERS and (not tagged or plain in IN_LANGUAGES)
 
 
 def _text(_: Mapping[str, Any], name: str, value: Any) -> str:
@@ -104,7 +104,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}")
 _URI = re.compile(rf"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]{{1,{MAX_URI}}}")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
-_MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
+MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
     "client_name": _text,
     "client_uri": _url,
     "logo_uri": _url,
@@ -117,4 +117,4 @@ _MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
     REDIRECT_URIS: _redirect_uris,
     RESPONSE_TYPES: _texts,
 }
-_IN_LANGUAGES = frozenset({"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"})
+IN_LANGUAGES = frozenset({"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"})

@@ -229,7 +229,7 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
 
 def is_known(name: str) -> bool:
     """Whether a member of this name means anything here; what does not is ignored (RFC 7591 section 2)."""
-    return name in _MEMBERS or is_information(name)
+    return name in MEMBERS or is_information(name)
 
 
 def _require_offered(name: str, wanted: Iterable[Any], offered: Iterable[Any]) -> None:
@@ -260,7 +260,7 @@ ASSERTION_ALG = "token_endpoint_auth_signing_alg"
 BOUND = "tls_client_certificate_bound_access_tokens"
 INTROSPECTION_ALG = "introspection_signed_response_alg"
 ALIASES = "use_mtls_endpoint_aliases"
-_MEMBERS = frozenset({
+MEMBERS = frozenset({
     "token_endpoint_auth_method", "client_name", "scope", "grant_types", "jwks", "jwks_uri",
     FORMAT, RESOURCES, ASSERTION_ALG, BOUND, INTROSPECTION_ALG, ALIASES, *PKI_MEMBERS, *SELF_SIGNED_MEMBERS,
 })  # fmt: skip

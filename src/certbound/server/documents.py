@@ -5,19 +5,20 @@ from certbound.server.call import Call, Reply, json_reply
 from certbound.server.service import Service
 
 # Short enough that a rotated key or a new endpoint is known soon, long enough to be worth caching.
-_CACHED = ((b"cache-control", b"public, max-age=300"),)
+CACHED = ((b"cache-control", b"public, max-age=300"),)
+UNKEPT = ((b"cache-control", b"no-store"),)
 
 
 async def metadata(_: Call, service: Service) -> Reply:
     """The authorization server's metadata document."""
-    return json_reply(200, describe_server(service.offer), _CACHED)
+    return json_reply(200, describe_server(service.offer), CACHED)
 
 
 async def jwks(_: Call, service: Service) -> Reply:
     """The public keys that sign tokens."""
-    return json_reply(200, {"keys": [key.public_jwk() for key in service.keys.published]}, _CACHED)
+    return json_reply(200, {"keys": [key.public_jwk() for key in service.keys.published]}, CACHED)
 
 
 async def health(_: Call, __: Service) -> Reply:
     """The process answers; it says nothing of the store."""
-    return json_reply(200, {"status": "ok"}, ((b"cache-control", b"no-store"),))
+    return json_reply(200, {"status": "ok"}, UNKEPT)

@@ -86,10 +86,10 @@ async def _exchange(asked: Asked) -> Given:
     token_exchange.require_authenticated(asked.authenticated)
     if form.one("actor_token") is not None:
         raise InvalidRequest("actor_token is not taken here: who exchanges is who acts")
-    if form.require("subject_token_type") not in (token_exchange.ACCESS_TOKEN, token_exchange.JWT):
+    if form.require("subject_token_type") not in token_exchange.SUBJECT_TYPES:
         raise InvalidRequest("subject_token_type must be that of an access token of this server")
     wanted = form.one("requested_token_type") or token_exchange.ACCESS_TOKEN
-    if wanted not in (token_exchange.ACCESS_TOKEN, token_exchange.REFRESH_TOKEN):
+    if wanted not in token_exchange.REQUESTED_TYPES:
         raise InvalidRequest("requested_token_type must be that of an access token or a refresh token")
     client = asked.authenticated.client
     if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in client.grant_types:

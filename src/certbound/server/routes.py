@@ -66,7 +66,13 @@ class Routes:
 
 
 def make_routes(offer: Offer) -> tuple[Routes, Routes]:
-    """What the conventional host serves, and what the mutual-TLS host does.
+    """What the conventional host serves, and what the mutual-TLS host does."""
+    conventional, mtls = route_tables(offer)
+    return Routes(conventional), Routes(mtls)
+
+
+def route_tables(offer: Offer) -> tuple[Mapping[str, Route], Mapping[str, Route]]:
+    """The same by path.
 
     Without a host of its own, mutual TLS is on the issuer's, which then serves everything, without CORS.
     """
@@ -81,9 +87,9 @@ def make_routes(offer: Offer) -> tuple[Routes, Routes]:
         **_direct(offer, base, cors=cors),
     }
     if offer.mtls_base is None:
-        return Routes({}), Routes(everything)
+        return {}, everything
     direct = _direct(offer, _path(offer.mtls_base), cors=False)
-    return Routes(everything), Routes({**direct, "/healthz": Route({"GET": documents.health}, "health")})
+    return everything, {**direct, "/healthz": Route({"GET": documents.health}, "health")}
 
 
 def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:

@@ -22,6 +22,11 @@ ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 REFRESH_TOKEN = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105
 JWT = "urn:ietf:params:oauth:token-type:jwt"
 
+SUBJECT_TYPES = (ACCESS_TOKEN, JWT)
+"""`subject_token_type`: what can be exchanged."""
+REQUESTED_TYPES = (ACCESS_TOKEN, REFRESH_TOKEN)
+"""`requested_token_type`: what for."""
+
 MOST_ACTORS = 8
 """How many may have acted one for another."""
 
