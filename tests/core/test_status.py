@@ -104,6 +104,21 @@ def test_runs_are_a_set(runs: list[Run]) -> None:
     assert indices(runs) == {n for n in range(-2, 70) if n in there}
 
 
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9))))
+def test_runs_that_come_one_by_one(runs: list[tuple[int, int]]) -> None:
+    """Are the same set, whatever they meet; told in order, as runs apart; and a copy stays as it was."""
+    there = Runs()
+    for run in runs:
+        before, copy = list(there), there.copy()
+        there.add(run)
+        assert list(copy) == before
+    assert list(there) == list(Runs.of(runs))
+    assert there == Runs.of(runs)
+    assert indices(runs) == indices(list(there))
+    ends = [first + count for first, count in there]
+    assert all(end < first for end, (first, _) in zip(ends, list(there)[1:], strict=False))
+
+
 def test_no_runs() -> None:
     """Nothing is in them, and a list of them is all valid."""
     assert 0 not in Runs()

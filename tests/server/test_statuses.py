@@ -1,6 +1,7 @@
 """certbound.server.statuses: each token has a place of its own, and none has one that was revoked."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,10 +31,11 @@ from certbound.server.statuses import (
     FIRST,
     FIRST_OF_GRANT,
     LEASE,
-    MARGIN,
     MOST,
     REMADE,
     SHORTEST,
+    STANDS,
+    WHOLE,
     StatusBook,
     StatusOwner,
 )
@@ -64,7 +66,10 @@ class Counted:
 
     def __init__(self, store: Store) -> None:
         self.sizes: list[int] = []
-        self.listed = 0
+        self.asked: list[bool] = []
+        """Of each question for statuses, whether it was for all of them."""
+        self.said: list[int] = []
+        """And how many runs the answer had."""
         self._allot, self._statuses = store.revocations.allot, store.revocations.statuses
         store.revocations.allot = self.allot  # type: ignore[method-assign]
         store.revocations.statuses = self.statuses  # type: ignore[method-assign]
@@ -73,9 +78,15 @@ class Counted:
         self.sizes.append(record.count)
         return await self._allot(record, now=now)
 
-    async def statuses(self, now: float) -> Any:
-        self.listed += 1
-        return await self._statuses(now)
+    async def statuses(self, now: float, *, since: int | None = None) -> Any:
+        self.asked.append(since is None)
+        said = await self._statuses(now, since=since)
+        self.said.append(len(said.invalid))
+        return said
+
+    @property
+    def listed(self) -> int:
+        return len(self.asked)
 
 
 @pytest.fixture
@@ -281,7 +292,7 @@ async def test_a_status_outlives_its_token(book: StatusBook, store: Store) -> No
     last = await place(book, at=NOW + LEASE)
     [block] = await blocks(store)
     assert first // FIRST == last // FIRST
-    assert block.ends_at == NOW + LEASE + 300 + MARGIN
+    assert block.ends_at == NOW + LEASE + 300 + STANDS
     longer = await book.reference(owner(), now=NOW + LEASE, lifetime=3600)
     assert longer.index // FIRST != first // FIRST
     assert await place(book, at=NOW + LEASE + 1) // FIRST == longer.index // FIRST
@@ -297,15 +308,15 @@ async def test_a_certificate_of_an_hour_takes_no_place_for_longer(book: StatusBo
         await place(book, owner(certificate))
     await place(book, owner(hour), at=NOW + 3600 - 1)
     assert {each.thumbprint: each.ends_at for each in await blocks(store)} == {
-        hour.thumbprint: NOW + 3600 + 300 + MARGIN,
-        gone.thumbprint: NOW + LEASE + 300 + MARGIN,
+        hour.thumbprint: NOW + 3600 + 300 + STANDS,
+        gone.thumbprint: NOW + LEASE + 300 + STANDS,
     }
 
 
 async def test_a_large_block_is_used_for_a_shorter_time(book: StatusBook, store: Store) -> None:
     """Or a busy client would keep millions of places for hours."""
     await asyncio.gather(*(place(book) for _ in range(1500)))
-    leases = {each.count: each.ends_at - NOW - 300 - MARGIN for each in await blocks(store)}
+    leases = {each.count: each.ends_at - NOW - 300 - STANDS for each in await blocks(store)}
     assert leases[16] == LEASE
     assert leases[64] == LEASE / 4
     assert leases[MOST] == SHORTEST
@@ -389,7 +400,7 @@ async def test_a_revoked_place_is_invalid_for_longer_than_its_token_lives(book: 
     """By whatever the clocks of two servers may differ."""
     first = await place(book)
     await book.invalidate(first, until=NOW + 300)
-    for at, expected in ((NOW + 300 + MARGIN - 1, True), (NOW + 300 + MARGIN + 1, False)):
+    for at, expected in ((NOW + 300 + STANDS - 1, True), (NOW + 300 + STANDS + 1, False)):
         assert (first in Runs.of((await store.revocations.statuses(at)).invalid)) is expected
 
 
@@ -411,7 +422,7 @@ async def test_validity_is_answered_from_memory(book: StatusBook, store: Store, 
     await book.invalidate(first, until=NOW + 300)
     counted = Counted(store)
     answers = await asyncio.gather(*(book.is_valid(each, now=NOW) for each in range(first - 50, first + 50)))
-    assert (answers.count(False), counted.listed) == (1, 1)
+    assert (answers.count(False), counted.asked, counted.said) == (1, [False], [1])
     await store.clients.add(ClientRecord(client_id="b", metadata=METADATA))
     clock.now += MAX_AGE + 0.001
     assert not await book.is_valid(first, now=NOW)
@@ -421,6 +432,95 @@ async def test_validity_is_answered_from_memory(book: StatusBook, store: Store, 
     clock.now += MAX_AGE + 0.001
     with pytest.raises(StoreUnavailable):
         await book.is_valid(first, now=NOW)
+
+
+async def test_a_revocation_costs_no_look_at_the_others(
+    book: StatusBook, store: Store, directory: ClientDirectory
+) -> None:
+    """Here none at all; elsewhere as many as there are news, however many were revoked before."""
+    await directory.refresh()
+    elsewhere = StatusBook(store, directory, URI)
+    given = [await place(book) for _ in range(100)]
+    for index in given[:90]:
+        await book.invalidate(index, until=NOW + 300)
+    await elsewhere.is_valid(given[0], now=NOW)
+    counted = Counted(store)
+    for index in given[90:95]:
+        await book.invalidate(index, until=NOW + 300)
+        assert not await book.is_valid(index, now=NOW)
+    assert counted.asked == []
+    await directory.refresh()
+    answers = [await elsewhere.is_valid(index, now=NOW) for index in given]
+    assert answers == [False] * 95 + [True] * 5
+    assert (counted.asked, counted.said) == ([False], [5])
+
+
+async def test_what_is_revoked_while_all_is_read_is_not_forgotten(
+    book: StatusBook, store: Store, directory: ClientDirectory
+) -> None:
+    """Though the answer was made before."""
+    given = [await place(book) for _ in range(2)]
+    statuses, invalidate, revoked = store.revocations.statuses, book.invalidate, asyncio.Event()
+
+    async def late(now: float, *, since: int | None = None) -> Any:
+        said = await statuses(now, since=since)
+        if since is None and not revoked.is_set():
+            await invalidate(given[1], until=NOW + 300)
+            revoked.set()
+        return said
+
+    store.revocations.statuses = late  # type: ignore[method-assign]
+    assert not await book.is_valid(given[1], now=NOW + WHOLE + 1)
+    assert revoked.is_set()
+    assert await book.is_valid(given[0], now=NOW + WHOLE + 1)
+
+
+@pytest.mark.parametrize("revoke_alone", [True, False])
+async def test_a_place_is_forgotten_before_another_token_has_it(
+    book: StatusBook, store: Store, directory: ClientDirectory, *, revoke_alone: bool
+) -> None:
+    """In a process that was told of it, and is asked nothing meanwhile: when its row may go, its place is valid."""
+    elsewhere = StatusBook(store, directory, URI)
+    first = await place(book)
+    if revoke_alone:
+        await book.invalidate(first, until=NOW + LEASE + 300)
+    else:
+        await revoke(store, RevokedKind.CERTIFICATE, LEAF.thumbprint)
+    await directory.refresh()
+    ends_at = NOW + LEASE + 300 + STANDS
+    for each in (book, elsewhere):
+        assert not await each.is_valid(first, now=ends_at - WHOLE - 1)
+    while await store.tokens.purge(now=ends_at + 1):
+        pass
+    for each in (book, elsewhere):
+        assert await each.is_valid(first, now=ends_at + 1)
+
+
+async def test_all_is_read_again_after_some_minutes(book: StatusBook, store: Store) -> None:
+    """What a hand changed in the database is seen then; and once for all who ask."""
+    first = await place(book)
+    counted = Counted(store)
+    for at in (NOW, NOW + WHOLE - 1, NOW + WHOLE, NOW + WHOLE + 1, NOW):
+        await asyncio.gather(*(book.is_valid(first, now=at) for _ in range(3)))
+    assert counted.asked == [True, True]
+
+
+async def test_an_older_database_in_the_place_of_ours(
+    book: StatusBook, store: Store, directory: ClientDirectory, tmp_path: Path
+) -> None:
+    """A backup was restored while the server ran: what it does not know to be revoked is valid again."""
+    given = [await place(book) for _ in range(3)]
+    await book.invalidate(given[0], until=NOW + 300)
+    with sqlite3.connect(f"{tmp_path}/test.sqlite") as ours, sqlite3.connect(f"{tmp_path}/backup.sqlite") as backup:
+        ours.backup(backup)
+        await book.invalidate(given[1], until=NOW + 300)
+        await directory.refresh()
+        assert [await book.is_valid(each, now=NOW) for each in given] == [False, False, True]
+        backup.backup(ours)
+    ours.close()
+    backup.close()
+    await directory.refresh()
+    assert [await book.is_valid(each, now=NOW) for each in given] == [False, True, True]
 
 
 @pytest.mark.parametrize("index", [-1, 1 << 30, 1 << 62, 1 << 70])

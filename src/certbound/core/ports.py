@@ -101,8 +101,10 @@ class StatusRecord:
 class Statuses:
     """What a status list says: which indices are not valid, and how long it is."""
 
+    revision: int
+    """The `Revision.statuses` at which it says so."""
     invalid: Sequence[tuple[int, int]]
-    """First index and count of each run that is not valid."""
+    """First index and count of each run that is not valid; of news, of each that became so."""
     size: int
     """All indices are smaller, those too that will be given in the next seconds."""
 
@@ -298,8 +300,11 @@ class Revocations(Protocol):
     async def is_valid(self, index: int) -> bool:
         """Whether the status at `index` is; asked of the database, by its keys."""
 
-    async def statuses(self, now: float) -> Statuses:
-        """What the list says at `now`."""
+    async def statuses(self, now: float, *, since: int | None = None) -> Statuses:
+        """What the list says at `now`: all of it, or what is news since that `Revision.statuses`.
+
+        News cost what they are, however long the list is; what has ended is in neither.
+        """
 
 
 class Grants(Protocol):

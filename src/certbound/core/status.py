@@ -10,8 +10,8 @@ Rule 2: a list is bounded before it is decompressed, and while it is.
 
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,12 +63,12 @@ class StatusList:
         return not self.statuses[place >> 3] >> (place & 7) & ((1 << self.bits) - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Runs:
     """A set of indices, held as runs: in some steps it is known whether one is in it, however many there are."""
 
-    _firsts: Sequence[int] = ()
-    _ends: Sequence[int] = ()
+    _firsts: list[int] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, runs: Iterable[Run]) -> "Runs":
@@ -82,6 +82,24 @@ class Runs:
                 firsts.append(first)
                 ends.append(first + count)
         return cls(firsts, ends)
+
+    def add(self, run: Run) -> None:
+        """Those of `run` too, whether or not some are there."""
+        first, end = run[0], run[0] + run[1]
+        low = bisect_left(self._ends, first)
+        high = bisect_right(self._firsts, end, low)
+        if low < high:  # it meets others, and they become one
+            first, end = min(first, self._firsts[low]), max(end, self._ends[high - 1])
+        self._firsts[low:high] = [first]
+        self._ends[low:high] = [end]
+
+    def copy(self) -> "Runs":
+        """One that stays as it is."""
+        return Runs(self._firsts.copy(), self._ends.copy())
+
+    def __iter__(self) -> Iterator[Run]:
+        """Runs that do not meet, in order."""
+        return ((first, end - first) for first, end in zip(self._firsts, self._ends, strict=True))
 
     def __contains__(self, index: int) -> bool:
         place = bisect_right(self._firsts, index) - 1

@@ -6,7 +6,9 @@ Rule 2: a place in a block that was revoked is given to no token, once the direc
 before has one that the list calls invalid.
 Rule 3: whether a token is valid is answered from memory, at most as old as the directory; what this process itself
 revoked counts at once.
-Rule 4: the list is signed when a status became invalid, and again when `REMADE` seconds have passed, not for a request;
+Rule 4: the store is asked for what became invalid since it was asked, and for all of it every `WHOLE` seconds: a place
+is forgotten here before the store may give it to another token.
+Rule 5: the list is signed when a status became invalid, and again when `REMADE` seconds have passed, not for a request;
 it is compressed when it says something else, beside the loop that serves.
 """
 
@@ -15,7 +17,7 @@ import random
 from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -41,7 +43,11 @@ LEASE = 6 * 3600
 SHORTEST = 900
 """Seconds for which any block is used, however large."""
 MARGIN = 900
-"""Seconds a status stands longer than its token lives: by so much may the clocks of two servers differ."""
+"""Seconds a status is told longer than its token lives: by so much may the clocks of two servers differ."""
+WHOLE = 300
+"""Seconds after which all statuses are read again, and those are left out that end before it happens once more."""
+STANDS = MARGIN + WHOLE
+"""Seconds a status stands in the store after its token ended."""
 AHEAD = 8
 """The next block is asked for when one part of so many remains, of those that are larger than the first."""
 CAPACITY = 20_000
@@ -99,7 +105,7 @@ class _Block:
 
     def serves(self, now: float, lifetime: float) -> bool:
         """Whether a token that is made now, and lives so long, can have a place of it."""
-        return bool(self.rest) and now <= self.until and now + lifetime + MARGIN <= self.ends_at
+        return bool(self.rest) and now <= self.until and now + lifetime + STANDS <= self.ends_at
 
     def next_size(self, now: float) -> int:
         """Places of the block after it."""
@@ -114,12 +120,20 @@ class _Block:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the store said of all statuses, and when: at this number of the revision, or later."""
+    """What the store said of all statuses."""
 
+    asked: int = -1
+    """The number of the directory's revision when it was asked; what is known is of that, or newer."""
     statuses: int = -1
+    """The number of which it is."""
     forgotten: int = -1
+    whole_at: float = float("-inf")
+    """When all of it was read; the rest is news."""
     size: int = 0
     invalid: Runs = field(default_factory=Runs)
+    """With what was revoked here meanwhile."""
+    content: object = field(default_factory=object)
+    """Another one when the list is to say something else."""
 
 
 class StatusBook:
@@ -135,7 +149,7 @@ class StatusBook:
         self._known = _Known()
         self._forgotten = 0
         self._reading = asyncio.Lock()
-        self._said: Statuses | None = None
+        self._encoded_of: object = None
         self._encoded: Mapping[str, Any] = {}
         self._list = b""
         self._list_known = _Known()
@@ -148,7 +162,7 @@ class StatusBook:
 
         `InvalidClient` (401) if it was revoked since it authenticated, `StoreUnavailable` if only the store could say.
         """
-        if not self._is_known():
+        if not self._is_known(now):
             await self._read(now)
         key = owner.key()
         block = self._blocks.get(key)
@@ -169,7 +183,7 @@ class StatusBook:
         From memory, as the list has it: also of a place that no token was given yet.
         """
         await self._directory.confirm()
-        if not self._is_known():
+        if not self._is_known(now):
             await self._read(now)
         if 0 <= index < self._known.size:
             return index not in self._known.invalid
@@ -177,8 +191,11 @@ class StatusBook:
 
     async def invalidate(self, index: int, *, until: float) -> None:
         """The status at `index` is not valid, here at once; its token ends at `until`."""
-        await self._store.revocations.invalidate(index, until=until + MARGIN)
-        self.forget()
+        await self._store.revocations.invalidate(index, until=until + STANDS)
+        self._known.invalid.add((index, 1))
+        self._known = replace(self._known, content=object())
+        if self._reading.locked():  # all of it perhaps, as it was a moment ago
+            self.forget()
 
     def forget(self) -> None:
         """Statuses have become invalid: the next question to the book asks the store."""
@@ -193,24 +210,45 @@ class StatusBook:
                     await self._make(keys.signing, clock())
         return self._list
 
-    def _is_known(self) -> bool:
+    def _is_known(self, now: float) -> bool:
         known = self._known
-        return known.statuses == self._directory.revision.statuses and known.forgotten == self._forgotten
+        is_new = self._directory.revision.statuses in (known.statuses, known.asked)
+        return is_new and known.forgotten == self._forgotten and abs(now - known.whole_at) < WHOLE
 
     async def _read(self, now: float) -> None:
         """Known is what the store says at the directory's revision, or later; many who need it ask once."""
         async with self._reading:
-            while not self._is_known():
+            while not self._is_known(now):
                 await self._ask(now)
 
-    async def _ask(self, now: float) -> Statuses:
+    async def _ask(self, now: float) -> None:
+        """What the store says is known: its news, or all where that is due."""
         # Before the question: what is answered is of this revision or newer.
-        statuses, forgotten = self._directory.revision.statuses, self._forgotten
-        said = await self._store.revocations.statuses(now)
-        self._known = _Known(statuses, forgotten, said.size, Runs.of(said.invalid))
-        for key in [key for key, block in self._blocks.items() if self._is_revoked(block)]:
+        asked, forgotten = self._directory.revision.statuses, self._forgotten
+        since = self._known.statuses if abs(now - self._known.whole_at) < WHOLE else None
+        said = await self._store.revocations.statuses(now + WHOLE, since=since)
+        if since is not None and said.revision < since:  # an older database has taken the place of ours
+            since, said = None, await self._store.revocations.statuses(now + WHOLE)
+        if since is None:
+            known = _Known(whole_at=now, size=said.size, invalid=Runs.of(said.invalid))
+        else:
+            known = self._with_news(said)
+        self._known = replace(known, asked=asked, statuses=said.revision, forgotten=forgotten)
+        self._drop_revoked(said)
+
+    def _with_news(self, said: Statuses) -> _Known:
+        known = self._known
+        if not said.invalid and said.size <= known.size:
+            return known
+        for run in said.invalid:
+            known.invalid.add(run)
+        return replace(known, size=max(said.size, known.size), content=object())
+
+    def _drop_revoked(self, said: Statuses) -> None:
+        """No block is kept that is among what became invalid."""
+        firsts = {first for first, _ in said.invalid}
+        for key in [key for key, block in self._blocks.items() if block.first in firsts and self._is_revoked(block)]:
             del self._blocks[key]
-        return said
 
     def _is_revoked(self, block: _Block) -> bool:
         """By a place of it that no token has: one that has a token may be revoked alone."""
@@ -234,7 +272,7 @@ class StatusBook:
         before = self._blocks.get(key)
         size = (FIRST_OF_GRANT if owner.grant_id else FIRST) if before is None else before.next_size(now)
         until = _until(owner.certificate, now, size)
-        record = _record(owner, size, now, until + lifetime + MARGIN)
+        record = _record(owner, size, now, until + lifetime + STANDS)
         block = _Block.of(await self._store.revocations.allot(record, now=now), until)
         if self._is_revoked(block):  # since it was allotted; and the directory knows already
             raise RevokedMeanwhile(f"client {owner.client_id!r} was revoked a moment ago")
@@ -244,16 +282,17 @@ class StatusBook:
             self._blocks.popitem(last=False)
 
     def _is_due(self, key: SigningKey, now: float) -> bool:
-        is_known = self._list_known is self._known and self._is_known() and self._list_key is key
+        is_known = self._list_known is self._known and self._is_known(now) and self._list_key is key
         return not (is_known and 0 <= now - self._list_made_at < REMADE)
 
     async def _make(self, key: SigningKey, now: float) -> None:
         async with self._reading:
-            said = await self._ask(now)
-            known = self._known
-        if said != self._said:
-            self._encoded = await asyncio.to_thread(lambda: encode_list(make_list(said.invalid, said.size)))
-            self._said = said
+            await self._ask(now)
+        known = self._known
+        if known.content is not self._encoded_of:
+            invalid = known.invalid.copy()  # what is revoked meanwhile is no part of it
+            self._encoded = await asyncio.to_thread(lambda: encode_list(make_list(invalid, known.size)))
+            self._encoded_of = known.content
         claims = describe_list(self._encoded, uri=self.uri, now=now)
         self._list = sign_list(claims, key).encode("ascii")
         self._list_known, self._list_made_at, self._list_key = known, now, key

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Integer,
     Table,
     delete,
@@ -35,18 +36,16 @@ from certbound.core.ports import (
 )
 from certbound.stores.batches import Batches
 from certbound.stores.content import read_list
-from certbound.stores.database import Database, can_be_kept
+from certbound.stores.database import Database, can_be_kept, insert_into
 from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 from certbound.stores.statuses import (
     ALL_STATUSES,
-    LARGEST,
-    PAGE,
-    PAGES_IN_USE,
+    NUMBER,
     Allotments,
     chunks,
-    indices,
     invalidate_statuses,
     read_status,
+    size_of,
 )
 
 
@@ -136,42 +135,56 @@ class SqlRevocations:
 
         return await self._database.ask(question)
 
-    async def statuses(self, now: float) -> Statuses:
-        """What the list says at `now`."""
+    async def statuses(self, now: float, *, since: int | None = None) -> Statuses:
+        """What the list says at `now`: all of it, or what is news since that number."""
 
         async def question(connection: AsyncConnection) -> Statuses:
-            # One statement, and so one state: a row without a count says how many pages are in use, and the last place.
-            numbers = select(PAGES_IN_USE.scalar_subquery(), func.max(statuses.c.idx), type_coerce(null(), Integer))
-            blocks = select(type_coerce(0, Integer), statuses.c.idx, statuses.c.count).where(
-                statuses.c.valid.is_not(True),
-                statuses.c.ends_at >= now,
-            )
-            alone = select(type_coerce(0, Integer), invalid_statuses.c.idx, type_coerce(1, Integer)).where(
-                invalid_statuses.c.ends_at >= now
-            )
-            rows = (await connection.execute(numbers.union_all(blocks, alone))).all()
-            [(pages, largest)] = [(row[0], row[1]) for row in rows if row[2] is None]
-            size = max(min(2 * indices(pages), LARGEST), PAGE << ((largest or 0) // PAGE).bit_length())
-            return Statuses(invalid=sorted((row[1], row[2]) for row in rows if row[2] is not None), size=size)
+            rows = (await connection.execute(_all(now) if since is None else _news(now, since))).all()
+            [(number, largest)] = [(row[1], row[0]) for row in rows if row[2] is None]
+            if number is None:
+                raise StoreUnavailable("the store has lost its revision: the table `revision` must have one row")
+            runs = sorted((row[0], row[2]) for row in rows if row[2] is not None)
+            return Statuses(revision=number, invalid=runs, size=size_of(largest))
 
         return await self._database.ask(question)
 
     async def _invalidate(self, some: Sequence[tuple[int, float]]) -> Sequence[None]:
-        ends = {index: max(until for each, until in some if each == index) for index, _ in some}
+        ends: dict[int, float] = {}
+        for index, until in some:
+            ends[index] = max(until, ends.get(index, until))
+        rows = [{"idx": index, "ends_at": ends[index]} for index in sorted(ends)]
 
         async def steps(connection: AsyncConnection) -> Sequence[None]:
-            question = select(invalid_statuses).where(invalid_statuses.c.idx.in_(ends))
-            there = {row[0]: row[1] for row in (await connection.execute(question)).all()}
-            new = [{"idx": index, "ends_at": until} for index, until in ends.items() if index not in there]
-            if new:
-                await connection.execute(insert(invalid_statuses), new)
-            for index, until in there.items():
-                if until < ends[index]:
-                    longer = update(invalid_statuses).where(invalid_statuses.c.idx == index)
-                    await connection.execute(longer.values(ends_at=ends[index]))
+            statement = insert_into(connection, invalid_statuses).values(revoked_in=NUMBER)
+            longer = {"ends_at": statement.excluded.ends_at, "revoked_in": statement.excluded.revoked_in}
+            there = invalid_statuses.c
+            await connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=[there.idx], set_=longer, where=there.ends_at < statement.excluded.ends_at
+                ),
+                rows,
+            )
             return [None] * len(some)
 
         return await self._database.change_statuses(steps)
+
+
+def _all(now: float) -> CompoundSelect[Any]:
+    return _said(statuses.c.valid.is_not(True), invalid_statuses.c.idx.is_not(None), now)
+
+
+def _news(now: float, since: int) -> CompoundSelect[Any]:
+    return _said(statuses.c.revoked_in > since, invalid_statuses.c.revoked_in > since, now)
+
+
+def _said(blocks: ColumnElement[bool], alone: ColumnElement[bool], now: float) -> CompoundSelect[Any]:
+    """One statement, and so one state: a row without a count has the largest place and the number."""
+    numbers = select(select(func.max(statuses.c.idx)).scalar_subquery(), NUMBER, type_coerce(null(), Integer))
+    zero, one = type_coerce(0, Integer), type_coerce(1, Integer)
+    return numbers.union_all(
+        select(statuses.c.idx, zero, statuses.c.count).where(blocks, statuses.c.ends_at >= now),
+        select(invalid_statuses.c.idx, zero, one).where(alone, invalid_statuses.c.ends_at >= now),
+    )
 
 
 async def _touched(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[StatusRecord]:

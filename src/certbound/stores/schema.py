@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    text,
 )
 
 tables = MetaData()
@@ -55,7 +56,10 @@ revocations = Table(
     Column("revoked_at", Double, nullable=False),
 )
 
-# `authorities` and `twins` are thumbprints with a space before, between and after them.
+_IS_REVOKED = text("revoked_in IS NOT NULL")
+
+# `authorities` and `twins` are thumbprints with a space before, between and after them; `revoked_in` is what
+# `revision.statuses` was when it became invalid.
 statuses = Table(
     "statuses",
     tables,
@@ -69,9 +73,11 @@ statuses = Table(
     Column("ends_at", Double, nullable=False),
     Column("count", Integer, nullable=False, server_default="1"),
     Column("grant_id", Text, nullable=False, server_default=""),
+    Column("revoked_in", BigInteger, nullable=True),
     Index("statuses_by_client", "client_id", "thumbprint"),
     Index("statuses_by_grant", "grant_id"),
     Index("statuses_by_end", "ends_at"),
+    Index("statuses_by_revocation", "revoked_in", sqlite_where=_IS_REVOKED, postgresql_where=_IS_REVOKED),
 )
 
 # Single statuses that are not valid, of rows of `statuses` that are.
@@ -80,7 +86,9 @@ invalid_statuses = Table(
     tables,
     Column("idx", BigInteger, primary_key=True, autoincrement=False),
     Column("ends_at", Double, nullable=False),
+    Column("revoked_in", BigInteger, nullable=False, server_default="0"),
     Index("invalid_statuses_by_end", "ends_at"),
+    Index("invalid_statuses_by_revocation", "revoked_in"),
 )
 
 # `content` is JSON: what was granted.

@@ -24,7 +24,7 @@ from certbound.core.status import MAX_BYTES
 from certbound.stores.batches import MOST, Batches
 from certbound.stores.content import read_list, write_list
 from certbound.stores.database import Database, can_be_kept
-from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
+from certbound.stores.schema import clients, grants, invalid_statuses, revision, revocations, statuses
 
 PAGE = 1024
 """Places of a page, and of the largest block."""
@@ -117,7 +117,7 @@ async def _free_slots(connection: AsyncConnection, page: int, size: int) -> list
 
 async def _pages_among(connection: AsyncConnection) -> int:
     """Among how many pages an empty one is looked for; some turns later there is one still, in whatever process."""
-    in_use = await connection.scalar(PAGES_IN_USE) or 0
+    in_use = await connection.scalar(_PAGES_IN_USE) or 0
     if in_use >= LARGEST // PAGE * 15 // 16:
         raise StoreUnavailable(f"the status list is full: {in_use} of {LARGEST // PAGE} pages are in use")
     return indices(in_use) // PAGE
@@ -151,7 +151,7 @@ async def judge(
         for authority in record.authorities:
             if (RevokedKind.AUTHORITY.value, authority) in revoked:
                 return f"the authority with the key {authority} was revoked here"
-        if record.grant_id and not granted.get(record.grant_id, now) > now:
+        if record.grant_id and not granted.get(record.grant_id, float("-inf")) >= now:
             return f"the grant {record.grant_id} is not there, was revoked, or has ended"
         return None
 
@@ -167,14 +167,23 @@ async def _granted(connection: AsyncConnection, ids: Iterable[str]) -> dict[str,
 
 
 async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]) -> None:
-    """The blocks that begin there are not valid, for ever."""
+    """The blocks that begin there are not valid, for ever; part of a transaction that moves the number of statuses."""
     for some in chunks(firsts):
-        await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(valid=False))
+        await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(_INVALID))
 
 
 async def invalidate_grant_statuses(connection: AsyncConnection, grant_id: str) -> None:
     """The access tokens of the grant are not valid; part of a transaction that moves the number of statuses."""
-    await connection.execute(update(statuses).where(statuses.c.grant_id == grant_id).values(valid=False))
+    await connection.execute(update(statuses).where(statuses.c.grant_id == grant_id).values(_INVALID))
+
+
+def size_of(largest: int | None) -> int:
+    """How long the list is if that is the largest place in use: with room for those of the next minutes.
+
+    Pages are taken at random among a power of two of them, so one of its upper half is in use; twice as many are
+    those there will be when the number of pages in use has doubled.
+    """
+    return min(max(2 * FEWEST, 2 * PAGE << ((largest or 0) // PAGE).bit_length()), LARGEST)
 
 
 def indices(pages: int) -> int:
@@ -226,7 +235,11 @@ def _row(record: StatusRecord) -> dict[str, Any]:
 
 _random = secrets.SystemRandom()
 
-PAGES_IN_USE: Select[Any] = select(func.count(distinct(statuses.c.idx // PAGE)))
+NUMBER = select(revision.c.statuses).scalar_subquery()
+"""In a transaction that moved it, the number under which others hear of its statuses."""
+_INVALID = {"valid": False, "revoked_in": NUMBER}
+
+_PAGES_IN_USE: Select[Any] = select(func.count(distinct(statuses.c.idx // PAGE)))
 
 # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
 ALL_STATUSES = select(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import GrantRecord, NotFound, RevokedKind, RevokedMeanwhile, StatusRecord, Store
+from certbound.core.ports import GrantRecord, NotFound, RevokedKind, RevokedMeanwhile, Statuses, StatusRecord, Store
 from certbound.testing.store_place import (
     NOW,
     ODD_IDENTIFIERS,
@@ -101,6 +101,67 @@ class StatusConformance(StorePlace):
             await asyncio.gather(*(store.revocations.invalidate(each, until=NOW + 300) for each in [*some, some[7]]))
             assert await invalid(store) == set(some)
 
+    async def test_news_are_what_became_invalid(self) -> None:
+        """Since a number that was told before: tokens alone, blocks, those of grants; and nothing else."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            await _open(store, "grant")
+            names = ("first", "second", "third")
+            blocks = [await allot(store, status(thumbprint=each, count=4)) for each in names]
+            of_grant = await allot(store, status(thumbprint="x", grant_id="grant", count=4))
+            await store.revocations.invalidate(blocks[2].index + 1, until=NOW + 300)
+            known = await _news(store, None)
+            assert known.revision == (await store.revision()).statuses
+            assert list((await _news(store, known)).invalid) == []
+            await store.revocations.invalidate(blocks[2].index + 2, until=NOW + 300)
+            await store.revocations.invalidate(blocks[2].index + 1, until=NOW + 200)  # as it is already
+            alone = await _news(store, known)
+            assert list(alone.invalid) == [(blocks[2].index + 2, 1)]
+            await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "first"))
+            await store.grants.revoke("grant", now=NOW)
+            await store.revocations.remove(RevokedKind.CERTIFICATE, "first")
+            ended = await _news(store, alone)
+            assert sorted(ended.invalid) == sorted((each.index, 4) for each in (blocks[0], of_grant))
+            assert (await _news(store, ended)).revision == ended.revision == (await store.revision()).statuses
+            everything = {*known.invalid, *alone.invalid, *ended.invalid}
+            assert set((await _news(store, None)).invalid) == everything
+            assert {known.size, alone.size, ended.size} == {(await _news(store, None)).size}
+
+    async def test_what_has_ended_is_no_news(self) -> None:
+        """Nor what was purged; a token that is revoked for longer is, once more."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            known = await _news(store, None)
+            block = await allot(store, status(count=4))
+            await store.revocations.invalidate(block.index, until=NOW + 300)
+            told = await _news(store, known)
+            await store.revocations.invalidate(block.index, until=NOW + 600)
+            for since in (known, told):
+                assert list((await _news(store, since)).invalid) == [(block.index, 1)]
+                assert list((await _news(store, since, NOW + 601)).invalid) == []
+            while await store.tokens.purge(now=NOW + 601):
+                pass
+            assert list((await _news(store, known)).invalid) == []
+
+    async def test_no_news_are_missed(self) -> None:
+        """By one who asks while two processes revoke: what he was told in all is what was revoked."""
+        async with self.opened_twice() as views:
+            await views[0].clients.add(client())
+            block = await allot(views[0], status(count=256))
+            known = await _news(views[0], None)
+            some = [block.index + n for n in range(0, 256, 2)]
+            revoking = [
+                asyncio.ensure_future(views[n % 2].revocations.invalidate(each, until=NOW + 300))
+                for n, each in enumerate(some)
+            ]
+            told: set[tuple[int, int]] = set()
+            while not all(each.done() for each in revoking):
+                known = await _news(views[0], known)
+                told |= set(known.invalid)
+            await asyncio.gather(*revoking)
+            told |= set((await _news(views[0], known)).invalid)
+            assert told == {(each, 1) for each in some}
+
     @pytest.mark.parametrize("index", [-1, -(1 << 70), 1 << 63, 1 << 70])
     async def test_where_no_status_can_stand(self, index: int) -> None:
         """Nothing is valid there, and nothing can be revoked."""
@@ -187,6 +248,7 @@ class StatusConformance(StorePlace):
             assert not await store.revocations.is_valid(ended[1].index + 1)
             for each in ("grant", "never there"):
                 await refused(RevokedMeanwhile, allot(store, status(grant_id=each)))
+            await allot(store, status(grant_id="other"), now=NOW + 86_400)  # as long as its tokens are found
             await refused(RevokedMeanwhile, allot(store, status(grant_id="other"), now=NOW + 86_401))
 
     async def test_nothing_is_allotted_to_what_is_revoked(self) -> None:
@@ -363,6 +425,11 @@ class StatusConformance(StorePlace):
             assert await invalid(views[1]) == places(*blocks)
             await refused(RevokedMeanwhile, allot(views[1], status()))
             assert list(await views[1].revocations.list()) == [revocation(RevokedKind.CERTIFICATE, "leaf")]
+
+
+async def _news(store: Store, known: Statuses | None, now: float = NOW) -> Statuses:
+    """What the list says, or what is new since then."""
+    return await store.revocations.statuses(now, since=None if known is None else known.revision)
 
 
 async def _open(store: Store, grant_id: str, **changes: Any) -> None:

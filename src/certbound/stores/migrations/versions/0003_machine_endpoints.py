@@ -18,13 +18,20 @@ def upgrade(op: Operations) -> None:
     op.add_column("statuses", sa.Column("count", sa.Integer, nullable=False, server_default="1"))
     op.add_column("statuses", sa.Column("grant_id", sa.Text, nullable=False, server_default=""))
     op.create_index("statuses_by_grant", "statuses", ["grant_id"])
+    op.add_column("statuses", sa.Column("revoked_in", sa.BigInteger, nullable=True))
     op.create_index("statuses_by_end", "statuses", ["ends_at"])
+    revoked = sa.text("revoked_in IS NOT NULL")
+    op.create_index(
+        "statuses_by_revocation", "statuses", ["revoked_in"], sqlite_where=revoked, postgresql_where=revoked
+    )
     op.create_table(
         "invalid_statuses",
         sa.Column("idx", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("ends_at", sa.Double, nullable=False),
+        sa.Column("revoked_in", sa.BigInteger, nullable=False, server_default="0"),
     )
     op.create_index("invalid_statuses_by_end", "invalid_statuses", ["ends_at"])
+    op.create_index("invalid_statuses_by_revocation", "invalid_statuses", ["revoked_in"])
     op.create_table(
         "grants",
         sa.Column("grant_id", sa.Text, primary_key=True),
