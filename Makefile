@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench bench-turnover docs clean
+.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench bench-postgres bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ check: .venv/.dev ## Style, types, layers, generated files
 
 bench: .venv/.dev ## Measure tokens, introspection and revocation beside a floor and a peer; writes bench/results.md
 	$(BIN)/python bench/run.py
+
+bench-postgres: .venv/.dev ## Measure two processes beside one, on a PostgreSQL that it starts; writes bench/postgres.md
+	$(BIN)/python bench/postgres.py
 
 bench-turnover: .venv/.dev ## Turn over 100,000 opaque tokens ten times, and look one up among a million
 	$(BIN)/python bench/turnover.py
