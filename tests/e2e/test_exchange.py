@@ -116,6 +116,27 @@ def test_a_refresh_token_may_be_asked_for(built: World, client: Issued, api: Iss
     assert built.post("token", "client", client, **form).json["error"] in {"invalid_grant", "unauthorized_client"}
 
 
+def test_each_refresh_token_is_of_a_grant_of_its_own(built: World, client: Issued, api: Issued) -> None:
+    """One given back, the other goes on."""
+    token = built.token("client", client)
+    answers = [exchange(built, token, "api", api, requested_token_type=REFRESH_TOKEN) for _ in range(2)]
+    one, two = (each.json["refresh_token"] for each in answers)
+    built.revoke(one, "api", api)
+    statuses = [built.post("token", "api", api, grant_type="refresh_token", refresh_token=n).status for n in (one, two)]
+    assert statuses == [400, 200]
+    assert [built.introspect(each.json["access_token"], "api", api).json["active"] for each in answers] == [False, True]
+
+
+def test_no_refresh_token_for_whom_none_was_allowed(built: World, client: Issued) -> None:
+    """It would outlive the subject token: the client must have registered that grant."""
+    short = self_signed("CN=short")
+    built.register_self_signed("short", short, protected_resources=[RESOURCE], grant_types=TYPES)
+    token = built.token("client", client)
+    refused = exchange(built, token, "short", short, requested_token_type=REFRESH_TOKEN)
+    assert (refused.status, refused.json["error"]) == (400, "unauthorized_client")
+    assert exchange(built, token, "short", short).status == 200
+
+
 @pytest.mark.parametrize(
     "form",
     [

@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
-from certbound.app import open_revoker
+from certbound.app import ANCHOR_INTERVAL, open_revoker, opened_store
+from certbound.core.certificate import read_pem_certificates
 from certbound.core.ports import RevokedKind
-from certbound.trust.authority import Issued
+from certbound.core.signing import SigningKey
+from certbound.trust.authority import Authority, Issued
 from e2e.world import RESOURCE, World, self_signed, thumbprint, world
+from issuing import signed
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory: Path = tmp_path_factory.mktemp("introspection")
-    with world(directory, tokens__opaque=["https://other.example"]) as made:
+    methods = ["none", "tls_client_auth", "self_signed_tls_client_auth"]
+    with world(directory, tokens__opaque=["https://other.example"], authentication__methods=methods) as made:
         yield made
 
 
@@ -123,24 +127,98 @@ def test_signed_answers(built: World, people: People) -> None:
     assert built.call_api(answer.body.decode(), people.client).status == 401
 
 
-def test_a_certificate_that_was_revoked_makes_its_tokens_inactive(built: World, people: People) -> None:
-    """Whatever the format, and for ever."""
-    lost = self_signed("CN=lost")
+def test_whatever_was_revoked_its_tokens_are_inactive(built: World, people: People) -> None:
+    """A certificate, a client, an authority; whatever the format, and for ever."""
+    second = Authority.create("Second CA")
+    built.anchors.write_bytes(built.anchors.read_bytes() + second.certificate_pem)
+    lost, closed = self_signed("CN=lost"), self_signed("CN=closed")
+    certified = second.issue("CN=certified", dns=["certified.example"])
     built.register_self_signed("lost", lost)
-    tokens = [built.token("lost", lost, resource=each) for each in (RESOURCE, "https://other.example")]
+    built.register_self_signed("closed", closed)
+    by_name = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "certified.example"}
+    built.register("certified", **by_name)
+    time.sleep(2 * ANCHOR_INTERVAL)
+    tokens = [
+        (built.token(name, identity, resource=resource), api_of(people, resource))
+        for name, identity in (("lost", lost), ("closed", closed), ("certified", certified))
+        for resource in (RESOURCE, "https://other.example")
+    ]
+    assert all(built.introspect(token, *who).json["active"] for token, who in tokens)
+    [authority] = read_pem_certificates(second.certificate_pem)
+    revoked = [
+        (RevokedKind.CERTIFICATE, thumbprint(lost)),
+        (RevokedKind.CLIENT, "closed"),
+        (RevokedKind.AUTHORITY, authority.key_thumbprint),
+    ]
 
     async def go(lift: bool) -> None:
         async with open_revoker(built.settings, "test") as revoker:
-            if lift:
-                await revoker.lift(RevokedKind.CERTIFICATE, thumbprint(lost))
-            else:
-                await revoker.revoke(RevokedKind.CERTIFICATE, thumbprint(lost))
+            for kind, value in revoked:
+                await (revoker.lift(kind, value) if lift else revoker.revoke(kind, value))
 
     for lift in (False, True):
         asyncio.run(go(lift))
         time.sleep(1)
-        for token, who in zip(tokens, (("api", people.api), ("other-api", people.other_api)), strict=True):
+        for token, who in tokens:
             assert built.introspect(token, *who).json == {"active": False}
+
+
+def test_a_public_client_may_not_ask(built: World, people: People) -> None:
+    """It proves nothing, also where it may do so elsewhere, and about its own tokens too."""
+    built.register("app", token_endpoint_auth_method="none", grant_types=["refresh_token"])
+    phone = self_signed("CN=phone")
+    refresh = built.open_grant("app", phone)
+    answer = built.post("token", "app", phone, grant_type="refresh_token", refresh_token=refresh)
+    assert answer.status == 200, answer
+    for token in (answer.json["access_token"], refresh, built.token("client", people.client), "x"):
+        for identity in (phone, None):
+            refused = built.introspect(token, "app", identity)
+            assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+
+
+def test_not_all_that_we_signed_is_a_token_of_now(built: World, people: People) -> None:
+    """Signed by our own key: another type, another issuer, another time, or a status that stands elsewhere."""
+
+    async def our_key() -> SigningKey:
+        async with opened_store(built.settings) as store:
+            [record] = await store.keys.list()
+        return SigningKey.load(record.private_key, alg=record.alg)
+
+    key = asyncio.run(our_key())
+    claims = _part(built.token("client", people.client).encode(), 1)
+
+    def is_active(typ: str = "at+jwt", **changes: Any) -> bool:
+        said = {name: value for name, value in {**claims, **changes}.items() if value is not ...}
+        token = signed(json.dumps(said).encode(), {"typ": typ}, key=key)
+        return built.introspect(token, "api", people.api).json["active"] is True
+
+    assert is_active()
+    for typ in ("JWT", "token-introspection+jwt", "statuslist+jwt"):
+        assert not is_active(typ), typ
+    now, place = time.time(), claims["status"]["status_list"]
+    for changes in (
+        {"iss": "https://as.example"}, {"iss": built.mtls}, {"iss": ...}, {"exp": int(now) - 1}, {"exp": ...},
+        {"nbf": int(now) + 60}, {"status": ...}, {"status": {"status_list": {**place, "uri": "https://as.example/s"}}},
+        {"status": {"status_list": {**place, "idx": -1}}},
+    ):  # fmt: skip
+        assert not is_active(**changes), changes
+
+
+def test_a_refresh_token_is_described_to_its_client_alone(built: World, people: People) -> None:
+    """While it counts: not after it was replaced, nor after it was revoked."""
+    issued = self_signed("CN=holder")
+    built.register_self_signed("holder", issued, grant_types=["refresh_token"])
+    token = built.open_grant("holder", issued, method="self_signed_tls_client_auth", holder="", rotates=True)
+    said = built.introspect(token, "holder", issued).json
+    assert (said["active"], said["sub"], said["client_id"]) == (True, "alice", "holder")
+    for who in (("client", people.client), ("api", people.api)):
+        assert built.introspect(token, *who).json == {"active": False}
+    answer = built.post("token", "holder", issued, grant_type="refresh_token", refresh_token=token)
+    successor = answer.json["refresh_token"]
+    assert built.introspect(token, "holder", issued).json == {"active": False}
+    assert built.introspect(successor, "holder", issued).json["active"] is True
+    built.revoke(successor, "holder", issued)
+    assert built.introspect(successor, "holder", issued).json == {"active": False}
 
 
 def _part(token: bytes, at: int) -> Any:

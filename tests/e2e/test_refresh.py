@@ -1,5 +1,6 @@
 """Refresh over real TLS (RFC 6749 section 6, RFC 8705 sections 4 and 7.1): bound, checked each time, replaced once."""
 
+import asyncio
 import json
 import time
 from base64 import urlsafe_b64decode
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from asserting import assertion, form, metadata
+from certbound.app import open_revoker
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
+from certbound.core.ports import RevokedKind
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
@@ -36,7 +40,7 @@ def public(built: World, client_id: str, *, bound: bool = True) -> None:
     )
 
 
-def refresh(built: World, token: str, client_id: str, identity: Issued | None, **form: Any) -> Answer:
+def refresh(built: World, token: str, client_id: str | None, identity: Issued | None, **form: Any) -> Answer:
     return built.post("token", client_id, identity, grant_type="refresh_token", refresh_token=token, **form)
 
 
@@ -193,6 +197,46 @@ class TestConfidentialClients:
         time.sleep(1)
         assert refresh(built, token, "rolled", new).status == 200
         assert refresh(built, token, "rolled", old).status == 401
+
+
+class TestBoundByRequest:
+    """A client that signs assertions, whose access tokens are bound to what is on the connection."""
+
+    @staticmethod
+    def refresh(built: World, token: str, client_id: str, identity: Issued | None) -> Answer:
+        shown = form(assertion(client_id, audience=built.issuer))
+        return refresh(built, token, None, identity, **shown)
+
+    @staticmethod
+    def opened(built: World, client_id: str) -> str:
+        built.register(client_id, **metadata(grant_types=GRANTS, tls_client_certificate_bound_access_tokens=True))
+        return built.open_grant(client_id, method="private_key_jwt", holder="", rotates=True)
+
+    def test_reuse_ends_the_family_whatever_else_is_wrong(self, built: World) -> None:
+        """A replaced token without the certificate that is needed too: the family is in two hands all the same."""
+        own = self_signed("CN=own")
+        first = self.opened(built, "signs")
+        second = self.refresh(built, first, "signs", own).json["refresh_token"]
+        third = self.refresh(built, second, "signs", own).json["refresh_token"]
+        assert is_refused(self.refresh(built, third, "signs", None), "invalid_request")
+        assert is_refused(self.refresh(built, first, "signs", None))
+        assert is_refused(self.refresh(built, third, "signs", own))
+
+    def test_a_revoked_certificate_replaces_nothing(self, built: World) -> None:
+        """Nothing is bound to it, and the token that came with it still counts."""
+        lost, own = self_signed("CN=lost"), self_signed("CN=own")
+        first = self.opened(built, "signs-2")
+
+        async def revoke() -> None:
+            async with open_revoker(built.settings, "test") as revoker:
+                await revoker.revoke(RevokedKind.CERTIFICATE, thumbprint(lost))
+
+        asyncio.run(revoke())
+        time.sleep(1)
+        assert is_refused(self.refresh(built, first, "signs-2", lost), "invalid_request")
+        shown = form(assertion("signs-2", audience=built.issuer))
+        assert built.introspect(first, None, own, **shown).json["active"] is True, "it was not replaced"
+        assert self.refresh(built, first, "signs-2", own).status == 200
 
 
 def test_a_refresh_token_is_no_access_token(built: World) -> None:

@@ -86,6 +86,17 @@ def test_a_refresh_token_takes_its_grant_along(built: World) -> None:
     assert built.introspect(alone, "grant", issued).json["active"] is True
 
 
+def test_nobody_ends_the_grant_of_another(built: World) -> None:
+    """A refresh token goes on, whoever else found it."""
+    issued, other = self_signed("CN=found"), self_signed("CN=finder")
+    built.register_self_signed("found", issued, grant_types=GRANTS)
+    built.register_self_signed("finder", other, grant_types=GRANTS)
+    token = built.open_grant("found", issued, method="self_signed_tls_client_auth", holder="", rotates=False)
+    answer = built.revoke(token, "finder", other)
+    assert (answer.status, answer.body) == (200, b"")
+    assert built.post("token", "found", issued, grant_type="refresh_token", refresh_token=token).status == 200
+
+
 def test_a_public_client_gives_back_what_is_bound_to_its_certificate(built: World) -> None:
     phone, thief = self_signed("CN=phone"), self_signed("CN=thief")
     built.register("app", token_endpoint_auth_method="none", grant_types=["refresh_token"])

@@ -6,26 +6,26 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certbound.core.authentication import Accepted
+from certbound.core.authentication import Accepted, AuthenticatedClient, digest_of
 from certbound.core.binding import Bind
 from certbound.core.certificate import PeerCertificate, read_certificate
-from certbound.core.clients import Client, Method
+from certbound.core.clients import Client, ClientId, Method, read_client
 from certbound.core.errors import ConfigurationError
-from certbound.core.grants import Policy
+from certbound.core.grants import Policy, refresh_token
 from certbound.core.jwks import make_jwks
 from certbound.core.metadata import TOKEN, Offer
-from certbound.core.ports import ClientRecord, Store
-from certbound.core.proofs import Sources, TrustedChain
+from certbound.core.ports import ClientRecord, GrantRecord, Grants, Rotation, Store
+from certbound.core.proofs import NothingProven, Sources, TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.scope import Scope
 from certbound.core.signing import SigningKey
-from certbound.core.tokens import Issuer
+from certbound.core.tokens import Grant, Issuer
 from certbound.server.asgi import Application
 from certbound.server.directory import ClientDirectory
 from certbound.server.keys import KeyRing
@@ -246,3 +246,56 @@ async def test_requested_binding_leaves_others_unbound_and_never_silently(store:
 
     claims = json.loads(base64.urlsafe_b64decode(json.loads(body)["access_token"].split(".")[1] + "=="))
     assert "cnf" not in claims
+
+
+class Between:
+    """`inner`, of which some things go otherwise."""
+
+    def __init__(self, inner: Any, **otherwise: Any) -> None:
+        self._inner = inner
+        self.__dict__.update(otherwise)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def revoked(grants: Grants) -> None:
+    assert await grants.revoke("g", now=time.time())
+
+
+async def used(grants: Grants) -> None:
+    assert await grants.rotate(digest_of("cbrt_x"), "y", now=time.time(), grace=10) is Rotation.REPLACED
+
+
+@pytest.mark.parametrize("faster", [revoked, used])
+async def test_a_refresh_that_another_process_overtakes(
+    store: Store, faster: Callable[[Grants], Awaitable[Any]]
+) -> None:
+    """What the store says in the end counts: no token is given under a grant that was revoked meanwhile, or for a
+    refresh token that somebody used meanwhile."""
+    now = time.time()
+    metadata = {"token_endpoint_auth_method": "none", "grant_types": ["refresh_token"], "scope": "read"}
+    await store.clients.add(ClientRecord(client_id="app", metadata=metadata))
+    public = AuthenticatedClient(read_client("app", metadata), None, None, NothingProven())
+    grant = Grant(
+        client_id=ClientId("app"), subject="alice", audience=("https://api.example",), scope=Scope(frozenset({"read"}))
+    )
+    granted = refresh_token.first(grant, public, None, always_rotates=False)
+    record = GrantRecord(
+        grant_id="g", client_id="app", content=refresh_token.write(granted), seed="s", created_at=now, ends_at=now + 60
+    )
+    await store.grants.open(record, digest_of("cbrt_x"), now=now)
+
+    async def rotate(*arguments: Any, **options: Any) -> Rotation:
+        await faster(store.grants)
+        return await store.grants.rotate(*arguments, **options)
+
+    between: Any = Between(store, grants=Between(store.grants, rotate=rotate))
+    application = Application(lambda: service(between, bind=Bind.REQUESTED))
+    async with running(application):
+        body = b"grant_type=refresh_token&client_id=app&refresh_token=cbrt_x"
+        status, _, answer = await ask(application, "/tenant/token", body=body)
+    assert (400, "invalid_grant") == (status, json.loads(answer)["error"])
+    found = await store.grants.find(digest_of("cbrt_x"), now=now)
+    assert found is not None
+    assert not found.grant.valid
