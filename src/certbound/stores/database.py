@@ -30,6 +30,7 @@ from certbound.stores import schema
 
 T = TypeVar("T")
 
+_LOST = "the store has lost its revision: the table `revision` must have one row"
 _LOOK_AFTER = 1000
 """Rows that were purged, before anybody asks how much room they left."""
 
@@ -153,8 +154,8 @@ class Database:
     async def _change(self, steps: Callable[[AsyncConnection, int], Awaitable[T]], *, statuses: bool) -> T:
         with answering():
             async with self._writing() as connection:
-                records = (await _move(connection, records=1, statuses=int(statuses))).records
-                answer = await steps(connection, records)
+                await _move(connection, records=1, statuses=int(statuses))
+                answer = await steps(connection, (await revision_of(connection)).records)
                 await self._access.bell.ring(connection)
                 return answer
 
@@ -228,20 +229,20 @@ def answering() -> Iterator[None]:
         raise StoreUnavailable(f"the store did not answer: {type(error).__name__}: {error}") from error
 
 
-async def _move(connection: AsyncConnection, *, records: int = 0, statuses: int = 0) -> Revision:
+async def _move(connection: AsyncConnection, *, records: int = 0, statuses: int = 0) -> None:
     """The revision so much further.  The lock of every change, whatever the numbers."""
     row = schema.revision.c
     values = {"number": row.number + records, "statuses": row.statuses + statuses}
-    # Two statements: SQLite has RETURNING since 3.35 only, and Python 3.11 runs on older ones.
-    await connection.execute(update(schema.revision).values(values))
-    return await revision_of(connection)
+    # What it is then is another statement: SQLite has RETURNING since 3.35 only, and Python 3.11 runs on older ones.
+    if (await connection.execute(update(schema.revision).values(values))).rowcount != 1:
+        raise StoreUnavailable(_LOST)
 
 
 async def revision_of(connection: AsyncConnection) -> Revision:
     """The revision as this connection sees it."""
     row = (await connection.execute(select(schema.revision.c.number, schema.revision.c.statuses))).first()
     if row is None or not (isinstance(row[0], int) and isinstance(row[1], int)):
-        raise StoreUnavailable("the store has lost its revision: the table `revision` must have one row")
+        raise StoreUnavailable(_LOST)
     return Revision(records=row[0], statuses=row[1])
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from certbound.core.errors import ConfigurationError
+from certbound.stores import sqlite_driver
 from certbound.stores.database import Access
 
 FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:// (in memory, for tests)"
@@ -120,7 +121,7 @@ def _engine(url: URL, patience: float, *, connections: int) -> AsyncEngine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=max(patience, 1),
-        connect_args={"timeout": patience, "isolation_level": None},
+        connect_args={"timeout": patience, "isolation_level": None, "async_creator_fn": sqlite_driver.connect},
         hide_parameters=True,
     )
     event.listen(engine.sync_engine, "connect", _prepare)
