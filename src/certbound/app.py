@@ -341,6 +341,7 @@ def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
         anchor_keys=anchors.trust.anchors.keys,
         own_anchors=settings.trust.client_anchors,
         assertion_algorithms=frozenset(settings.authentication.assertion_algorithms),
+        signing_algorithms=frozenset({settings.keys.algorithm}),
     )
 
 

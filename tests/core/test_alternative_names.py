@@ -140,7 +140,7 @@ def test_mailboxes_that_are_refused(text: str) -> None:
     [
         ("client.example.", "no dot at its end"), ("192.0.2.1", "address"), ("a.1", "address"),
         ("*.example", "wildcard"), ("a" * 4096, "longer"), ("ü" * 4096, "longer"), ("\u200b.example", "Empty"),
-        ("a\u3002example.", "no dot at its end"),
+        ("a\u3002example.", "no dot at its end"), ("_service.example", "underscore"),
     ],
 )  # fmt: skip
 def test_dns_names_that_are_refused(text: str, says: str) -> None:

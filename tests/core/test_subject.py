@@ -67,7 +67,6 @@ def test_the_names_are_those_of_the_rfc() -> None:
         (DNS, "bücher.example", DNS_NAME, b"xn--bcher-kva.example"),
         (DNS, "BÜCHER.example", DNS_NAME, b"xn--bcher-kva.example"),
         (DNS, "xn--bcher-kva.example", DNS_NAME, b"XN--BCHER-KVA.example"),
-        (DNS, "_service.example", DNS_NAME, b"_service.example"),
         (DNS, "localhost", DNS_NAME, b"localhost"),
         (URI, "https://client.example/a", URI_NAME, b"https://client.example/a"),
         (URI, "HTTPS://Client.Example/a", URI_NAME, b"https://client.example/a"),

@@ -411,6 +411,7 @@ def test_open_registration_is_bounded(tmp_path: Path) -> None:
         answers = [send(running, "POST", PKI) for _ in range(5)]
     assert [201, 201, 201, 429, 429] == [each.status for each in answers]
     assert "temporarily_unavailable" == answers[-1].json["error"]
+    assert "60" == answers[-1].headers["retry-after"]
 
 
 def invite(deployment: World, *, uses: int = 1, lives: float = 60) -> str:

@@ -32,6 +32,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[ClientRegistry]:
         grant_types=frozenset({"client_credentials"}),
         methods=frozenset(Method),
         has_anchors=True,
+        signing_algorithms=frozenset({"ES256"}),
     )
     yield ClientRegistry(store, allowed, Bind.REQUESTED, time.time)
     await store.close()
@@ -60,6 +61,7 @@ async def test_a_registered_client_is_kept(registry: ClientRegistry) -> None:
         ({"token_endpoint_auth_method": "client_secret_jwt"}, "token_endpoint_auth_method"),
         ({"token_endpoint_auth_method": "client_secret_basic"}, "tls_client_auth_san_dns"),
         ({"tls_client_certificate_bound_access_tokens": "yes"}, "tls_client_certificate_bound_access_tokens"),
+        ({"introspection_signed_response_alg": "PS256"}, "introspection_signed_response_alg"),
     ],
 )
 async def test_a_registration_that_cannot_stand_stores_nothing(

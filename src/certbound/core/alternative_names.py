@@ -30,6 +30,8 @@ def read_dns(text: str) -> str:
     if name.endswith("."):
         raise ValueError("a DNS name in a certificate has no dot at its end; leave it out")
     labels = name.split(".")
+    if "_" in name:
+        raise ValueError(f"{text[:80]!r} has an underscore, which no host name has: every path with it is refused")
     if len(name) > _LONGEST_DNS_NAME or not all(map(_LABEL.fullmatch, labels)):
         raise ValueError(f"{text[:80]!r} is no DNS name")
     if labels[-1].isdigit():
@@ -162,7 +164,7 @@ _EXPLICIT_0, _UTF8_STRING = 0xA0, 0x0C
 _SMTP_UTF8_MAILBOX = bytes.fromhex("06082b06010505070809")  # 1.3.6.1.5.5.7.8.9
 _NOT_IN_MAILBOXES = frozenset({"Cc", "Cf", "Cs", "Zs", "Zl", "Zp"})
 _LONGEST_DNS_NAME = 253
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
 _URI = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):"
     r"(?://(?P<userinfo>(?:[^/?#@]*@)?)(?P<host>[^/?#@\[\]]*|\[[^/?#@\[\]]*\](?::[0-9]*)?)(?=[/?#]|\Z))?(?P<rest>.*)",

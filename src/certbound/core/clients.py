@@ -121,6 +121,8 @@ class Allowed:
     ignored_validity: bool = True
     """Whether the dates in its self-signed certificates may count for nothing."""
     assertion_algorithms: frozenset[str] = frozenset(SigningAlgorithm)
+    signing_algorithms: frozenset[str] = frozenset(SigningAlgorithm)
+    """What the server signs with, where a client has a wish."""
 
 
 def read_client(
@@ -184,6 +186,7 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
     _require_offered(RESOURCES, client.protected_resources, allowed.resources)
     _require_offered(FORMAT, {client.token_format} - {None}, allowed.formats)
     _require_offered(ASSERTION_ALG, {client.assertion_alg} - {None}, allowed.assertion_algorithms)
+    _require_offered(INTROSPECTION_ALG, {client.introspection_alg} - {None}, allowed.signing_algorithms)
     _require_offered(RESPONSE_TYPES, client.information.get(RESPONSE_TYPES, ()), ())
     if client.ignores_validity and not allowed.ignored_validity:
         raise InvalidClientMetadata(IGNORE_VALIDITY, "the dates in certificates count here")

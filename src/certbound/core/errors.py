@@ -73,6 +73,9 @@ class Refusal(CertboundError):
 class OAuthError(Refusal):
     """An error response of RFC 6749 section 5.2."""
 
+    retry_after: ClassVar[int] = 0
+    """Seconds after which the same request may succeed; 0 where time mends nothing."""
+
 
 class InvalidRequest(OAuthError):
     """The request is malformed; what is wrong with its form is no secret, and its sender needs it."""
@@ -193,6 +196,7 @@ class TooManyRegistrations(OAuthError):
     error = "temporarily_unavailable"
     status = 429
     description = "too many clients register at the moment; try again in a minute"
+    retry_after = 60
 
 
 class UnacceptableToken(OAuthError):
@@ -209,6 +213,7 @@ class TemporarilyUnavailable(OAuthError):
     error = "temporarily_unavailable"
     status = 503
     description = "the server cannot answer at the moment"
+    retry_after = 1
 
 
 class ProtectedResourceError(Refusal):

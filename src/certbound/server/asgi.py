@@ -121,8 +121,10 @@ class Application:
             "request_id": call.request_id,
         }
         headers = [*NO_STORE]
+        if wait or refusal.retry_after:
+            headers.append((b"retry-after", b"%d" % (wait or refusal.retry_after)))
         if wait:
-            return json_reply(429, document, [*headers, (b"retry-after", b"%d" % wait)])
+            return json_reply(429, document, headers)
         if refusal.status == 405:
             headers.append((b"allow", route.allow.encode()))
         elif refusal.status == 401 and (call.authorization or route.scheme == "Bearer"):
