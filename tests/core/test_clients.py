@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certbound.core.clients import Allowed, Client, Method, describe_client, read_client, require_allowed
-from certbound.core.errors import InvalidClientMetadata
+from certbound.core.errors import InvalidClientMetadata, InvalidRedirectUri
 from certbound.core.jwks import make_jwks
 from certbound.core.scope import Scope
 from certbound.core.subject import SubjectKind
@@ -163,8 +163,18 @@ def test_a_self_signed_client_with_a_jwks_uri(uri: str) -> None:
      "javascript:alert(1)", "file:///etc/passwd", 1, [], {}, True],
 )  # fmt: skip
 def test_a_jwks_uri_that_could_not_be_fetched(uri: Any) -> None:
-    """Only https, one host, no credentials, no fragment: the rest is refused at registration."""
-    assert refusal_of({**SELF_SIGNED, "jwks": None, "jwks_uri": uri}).field == "jwks_uri"
+    """Only https, one host, no credentials, no fragment: the rest is refused, also where the keys prove nothing."""
+    others = ({"token_endpoint_auth_method": method} for method in ("none", "client_secret_basic", "private_key_jwt"))
+    for metadata in (SELF_SIGNED, PKI, *others):
+        assert refusal_of({**metadata, "jwks": None, "jwks_uri": uri}).field == "jwks_uri", metadata
+
+
+def test_a_redirect_uri_has_a_length() -> None:
+    """Whatever its scheme, its host and its path are."""
+    for uri in ("https://a.example/" + "a" * 2031, "a." * 1024 + "b:/"):
+        with pytest.raises(InvalidRedirectUri):
+            read_client("a", {**PKI, "redirect_uris": [uri]})
+    read_client("a", {**PKI, "redirect_uris": ["https://a.example/" + "a" * 2030]})
 
 
 def test_validity_may_be_ignored_of_self_signed_certificates_only() -> None:

@@ -115,6 +115,8 @@ def _refuse_members(given: Mapping[str, Any], members: tuple[str, ...], owner: M
 
 
 def _one_source_of_keys(given: Mapping[str, Any]) -> None:
+    if "jwks_uri" in given:
+        url(given, "jwks_uri")
     if "jwks" in given and "jwks_uri" in given:
         raise InvalidClientMetadata("jwks_uri", "stands beside jwks; register one (RFC 7591 section 2)")
 
