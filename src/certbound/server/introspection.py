@@ -26,7 +26,7 @@ async def introspect(call: Call, service: Service) -> Reply:
     # (1) Who asks is authenticated.
     authenticated = await authenticated_client(call, service, INTROSPECTION)
     token = call.form.require("token")
-    # (2) The token is live, and (3) meant for who asks.
+    # (2) The token is live and meant for who asks.
     if token.startswith(REFRESH):
         answer = await _describe_refresh_token(token, authenticated.client, call, service)
     else:
@@ -35,12 +35,10 @@ async def introspect(call: Call, service: Service) -> Reply:
 
 
 async def _describe_access_token(token: str, client: Client, call: Call, service: Service) -> Mapping[str, Any]:
-    live = await read_access_token(token, service, call.now)
+    live = await read_access_token(token, service, call.now, lambda claims: _is_meant_for(client, claims))
     if live is None:
         return INACTIVE
     call.notes.jti = live.claims["jti"]
-    if not _is_meant_for(client, live.claims):
-        return INACTIVE
     said = {name: value for name, value in live.claims.items() if name not in _OURS}
     return {"active": True, "token_type": "Bearer", **said}
 

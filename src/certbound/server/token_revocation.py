@@ -1,6 +1,8 @@
 """`POST /revoke` (RFC 7009): a client gives a token back, its own.
 
-Rule: what is not there, not valid, or another's is answered as what was revoked: 200, and nothing is learned.
+Rule 1: what is not there, not valid, or another's is answered as what was revoked: 200, and nothing is learned.
+Rule 2: with the access token of a public client whoever holds it can do this: it takes nothing but itself.  A refresh
+token takes its grant along, so one that is bound to a certificate asks for that.
 """
 
 from certbound.core.authentication import AuthenticatedClient, digest_of
@@ -28,8 +30,9 @@ async def revoke(call: Call, service: Service) -> Reply:
 
 
 async def _revoke_access_token(token: str, authenticated: AuthenticatedClient, call: Call, service: Service) -> None:
-    live = await read_access_token(token, service, call.now)
-    if live is None or live.claims.get("client_id") != authenticated.client.client_id:
+    client_id = authenticated.client.client_id
+    live = await read_access_token(token, service, call.now, lambda claims: claims.get("client_id") == client_id)
+    if live is None:
         return
     await service.statuses.invalidate(live.index, until=live.claims["exp"])
     call.notes.jti = live.claims["jti"]
