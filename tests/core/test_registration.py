@@ -1,10 +1,11 @@
 """certbound.core.registration: what a request shows, which way takes it, and what of it counts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from certbound.core.authentication import digest_of
 from certbound.core.clients import Allowed, Method
@@ -102,6 +103,21 @@ def test_a_statement_that_does_not_count(claims: dict[str, Any], error: type[Exc
     """Too old, of another time, of somebody else, or without what is wanted."""
     with pytest.raises(error):
         verify_statement(signed(**claims), issuer=ISSUER, keys=KeySet([SIGNER]), policy=POLICY, now=NOW)
+
+
+def test_a_statement_is_signed_as_is_listed() -> None:
+    """By an algorithm that this deployment takes, as a JWT of no special type, and by a key of its issuer."""
+    rsa = RSAKey.generate_key(2048)
+    said = {"iss": ISSUER, "iat": NOW, "software_id": "s"}
+    keys = KeySet([SIGNER, rsa])
+    for header, key in (
+        ({"alg": "RS256"}, rsa), ({"alg": "ES256", "typ": "at+jwt"}, SIGNER), ({"alg": "ES256"}, ECKey.generate_key()),
+    ):  # fmt: skip
+        with pytest.raises(InvalidStatement):
+            verify_statement(jwt.encode(header, said, key), issuer=ISSUER, keys=keys, policy=POLICY, now=NOW)
+    taken = replace(POLICY, algorithms=("ES256", "RS256"))
+    made = jwt.encode({"alg": "RS256"}, said, rsa)
+    assert verify_statement(made, issuer=ISSUER, keys=keys, policy=taken, now=NOW) == {"software_id": "s"}
 
 
 def test_what_a_statement_says_wins_over_the_request() -> None:

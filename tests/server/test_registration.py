@@ -1,9 +1,12 @@
 """Registration requests without HTTP: every field wrong in turn, anything at all, and what is left in the store."""
 
 import asyncio
+import base64
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,11 @@ from hypothesis import strategies as st
 from joserfc.jwk import ECKey, RSAKey
 
 from certbound.app import open_service
+from certbound.core.authentication import digest_of
 from certbound.core.clients import is_known
 from certbound.core.errors import OAuthError, RegistrationDenied, TooManyRegistrations
 from certbound.core.jwks import make_jwks
+from certbound.core.ports import ClientRecord, NotFound, RegistrationRecord
 from certbound.core.registration import SERVER_MADE
 from certbound.server import registration
 from certbound.server.call import Call, Reply
@@ -24,7 +29,7 @@ from certbound.server.service import Service
 from certbound.settings import load
 from certbound.stores import open_store
 from certbound.trust.authority import Authority, self_signed
-from certificates import read
+from certificates import peer, read
 
 KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
 CERTIFICATE = read(self_signed("CN=own"))
@@ -264,3 +269,97 @@ def test_a_weak_key_is_refused(service: Service, loop: asyncio.AbstractEventLoop
     assert 201 == post(service, loop, {**SIGNING, "jwks": {"keys": [strong]}}).status
     weak = {"kty": "RSA", "e": "AQAB", "n": "3" * 171}
     assert refusal_of(service, loop, {**SIGNING, "jwks": {"keys": [weak]}}).description.startswith("jwks.keys[0]")
+
+
+class Between:
+    """`inner`, of which some things go otherwise."""
+
+    def __init__(self, inner: Any, **otherwise: Any) -> None:
+        self._inner = inner
+        self.__dict__.update(otherwise)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+TOKEN = "cbrg_mine"
+
+
+def managing(service: Service, now: float, **changes: Any) -> Call:
+    """A request to manage the client `mine`."""
+    given = {"now": now, "rest": "mine", "authorization": [f"Bearer {TOKEN}".encode()], **changes}
+    return Call(**given)
+
+
+def keep(service: Service, loop: asyncio.AbstractEventLoop, metadata: dict[str, Any], **registration: Any) -> None:
+    """The client `mine`, as it came; it stands where the one of another test stood."""
+    owner = RegistrationRecord(digest=digest_of(TOKEN), way="open", **registration)
+    clients = service.store.clients
+    with contextlib.suppress(NotFound):
+        loop.run_until_complete(clients.remove("mine"))
+    loop.run_until_complete(clients.add(ClientRecord(client_id="mine", metadata=metadata, registration=owner)))
+
+
+@pytest.mark.parametrize("metadata", [PKI, OWN, SECRET], ids=lambda each: each["token_endpoint_auth_method"])
+def test_who_has_a_certificate_shows_it_while_it_is_valid(
+    service: Service, loop: asyncio.AbstractEventLoop, metadata: dict[str, Any]
+) -> None:
+    """Not another, not none, and not the one of the registration when it has ended; whether the client came over
+    mutual TLS or only authenticates so."""
+    own, now = peer(CERTIFICATE), time.time()
+    subject = base64.b64encode(CERTIFICATE.subject_der).decode()
+    keep(service, loop, metadata, thumbprint=CERTIFICATE.thumbprint, subject=subject)
+    assert 200 == loop.run_until_complete(registration.read(managing(service, now, peer=own), service)).status
+    ended = now + 400 * 86400
+    keep_out = [(now, None), (now, peer(self_signed("CN=own"))), (ended, own)]
+    for bound in (True, False):
+        if not bound and metadata is SECRET:
+            continue  # nothing binds it
+        keep(service, loop, metadata, **({"thumbprint": CERTIFICATE.thumbprint, "subject": subject} if bound else {}))
+        for when, who in keep_out:
+            with pytest.raises(RegistrationDenied):
+                loop.run_until_complete(registration.read(managing(service, when, peer=who), service))
+
+
+def test_a_way_that_was_closed_lets_nobody_change(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """403 for a replacement; the client itself stays, may be read and may go."""
+    keep(service, loop, SECRET)
+    assert service.registrar is not None
+    shut = replace(
+        service,
+        registrar=replace(
+            service.registrar, ways=lambda: [replace(each, name="other") for each in service.registrar.ways()]
+        ),
+    )
+    body = json.dumps({**SECRET, "client_id": "mine"}).encode()
+    call = managing(service, time.time(), body=body)
+    with pytest.raises(RegistrationDenied) as refused:
+        loop.run_until_complete(registration.put(call, shut))
+    assert refused.value.status == 403
+    assert 200 == loop.run_until_complete(registration.read(call, shut)).status
+    assert 204 == loop.run_until_complete(registration.remove(call, shut)).status
+
+
+def test_a_replacement_undoes_nothing_that_was_done_meanwhile(
+    service: Service, loop: asyncio.AbstractEventLoop
+) -> None:
+    """A client that somebody switches off while it replaces itself stays switched off."""
+    keep(service, loop, SECRET)
+    clients = service.store.clients
+
+    async def find(client_id: str) -> ClientRecord | None:
+        found = await clients.find(client_id)
+        if found is not None and found.enabled:
+            await clients.replace(replace(found, enabled=False))
+        return found
+
+    between: Any = Between(service.store, clients=Between(clients, find=find))
+    assert service.registrar is not None
+    registry = replace(service.registrar.registry, store=between)
+    overtaken = replace(service, store=between, registrar=replace(service.registrar, registry=registry))
+    call = managing(service, time.time(), body=json.dumps({**SECRET, "client_id": "mine"}).encode())
+    with pytest.raises(RegistrationDenied):
+        loop.run_until_complete(registration.put(call, overtaken))
+    record = loop.run_until_complete(clients.find("mine"))
+    assert record is not None
+    assert not record.enabled
