@@ -1,0 +1,119 @@
+"""What introspection asks of the store: by counting it, whoever may not know a token learns nothing of it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from certbound.app import open_registry, open_service
+from certbound.core.jwks import make_jwks
+from certbound.server.call import Call, Form
+from certbound.server.introspection import introspect
+from certbound.server.service import Service
+from certbound.server.token import token as issue
+from certbound.server.token_revocation import revoke
+from certbound.settings import load
+from certbound.trust.authority import self_signed
+from certificates import peer, read
+
+CONFIGURATION = """
+[server]
+issuer = "https://as.example"
+certificate = "as.pem"
+key = "as.key"
+mtls_url = "https://mtls.as.example"
+[tokens]
+resources = ["https://api.example", "https://other.example"]
+scopes = ["read"]
+opaque = ["https://api.example", "https://other.example"]
+"""
+CARDS = {name: self_signed(f"CN={name}") for name in ("holder", "api", "stranger")}
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    """`holder` has tokens for `api`'s resource; `stranger` serves another."""
+    (tmp_path / "certbound.toml").write_text(CONFIGURATION)
+    settings = load(tmp_path / "certbound.toml", {})
+    serves = {"holder": [], "api": ["https://api.example"], "stranger": ["https://other.example"]}
+    async with open_registry(settings) as registry:
+        for name, resources in serves.items():
+            given = {
+                "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                "jwks": make_jwks([read(CARDS[name])]),
+                "scope": "read",
+                **({"protected_resources": resources} if resources else {}),
+            }
+            await registry.register(given, client_id=name)
+    async with open_service(settings) as opened:
+        await asyncio.sleep(0.2)  # what it does once, at its beginning, is done
+        yield opened
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What the databases of this process are asked."""
+    seen: list[str] = []
+
+    def see(_: object, __: object, statement: str, *___: object) -> None:
+        if "revision" not in statement:  # that is asked by the clock, not by the request
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", see)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", see)
+
+
+def call(name: str, **form: str) -> Call:
+    """A request of this client, over its certificate."""
+    values = {key: [value] for key, value in {"client_id": name, **form}.items()}
+    return Call(now=time.time(), peer=peer(CARDS[name]), form=Form(values))
+
+
+async def obtain(service: Service) -> str:
+    """A fresh token of `holder` for `api`."""
+    asked = call("holder", grant_type="client_credentials", resource="https://api.example")
+    token = json.loads((await issue(asked, service)).body)["access_token"]
+    assert isinstance(token, str)
+    return token
+
+
+async def ask(service: Service, name: str, token: str, statements: list[str]) -> tuple[bool, list[str]]:
+    """Whether it is said to be active, and what the store was asked for that."""
+    statements.clear()
+    answer = json.loads((await introspect(call(name, token=token), service)).body)
+    return answer["active"], list(statements)
+
+
+async def test_of_a_token_of_others_the_store_is_asked_no_more_than_of_none(
+    service: Service, statements: list[str]
+) -> None:
+    """Also while its status is so new that only the store knows it (rule 2 of the endpoint)."""
+    token = await obtain(service)
+
+    foreign, asked = await ask(service, "stranger", token, statements)
+    unknown, asked_of_none = await ask(service, "stranger", "cbat_" + "A" * 43, statements)
+
+    assert (False, False) == (foreign, unknown)
+    assert 1 == len(asked)
+    assert asked == asked_of_none
+    assert (await ask(service, "api", token, statements))[0], "whom it is for is told"
+
+
+async def test_of_a_revoked_token_it_is_asked_as_of_one_that_lives(service: Service, statements: list[str]) -> None:
+    """Its own API, whom it was meant for, gets the other answer from the same statements."""
+    token = await obtain(service)
+    await service.clients.refresh()
+    active, asked = await ask(service, "api", token, statements)
+    await revoke(call("holder", token=token), service)
+    await service.clients.refresh()
+    await ask(service, "api", token, statements)  # by then the book has heard of it
+    revoked, asked_then = await ask(service, "api", token, statements)
+
+    assert (True, False) == (active, revoked)
+    assert asked == asked_then
