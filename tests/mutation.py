@@ -25,6 +25,11 @@ GRANTS = "server/grants.py"
 INSPECTION = "server/inspection.py"
 INTROSPECTION = "server/introspection.py"
 TOKEN_REVOCATION = "server/token_revocation.py"
+REGISTRATION = "server/registration.py"
+REGISTRAR = "server/registrar.py"
+CLIENTS = "server/clients.py"
+CALL = "server/call.py"
+CORE_REGISTRATION = "core/registration.py"
 AUTHENTICATION = "core/authentication.py"
 ASSERTIONS = "core/assertions.py"
 REFRESH = "core/grants/refresh_token.py"
@@ -38,11 +43,21 @@ CHAINS = "trust/chains.py"
 
 SUITES = {
     TOKEN: ["server/test_asgi.py", "e2e/test_token.py", "e2e/test_revoke.py", "e2e/test_refresh.py"],
-    SERVER_AUTHENTICATION: ["e2e/test_private_key_jwt.py", "e2e/test_token.py", "e2e/test_revoke.py"],
-    GRANTS: ["e2e/test_refresh.py", "e2e/test_exchange.py"],
+    SERVER_AUTHENTICATION: [
+        "e2e/test_introspection.py",
+        "e2e/test_private_key_jwt.py",
+        "e2e/test_token.py",
+        "e2e/test_revoke.py",
+    ],
+    GRANTS: ["server/test_asgi.py", "e2e/test_refresh.py", "e2e/test_exchange.py"],
     INSPECTION: ["e2e/test_introspection.py", "e2e/test_token_revocation.py"],
     INTROSPECTION: ["e2e/test_introspection.py"],
     TOKEN_REVOCATION: ["e2e/test_token_revocation.py"],
+    REGISTRATION: ["server/test_registration.py", "e2e/test_registration.py"],
+    REGISTRAR: ["server/test_registration.py", "e2e/test_registration.py"],
+    CLIENTS: ["server/test_clients.py", "server/test_registration.py"],
+    CALL: ["server/test_call.py"],
+    CORE_REGISTRATION: ["core/test_registration.py", "e2e/test_registration.py"],
     AUTHENTICATION: ["core/test_authentication.py"],
     ASSERTIONS: ["core/test_assertions.py"],
     REFRESH: ["core/test_grants.py"],
@@ -107,9 +122,7 @@ MUTATIONS = [
     ),
     Mutation(TOKEN, "7", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
     Mutation(SERVER_AUTHENTICATION, "1", "authorization=call.authorization", "authorization=()"),
-    Mutation(
-        SERVER_AUTHENTICATION, "1", 'client_id=form.one("client_id")', 'client_id=(*form.all("client_id"), None)[0]'
-    ),
+    Mutation(CALL, "rule", "elif name in REPEATABLE:", "elif True:"),
     Mutation(SERVER_AUTHENTICATION, "1", 'client_secret=form.one("client_secret")', "client_secret=None"),
     Mutation(
         SERVER_AUTHENTICATION, "2", "accepted=service.accepted[endpoint]", "accepted=service.accepted['token_endpoint']"
@@ -130,7 +143,12 @@ MUTATIONS = [
         "if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in client.grant_types:",
         "if False:",
     ),
-    Mutation(GRANTS, "2", "live.claims if live else None", "live.claims if live else {'sub': '', 'exp': call.now}"),
+    Mutation(
+        GRANTS,
+        "2",
+        "live.claims if live else None",
+        "__import__('certbound.core.jws').core.jws.unverified_claims(form.require('subject_token'))",
+    ),
     Mutation(GRANTS, "3", "replace(grant, grant_id=service.new_id())", "replace(grant, grant_id='')"),
     Mutation(
         INSPECTION,
@@ -143,7 +161,8 @@ MUTATIONS = [
     ),
     Mutation(INSPECTION, "1", 'claims if claims.get("iss") == service.offer.issuer else None', "claims"),
     Mutation(INSPECTION, "2", "        require_time(claims, now)", "        pass"),
-    Mutation(INSPECTION, "3", "not await service.statuses.is_valid(reference.index, now=now)", "False"),
+    Mutation(INSPECTION, "3", "if not concerns(claims):", "if False:"),
+    Mutation(INSPECTION, "4", "not await service.statuses.is_valid(reference.index, now=now)", "False"),
     Mutation(
         INTROSPECTION,
         "1",
@@ -152,8 +171,8 @@ MUTATIONS = [
     ),
     Mutation(INTROSPECTION, "2", "found is None or not found.grant.valid or", "found is None or"),
     Mutation(INTROSPECTION, "2", " or found.replaced_at is not None:", ":"),
-    Mutation(INTROSPECTION, "3", "if not _is_meant_for(client, live.claims):", "if False:"),
-    Mutation(INTROSPECTION, "3", "if found.grant.client_id != client.client_id:", "if False:"),
+    Mutation(INTROSPECTION, "2", "lambda claims: _is_meant_for(client, claims)", "lambda claims: True"),
+    Mutation(INTROSPECTION, "2", "if found.grant.client_id != client.client_id:", "if False:"),
     Mutation(
         TOKEN_REVOCATION,
         "1",
@@ -161,9 +180,148 @@ MUTATIONS = [
         '__import__("certbound.core.authentication").core.authentication.AuthenticatedClient('
         'await service.clients.find(call.form.one("client_id") or ""), None, None, None)',
     ),
-    Mutation(TOKEN_REVOCATION, "2", ' or live.claims.get("client_id") != authenticated.client.client_id:', ":"),
+    Mutation(TOKEN_REVOCATION, "2", 'lambda claims: claims.get("client_id") == client_id', "lambda claims: True"),
     Mutation(TOKEN_REVOCATION, "2", " or found.grant.client_id != authenticated.client.client_id:", ":"),
     Mutation(TOKEN_REVOCATION, "3", "if granted.holder and ", "if False and "),
+    Mutation(
+        REGISTRATION,
+        "1",
+        "read_shown(call, body, service.clients.revoked)",
+        "read_shown(call, body, type(service.clients.revoked)())",
+    ),
+    Mutation(REGISTRATION, "2", "choose_way(registrar.ways(), shown.needs, but=shown.but)", "registrar.ways()[0]"),
+    Mutation(
+        REGISTRATION,
+        "3",
+        "registry = replace(registrar.registry, allowed=way.allowed)\n    metadata",
+        "registry = registrar.registry\n    metadata",
+    ),
+    Mutation(REGISTRATION, "3", "stated=shown.stated", "stated={}"),
+    Mutation(REGISTRATION, "3", "    require_own_name(way, client, shown.certificate)", "    pass"),
+    Mutation(REGISTRATION, "4", "await _use_up(way, shown, registrar, call.now)", "pass"),
+    Mutation(
+        REGISTRATION,
+        "4",
+        "if not await registrar.registry.store.initial_tokens.take(shown.initial_token, now=now):",
+        "if False:",
+    ),
+    Mutation(REGISTRATION, "4", "await registrar.quota.take(now)", "pass"),
+    Mutation(
+        REGISTRATION,
+        "5",
+        "_bind(RegistrationRecord(digest=digest_of(token), way=way.name), client, call, shown.certificate)",
+        "RegistrationRecord(digest=digest_of(token), way=way.name)",
+    ),
+    Mutation(
+        REGISTRATION,
+        "1",
+        'owned = await _owned(call, service)\n        call.notes.subject += ", replaced"',
+        'owned = Owned((found := await service.store.clients.find(call.rest)), found.registration, "")',
+    ),
+    Mutation(
+        REGISTRATION,
+        "2",
+        "way = registrar.way(owned.registration.way)",
+        "way = ([each for each in registrar.ways() if each.name == owned.registration.way] + [*registrar.ways()])[0]",
+    ),
+    Mutation(
+        REGISTRATION,
+        "2",
+        "registry = replace(registrar.registry, allowed=way.allowed)\n        counting",
+        "registry = registrar.registry\n        counting",
+    ),
+    Mutation(REGISTRATION, "2", "client_id=call.rest, fits_secret", 'client_id=body.get("client_id"), fits_secret'),
+    Mutation(
+        REGISTRATION,
+        "2",
+        "fits_secret=[each.digest for each in counting]",
+        'fits_secret=[digest_of(body.get("client_secret") or "")]',
+    ),
+    Mutation(REGISTRATION, "2", "if before is None or before.subject != client.subject:", "if False:"),
+    Mutation(
+        REGISTRATION,
+        "3",
+        "await registry.put(changed)",
+        "await registry.put(replace(changed, version=(await registry.find(call.rest)).version))",
+    ),
+    Mutation(
+        REGISTRATION,
+        "a",
+        "require_token(await service.store.clients.find(call.rest), token)",
+        "Owned((found := await service.store.clients.find(call.rest)), found.registration, token)",
+    ),
+    Mutation(REGISTRATION, "b", "    await _require_holder(owned, call, service)\n", ""),
+    Mutation(REGISTRATION, "b", "if not by_certificate and bound is None:", "if bound is None:"),
+    Mutation(REGISTRATION, "b", "if revoked.includes(peer.leaf):", "if False:"),
+    Mutation(REGISTRATION, "b", " and peer.leaf.is_valid_at(call.now):", ":"),
+    Mutation(REGISTRATION, "b", "await _authenticate(client, call, service)", "pass"),
+    Mutation(REGISTRATION, "b", " or _subject(certificate) != owned.registration.subject:", ":"),
+    Mutation(REGISTRAR, "rule 1", 'raise TooManyRegistrations(f"{self._most} clients', 'print(f"{self._most} clients'),
+    Mutation(
+        REGISTRAR,
+        "shown",
+        "if await self.registry.store.initial_tokens.find(digest, now=call.now) is None:",
+        "if False:",
+    ),
+    Mutation(REGISTRAR, "shown", "await self.verify(statement, call.now) if statement is not None else {}", "{}"),
+    Mutation(
+        REGISTRAR,
+        "shown",
+        "(await self.vouching.vouch(call.peer, revoked, call.now)).certificate",
+        "call.peer.leaf",
+    ),
+    Mutation(CORE_REGISTRATION, "rule 1", "if way.needs <= shown:", "if way.needs & shown or not way.needs:"),
+    Mutation(CORE_REGISTRATION, "rule 2", "or not text.startswith(prefix) or", "or"),
+    Mutation(CORE_REGISTRATION, "rule 3", "if name in given:", "if False:"),
+    Mutation(CORE_REGISTRATION, "rule 3", 'if member(given, "client_id", str, default="") != client_id:', "if False:"),
+    Mutation(CORE_REGISTRATION, "rule 3", 'if "client_secret" in given and not any(', "if False and not any("),
+    Mutation(CORE_REGISTRATION, "rule 4", "{**default, **known, **stated}", "{**default, **stated, **known}"),
+    Mutation(CORE_REGISTRATION, "rule 5", "if not fits:", "if False:"),
+    Mutation(CORE_REGISTRATION, "rule 5", "if not record.enabled:", "if False:"),
+    Mutation(
+        CORE_REGISTRATION,
+        "a",
+        "header = read_header(statement, types=_TYPES, algorithms=policy.algorithms, most=MAX_STATEMENT)\n"
+        "        claims = verified_claims(statement, header, keys)",
+        "claims = unverified_claims(statement, most=MAX_STATEMENT)",
+    ),
+    Mutation(
+        CORE_REGISTRATION,
+        "a",
+        "header = read_header(statement, types=_TYPES, algorithms=policy.algorithms,",
+        "header = read_header(statement, types=_TYPES, algorithms=('ES256', 'RS256'),",
+    ),
+    Mutation(CORE_REGISTRATION, "a", 'if claims.get("iss") != issuer:', "if False:"),
+    Mutation(
+        CORE_REGISTRATION,
+        "b",
+        '        require_time(claims if "exp" in claims else {**claims, "exp": now + 1}, now, leeway=_LEEWAY)\n',
+        "",
+    ),
+    Mutation(CORE_REGISTRATION, "b", " or now - issued_at > policy.max_age:", ":"),
+    Mutation(
+        CORE_REGISTRATION,
+        "c",
+        "if lacking := sorted(policy.must_have - given_members(claims).keys()):",
+        "if lacking := []:",
+    ),
+    Mutation(CORE_REGISTRATION, "name", "            match_subject(certificate, client.subject)", "            pass"),
+    Mutation(
+        CLIENTS,
+        "rule 1",
+        "require_allowed(read_client(client_id, metadata, version=version), self.allowed)",
+        "read_client(client_id, metadata, version=version)",
+    ),
+    Mutation(CLIENTS, "rule 2", "record.secrets if client.method.has_secret else ()", "record.secrets"),
+    Mutation(CLIENTS, "rule 2", "if overlap > 0 and len(counting) >= MOST_SECRETS:", "if False:"),
+    Mutation(CLIENTS, "rule 2", "tuple(_ending(each, now + overlap) for each in counting) if", "tuple(counting) if"),
+    Mutation(
+        CLIENTS,
+        "rule 3",
+        "await revocations.add(RevocationRecord(kind=RevokedKind.CLIENT, value=client_id, revoked_at=self.now()))",
+        "await clients.replace(replace(await clients.find(client_id), enabled=False))",
+    ),
+    Mutation(CLIENTS, "rule 3", "            await self.store.clients.remove(client_id)", "            pass"),
     Mutation(AUTHENTICATION, "1", "if client is None:", "if False:"),
     Mutation(AUTHENTICATION, "1", "if not client.enabled:", "if False:"),
     Mutation(AUTHENTICATION, "2", "if client.method not in accepted.methods:", "if False:"),
@@ -270,7 +428,6 @@ MUTATIONS = [
     Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
     Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
     Mutation(JWS, "3", "if not is_time(expires_at) or now >= expires_at:", "if False:"),
-    Mutation(VERIFY, "5", "expires_at = _require_time(claims, now)", 'expires_at = float(claims.get("exp") or 0)'),
     Mutation(VERIFY, "5", "expires_at = _require_time(claims, now)", 'expires_at = float(claims.get("exp") or 0)'),
     Mutation(VERIFY, "6", "if not isinstance(subject, str) or not isinstance(client_id, str):", "if False:"),
     Mutation(VERIFY, "7", "confirmed = _confirm(claims, peer, policy)", "confirmed = None"),
