@@ -318,10 +318,10 @@ MUTATIONS = [
     Mutation(
         CLIENTS,
         "rule 3",
-        "await revocations.add(RevocationRecord(kind=RevokedKind.CLIENT, value=client_id, revoked_at=self.now()))",
-        "await clients.replace(replace(await clients.find(client_id), enabled=False))",
+        "if not enabled:\n            await revocations.add(",
+        "if not enabled:\n            await clients.replace(replace(await clients.find(client_id), enabled=False))\n"
+        "            False and await revocations.add(",
     ),
-    Mutation(CLIENTS, "rule 3", "            await self.store.clients.remove(client_id)", "            pass"),
     Mutation(AUTHENTICATION, "1", "if client is None:", "if False:"),
     Mutation(AUTHENTICATION, "1", "if not client.enabled:", "if False:"),
     Mutation(AUTHENTICATION, "2", "if client.method not in accepted.methods:", "if False:"),
