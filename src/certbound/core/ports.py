@@ -242,7 +242,11 @@ class Clients(Protocol):
         """
 
     async def remove(self, client_id: str) -> None:
-        """The client is gone.  `NotFound` if it was not there."""
+        """The client is gone, its grants are revoked, and the statuses of its tokens are not valid, all or nothing.
+
+        With it goes its revocation: whoever comes under this id later is somebody else.  `NotFound` if it was not
+        there.
+        """
 
 
 class Keys(Protocol):

@@ -116,16 +116,10 @@ class ClientRegistry:
 
     async def remove(self, client_id: str) -> bool:
         """The client is gone, and no token of it is valid; False if it was not there."""
-        clients, revocations = self.store.clients, self.store.revocations
         try:
-            # Disabled first, so that nothing is issued between the two.
-            await revocations.add(RevocationRecord(kind=RevokedKind.CLIENT, value=client_id, revoked_at=self.now()))
-            await clients.remove(client_id)
+            await self.store.clients.remove(client_id)
         except NotFound:
             return False
-        # Whoever comes under this id later is somebody else; another process may have said so at the same time.
-        with contextlib.suppress(NotFound):
-            await revocations.remove(RevokedKind.CLIENT, client_id)
         self._tell("remove client", client_id)
         return True
 

@@ -22,6 +22,7 @@ from certbound.core.ports import (
     NotFound,
     RegistrationRecord,
     Revision,
+    RevokedKind,
     SecretRecord,
 )
 from certbound.stores.content import read_json, read_object, write_json, write_object
@@ -29,8 +30,9 @@ from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.grants import SqlGrants, end_grants_of
 from certbound.stores.initial_tokens import SqlInitialTokens
 from certbound.stores.revocations import SqlRevocations
-from certbound.stores.schema import clients
+from certbound.stores.schema import clients, revocations
 from certbound.stores.signing_keys import SqlKeys
+from certbound.stores.statuses import invalidate_client_statuses
 from certbound.stores.tokens import SqlTokens
 
 
@@ -145,7 +147,7 @@ class SqlClients:
         return await self._database.change(steps)
 
     async def remove(self, client_id: str) -> None:
-        """The client is gone.  `NotFound` if it was not there."""
+        """The client is gone, with its grants and the statuses of its tokens.  `NotFound` if it was not there."""
         if not can_be_kept(client_id):
             raise NotFound(client_id)
 
@@ -154,8 +156,11 @@ class SqlClients:
             if gone.rowcount == 0:
                 raise NotFound(client_id)
             await end_grants_of(connection, client_id)
+            await invalidate_client_statuses(connection, client_id)
+            # Whoever comes under this id later is somebody else.
+            await connection.execute(delete(revocations).where(_is_revoked(client_id)))
 
-        await self._database.change(steps)
+        await self._database.change(steps, statuses=True)
 
 
 def _client(row: Sequence[Any]) -> ClientRecord | None:
@@ -203,6 +208,10 @@ def _write(record: ClientRecord) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
 
 def _is(client_id: str) -> ColumnElement[bool]:
     return clients.c.client_id == client_id
+
+
+def _is_revoked(client_id: str) -> ColumnElement[bool]:
+    return (revocations.c.kind == RevokedKind.CLIENT.value) & (revocations.c.value == client_id)
 
 
 _log = logging.getLogger(__name__)

@@ -172,6 +172,11 @@ async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]
         await connection.execute(update(statuses).where(statuses.c.idx.in_(some)).values(_INVALID))
 
 
+async def invalidate_client_statuses(connection: AsyncConnection, client_id: str) -> None:
+    """No access token of the client is valid; part of a transaction that moves the number of statuses."""
+    await connection.execute(update(statuses).where(statuses.c.client_id == client_id).values(valid=False))
+
+
 async def invalidate_grant_statuses(connection: AsyncConnection, grant_id: str) -> None:
     """The access tokens of the grant are not valid; part of a transaction that moves the number of statuses."""
     await connection.execute(update(statuses).where(statuses.c.grant_id == grant_id).values(_INVALID))

@@ -234,6 +234,32 @@ class StatusConformance(StorePlace):
             assert list(await store.revocations.add(revocation(RevokedKind.CLIENT, "client"))) == [lives]
             assert not await _is_valid(store, "other")
 
+    async def test_a_removed_client_has_no_token_left(self) -> None:
+        """Its statuses are invalid, whatever grant they are of, and who waits for that hears of it; others' are not.
+
+        Whoever comes under its id later is enabled, was never revoked, and has none of that.
+        """
+        async with self.opened() as store:
+            for name in ("client", "CLIENT"):
+                await store.clients.add(client(name))
+            await _open(store, "grant")
+            ended = [await allot(store, status(grant_id=each, count=4)) for each in ("grant", "")]
+            lives = await allot(store, status("CLIENT", count=4))
+            before = await store.revision()
+            await store.clients.remove("client")
+            assert await invalid(store) == places(*ended)
+            assert await store.revision() == (before.records + 1, before.statuses + 1)
+            await store.clients.add(client())
+            await store.revocations.add(revocation(RevokedKind.CLIENT, "client"))
+            await store.clients.remove("client")
+            await store.clients.add(client())
+            assert list(await store.revocations.list()) == []
+            new = await allot(store, status())
+            assert await store.revocations.is_valid(new.index)
+            assert await store.revocations.is_valid(lives.index)
+            assert await invalid(store) == places(*ended)
+            assert not await _is_valid(store, "grant")
+
     async def test_a_revoked_grant_has_no_token_left(self) -> None:
         """Its statuses are invalid, all at once, those of other grants and of none are not."""
         async with self.opened() as store:
