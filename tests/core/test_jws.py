@@ -33,6 +33,14 @@ def token(header: Any, payload: Any = None) -> str:
     return f"{encode(json.dumps(header))}.{encode(json.dumps(payload or {}))}.{encode('x')}"
 
 
+def _next(letter: str) -> str:
+    """One that differs in its last bit."""
+    return _ALPHABET[_ALPHABET.index(letter) ^ 1]
+
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
 def refused(found: str, **options: Any) -> str:
     """Why its header is refused."""
     with pytest.raises(BadJwt) as refusal:
@@ -124,6 +132,31 @@ class TestSignatures:
             with pytest.raises(BadJwt) as refusal:
                 verified_claims(bad, Header("ES256", KEY.kid), KEYS)
             assert not isinstance(refusal.value, NoKey), bad
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("change", ["padded", "alphabet", "bits", "space", "line end", "nothing"])
+    def test_a_token_has_one_spelling(self, place: int, change: str) -> None:
+        """Every other one of the same bytes is refused: padded, in another alphabet, with bits that are not used."""
+        # Such a length and such bytes that each change is possible.
+        good = signed(b'{"a":"\xc3\xbb\xc3\xbf??>>~~"}', {"x": "\u00fb\u00ff??>>~~"})
+        while not (set("-_") & set(good.split(".")[2])):
+            good = signed(b'{"a":"\xc3\xbb\xc3\xbf??>>~~"}', {"x": "\u00fb\u00ff??>>~~"})
+        segments = good.split(".")
+        spelled = segments[place]
+        segments[place] = {
+            "padded": spelled + "=" * (-len(spelled) % 4 or 4),
+            "alphabet": spelled.replace("-", "+").replace("_", "/"),
+            "bits": spelled[:-1] + _next(spelled[-1]) if len(spelled) % 4 else spelled + "A",
+            "space": spelled[:9] + " " + spelled[9:],
+            "line end": spelled + "\n",
+            "nothing": spelled,
+        }[change]
+        changed = ".".join(segments)
+        if changed == good:
+            assert verified_claims(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
+            return
+        with pytest.raises(BadJwt):
+            verified_claims(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
 
     @pytest.mark.parametrize(
         ("header", "change"),
