@@ -4,16 +4,22 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from certbound.app import open_registry, open_service
 from certbound.core.jwks import make_jwks
+from certbound.core.ports import KeyRecord
+from certbound.core.signing import SigningKey
+from certbound.server import inspection
 from certbound.server.call import Call, Form
 from certbound.server.introspection import introspect
+from certbound.server.proven import ProvenTokens
 from certbound.server.service import Service
 from certbound.server.token import token as issue
 from certbound.server.token_revocation import revoke
@@ -107,13 +113,79 @@ async def test_of_a_token_of_others_the_store_is_asked_no_more_than_of_none(
 
 async def test_of_a_revoked_token_it_is_asked_as_of_one_that_lives(service: Service, statements: list[str]) -> None:
     """Its own API, whom it was meant for, gets the other answer from the same statements."""
-    token = await obtain(service)
+    lives, dies = await obtain(service), await obtain(service)
+    await revoke(call("holder", token=dies), service)
     await service.clients.refresh()
-    active, asked = await ask(service, "api", token, statements)
-    await revoke(call("holder", token=token), service)
-    await service.clients.refresh()
-    await ask(service, "api", token, statements)  # by then the book has heard of it
-    revoked, asked_then = await ask(service, "api", token, statements)
+    await service.statuses.is_valid(0, now=time.time())  # by then the book has heard of it
+    active, asked = await ask(service, "api", lives, statements)
+    revoked, asked_then = await ask(service, "api", dies, statements)
 
     assert (True, False) == (active, revoked)
     assert asked == asked_then
+
+
+async def test_a_token_is_looked_up_once_for_each_who_may_know_it(service: Service, statements: list[str]) -> None:
+    """Then it is answered from memory, its revocation too; strangers are never, whoever asked before."""
+    token = await obtain(service)
+    await service.clients.refresh()
+    for name, active, asked in (("api", True, 1), ("api", True, 0), ("stranger", False, 1), ("stranger", False, 1),
+                                ("holder", True, 1), ("holder", True, 0), ("api", True, 0)):  # fmt: skip
+        said, questions = await ask(service, name, token, statements)
+        assert (said, len(questions)) == (active, asked), name
+    await revoke(call("holder", token=token), service)
+    assert await ask(service, "api", token, statements) == (False, [])
+
+
+async def test_what_is_remembered_ends_with_its_time(service: Service, statements: list[str]) -> None:
+    """And whoever serves the resource no more is told nothing, from memory or not."""
+    token = await obtain(service)
+    assert (await ask(service, "api", token, statements))[0]
+    later = replace(service, clock=lambda: time.time() + 301)
+    ended = await introspect(structs.replace(call("api", token=token), now=later.clock()), later)
+    assert json.loads(ended.body) == {"active": False}
+    client = await service.clients.find("api")
+    assert client is not None
+    record = await service.store.clients.find("api")
+    assert record is not None
+    await service.store.clients.replace(replace(record, metadata={**record.metadata, "protected_resources": []}))
+    await service.clients.refresh()
+    assert not (await ask(service, "api", token, statements))[0]
+
+
+async def test_a_signed_token_is_verified_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And again when the keys that are published are others: what a withdrawn key signed counts for nothing."""
+    signed = replace(service, opaque=frozenset())
+    token = await obtain(signed)
+    assert token.count(".") == 2
+    verified: list[str] = []
+    real = inspection.verified_claims
+    monkeypatch.setattr(inspection, "verified_claims", lambda *given: (verified.append("once"), real(*given))[1])
+    assert (await ask(signed, "api", token, []))[0]
+    assert (await ask(signed, "api", token, []))[0]
+    assert verified == ["once"]
+    other = SigningKey.generate()
+    service.keys.hold([KeyRecord(kid=other.kid, alg=other.alg, private_key=b"")], {other.kid: other})
+    assert not (await ask(signed, "api", token, []))[0]
+
+
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked about least lately goes first; one that was proven by keys of before is not kept."""
+    monkeypatch.setattr("certbound.server.proven.MOST", 100)
+    proven = ProvenTokens()
+    claims = {"jti": "x" * 20}  # 30 bytes
+    for token in ("a", "b", "c"):
+        assert proven.find(token, "api", ["kid"]) is None
+        proven.keep(token, "api", claims, ["kid"])
+    assert proven.find("a", "api", ["kid"]) == claims
+    proven.keep("a", "api", claims, ["kid"])
+    proven.keep("d", "api", claims, ["kid"])
+    assert [each for each in "abcd" if proven.find(each, "api", ["kid"])] == ["a", "c", "d"]
+    proven.keep("huge", "api", {"jti": "x" * 200}, ["kid"])
+    assert [each for each in ("a", "c", "d", "huge") if proven.find(each, "api", ["kid"])] == []
+    proven.keep("a", "api", claims, ["kid"])
+    assert proven.find("a", "api", ["new"]) is None
+    proven.keep("a", "api", claims, ["kid"])
+    assert proven.find("a", "api", ["new"]) is None
+    proven.keep("a", "api", claims, ["new"])
+    assert proven.find("a", "other", ["new"]) is None
+    assert proven.find("a", "api", ["new"]) == claims

@@ -22,14 +22,17 @@ class LiveToken:
 
 
 async def read_access_token(
-    token: str, service: Service, now: float, concerns: Callable[[Mapping[str, Any]], bool]
+    token: str, service: Service, now: float, concerns: Callable[[Mapping[str, Any]], bool], *, asker: str = ""
 ) -> LiveToken | None:
     """The token, if it is live at `now` and `concerns` whoever asks, as its claims tell; else None.
 
-    `StoreUnavailable` if only the store could say.
+    `asker` is who may ask for the same again: for that client it is remembered.  `StoreUnavailable` if only the store
+    could say.
     """
     # (1) We signed it, or we keep it.
-    claims = _signed(token, service) if token.count(".") == 2 else await _kept(token, service, now)
+    kids = [each.kid for each in service.keys.published] if asker else ()
+    remembered = service.proven.find(token, asker, kids) if asker else None
+    claims = remembered or await _said(token, service, now)
     if claims is None:
         return None
     try:
@@ -45,7 +48,13 @@ async def read_access_token(
     # (4) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
     if reference.uri != service.statuses.uri or not await service.statuses.is_valid(reference.index, now=now):
         return None
+    if asker and remembered is None:
+        service.proven.keep(token, asker, claims, kids)
     return LiveToken(claims, reference.index)
+
+
+async def _said(token: str, service: Service, now: float) -> Mapping[str, Any] | None:
+    return _signed(token, service) if token.count(".") == 2 else await _kept(token, service, now)
 
 
 def _signed(token: str, service: Service) -> Mapping[str, Any] | None:

@@ -35,7 +35,9 @@ async def introspect(call: Call, service: Service) -> Reply:
 
 
 async def _describe_access_token(token: str, client: Client, call: Call, service: Service) -> Mapping[str, Any]:
-    live = await read_access_token(token, service, call.now, lambda claims: _is_meant_for(client, claims))
+    live = await read_access_token(
+        token, service, call.now, lambda claims: _is_meant_for(client, claims), asker=client.client_id
+    )
     if live is None:
         return INACTIVE
     call.notes.jti = live.claims["jti"]

@@ -16,6 +16,7 @@ from certbound.core.ports import Store
 from certbound.core.proofs import Sources
 from certbound.server.directory import ClientDirectory
 from certbound.server.keys import KeyRing
+from certbound.server.proven import ProvenTokens
 from certbound.server.registrar import Registrar
 from certbound.server.statuses import StatusBook
 from certbound.server.vitals import Vitals
@@ -57,6 +58,8 @@ class Service:
     """The resources whose tokens are opaque, unless their client registered otherwise."""
     registrar: Registrar | None = None
     """Who admits clients that register themselves; None where nobody does."""
+    proven: ProvenTokens = field(default_factory=ProvenTokens)
+    """Access tokens that whoever asks was told about."""
     vitals: Vitals | None = None
     """For those who run the server; None where nobody asks."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))
