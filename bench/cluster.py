@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,11 @@ class Cluster(PostgresServer):
     def version(self) -> str:
         """The number alone."""
         return self.sql("SHOW server_version", database="postgres").split()[0]
+
+
+def seconds_of(pid: int) -> float:
+    """CPU time of one process so far, as clock_getcpuclockid(3) has it; quicker to ask than that of a tree."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 class Waits:

@@ -1,12 +1,14 @@
 """Opaque tokens that come and go: what the store grows to, how long a purge takes, what a look costs.
 
-    .venv/bin/python bench/turnover.py [--live 100000] [--turnovers 10] [--looks-among 1000000] [--json]
-    .venv/bin/python bench/turnover.py --store postgresql://… --small-store postgresql://…
+.venv/bin/python bench/turnover.py            SQLite and PostgreSQL; writes bench/turnover.md
+.venv/bin/python bench/turnover.py --quick    a smoke test of both; writes .work/bench/turnover.md
+.venv/bin/python bench/turnover.py --on sqlite --live 20000 --turnovers 3 --looks-among 100000 --asked 0 --json
 
 A constant number of live tokens is turned over: while some are added as many end, and what has ended is purged as the
 server purges it.  The clock is the bench's own, so that ten lifetimes take a minute.  Then tokens are looked up among a
-thousand and among a million, by turns, so that whoever else uses the machine disturbs both alike.  A figure that misses
-what was demanded is marked and makes the exit status 1.  Stores that are named must be empty, and stay full.
+thousand and among a million, by turns, so that whoever else uses the machine disturbs both alike: first in the store,
+and then by those who ask two servers over TLS.  A figure that misses what was demanded is marked and makes the exit
+status 1.
 """
 
 from __future__ import annotations
@@ -20,30 +22,54 @@ import statistics
 import sys
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Engine, event, make_url, text
+import machine
+from cluster import Cluster, seconds_of
+from measure import Load, Running, generator, load, started
+from pki import OTHER_NAME, Pki, make_pki
+from place import BENCH, CACHE, BenchError, build_generator, only_one
+from questions import LIVE
+from report import row
+from sqlalchemy import Engine, event, insert, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from targets import RESOURCE, Command, Target, make_certbound, nothing_to_prepare, run
+from versions import commit
 
+import client
+from certbound.core.authentication import digest_of
 from certbound.core.ports import AccessTokenRecord, Store
 from certbound.server.purging import PAUSE, Purge
 from certbound.stores import open_store
+from certbound.stores.content import write_json
+from certbound.stores.schema import access_tokens
 
 LIFETIME = 300.0
 """Seconds a token lives: the shorter, the more ends between two purges."""
+LONG = 3600.0
+"""Seconds that those live which are looked up: until the bench has ended."""
 TOGETHER = 200
 """Tokens that are added at once."""
+POURED = 10_000
 FEW = 1000
 MOST_GROWTH = 1.3
 MOST_STATEMENT = 0.020
 MOST_SLOWER = 1.5
+TURNS = 7
+"""How often each server is asked by turns; the median of what was seen counts."""
+TOGETHER_ASKED = (1, 16)
+"""Connections of those who ask."""
 
-CLAIMS = {
+FULL = {"live": 100_000, "turnovers": 10.0, "looks_among": 1_000_000, "looks": 5000, "asked": 1000}
+QUICK = {"live": 5000, "turnovers": 2.0, "looks_among": 20_000, "looks": 1000, "asked": 200}
+
+CLAIMS: Mapping[str, Any] = {
     "iss": "https://as.example.com",
     "sub": "client-0123456789",
     "client_id": "client-0123456789",
@@ -71,42 +97,94 @@ class Figure:
         return self.most is not None and self.value > self.most
 
     def __str__(self) -> str:
-        demanded = "" if self.most is None else f"   at most {self.most:g} {'MISSED' if self.is_missed else 'kept'}"
-        return f"{self.value:12.3f} {self.unit:5} {self.name}{demanded}"
+        shown = f"{self.value:,.0f}" if self.value >= 1000 else f"{self.value:.3g}"
+        return f"{shown} {self.unit}".strip() + (" **missed**" if self.is_missed else "")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--live", type=int, default=100_000, help="how many tokens live at once (default: 100000)")
-    parser.add_argument("--turnovers", type=float, default=10, help="how many lifetimes (default: 10)")
-    parser.add_argument("--looks-among", type=int, default=1_000_000, help="tokens to look one up among; 0: no looks")
-    parser.add_argument("--looks", type=int, default=10_000, help="how many looks (default: 10000)")
-    parser.add_argument("--store", help="an empty database (default: SQLite in a folder of its own)")
-    parser.add_argument("--small-store", help="another one, for the looks among few")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    figures = asyncio.run(measure(options))
+Found = dict[str, list[Figure]]
+"""The figures by the store."""
+
+
+def main() -> int:
+    options = read_options()
+    is_full = options.on == ",".join(PLACES) and all(getattr(options, name) == usual for name, usual in FULL.items())
+    out = options.out or (BENCH if is_full else CACHE) / "turnover.md"
+    try:
+        with only_one() if options.asked else nullcontext():
+            found = {name: asyncio.run(measure(name, options)) for name in options.on.split(",")}
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
     if options.json:
-        print(json.dumps({each.name: each.value for each in figures}))
+        print(json.dumps({name: {each.name: each.value for each in figures} for name, figures in found.items()}))
     else:
-        print("\n".join(map(str, figures)))
-    sys.exit(any(each.is_missed for each in figures))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page := render(found))
+        print(f"\n{page}")
+        say(f"written to {out}")
+    return 1 if any(each.is_missed for figures in found.values() for each in figures) else 0
 
 
-async def measure(options: argparse.Namespace) -> list[Figure]:
-    with TemporaryDirectory(prefix="certbound-turnover-") as folder:
-        url = options.store or f"sqlite:///{folder}/store.db"
-        async with opened(url) as store:
-            tokens = Tokens(store, options.live)
-            figures = await turn_over(tokens, room_of(url), options.turnovers)
+def read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Turns over opaque tokens, and looks some up among many.")
+    parser.add_argument("--on", default=",".join(PLACES), metavar="A,B", help=f"which stores ({', '.join(PLACES)})")
+    parser.add_argument("--quick", action="store_true", help="few of all: a smoke test, not a measurement")
+    parser.add_argument("--live", type=int, metavar="N", help="how many tokens live at once (100000)")
+    parser.add_argument("--turnovers", type=float, metavar="N", help="how many lifetimes (10)")
+    parser.add_argument(
+        "--looks-among", type=int, metavar="N", help="tokens to look one up among; 0: no looks (1000000)"
+    )
+    parser.add_argument("--looks", type=int, metavar="N", help="how many looks in the store (5000)")
+    parser.add_argument("--asked", type=int, metavar="N", help="introspections at a time; 0: no servers (1000)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object in the last line, and write nothing")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the results go")
+    options = parser.parse_args()
+    for name, usual in (QUICK if options.quick else FULL).items():
+        if getattr(options, name) is None:
+            setattr(options, name, usual)
+    if strange := set(options.on.split(",")) - set(PLACES):
+        parser.error(f"{', '.join(sorted(strange))} is no store; there are {', '.join(PLACES)}")
+    return options
+
+
+async def measure(name: str, options: argparse.Namespace) -> list[Figure]:
+    """All figures of one store."""
+    with PLACES[name]() as place:
+        async with opened(place.url) as store:
+            say(f"{name}: {options.turnovers:g} turnovers of {options.live} tokens")
+            async with room_of(place.url) as room:
+                figures = await turn_over(Tokens(store, options.live), room, options.turnovers)
+            await Purge(store, time.time).purge()
             if options.looks_among:
-                small_url = options.small_store or f"sqlite:///{folder}/small.db"
-                async with opened(small_url) as small_store:
-                    few = Tokens(small_store, FEW)
-                    await few.fill(FEW)
-                    await tokens.fill(options.looks_among)
-                    await Purge(store, lambda: tokens.now).purge()
-                    figures += await look_up(few, tokens, options.looks)
+                figures += await look(name, place, store, options)
+    return figures
+
+
+async def look(name: str, place: Place, store: Store, options: argparse.Namespace) -> list[Figure]:
+    """What it costs to find a token among few and among many: in the store, and over TLS."""
+    async with AsyncExitStack() as stack:
+        small = await stack.enter_async_context(opened(place.small_url))
+        few, many = Tokens(small, FEW), Tokens(store, options.looks_among)
+        servers = []
+        if options.asked:
+            build_generator()
+            pki, cores = make_pki(CACHE / "pki"), machine.two_cores()
+            for tokens, url in ((few, place.small_url), (many, place.url)):
+                make = partial(make_server, url)
+                target = Target(name=f"{name} of {tokens.live}", prepare=nothing_to_prepare, make=make)
+                servers.append((stack.enter_context(started(target, pki, cores)), tokens))
+                tokens.claims = await claims_of(servers[-1][0], tokens.store, pki)
+        for tokens, url in ((few, place.small_url), (many, place.url)):
+            say(f"{name}: {tokens.live} tokens")
+            await tokens.pour(url)
+        say(f"{name}: looks")
+        figures = await look_up(few, many, options.looks)
+        if options.asked:
+            say(f"{name}: introspection")
+            figures += ask_by_turns(servers, pki, options.asked, cores)
         return figures
 
 
@@ -117,6 +195,7 @@ class Tokens:
         self.store = store
         self.live = live
         self.now = 1_700_000_000.0
+        self.claims = CLAIMS
         self.added = 0
         self.seconds = 0.0
 
@@ -133,17 +212,36 @@ class Tokens:
         for _ in range(0, count, TOGETHER):
             await self.add()
 
+    async def pour(self, url: str) -> None:
+        """They are all there from now on, written past the store: a look does not care how they came."""
+        self.now, said = time.time(), write_json(self.claims, "claims")
+        parsed = make_url(url)
+        driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[parsed.get_backend_name()]
+        engine = create_async_engine(parsed.set(drivername=driver))
+        for first in range(1, self.live + 1, POURED):
+            numbers = range(first, min(first + POURED, self.live + 1))
+            rows = [{"digest": digest_of(token(n)), "claims": said, "ends_at": self.now + LONG} for n in numbers]
+            async with engine.begin() as connection:
+                await connection.execute(insert(access_tokens), rows)
+        await engine.dispose()
+        self.added = self.live
+
     def some(self, chance: random.Random) -> str:
         """The digest of one that lives, or of one that never was."""
-        return digest(self.added + chance.randrange(1 - self.live, self.live))
+        return digest_of(token(self.added + chance.randrange(1 - self.live, self.live)))
+
+    def living(self, chance: random.Random) -> str:
+        """One that lives."""
+        return token(self.added - chance.randrange(self.live))
 
     def _token(self) -> AccessTokenRecord:
         self.added += 1
-        return AccessTokenRecord(digest=digest(self.added), claims=CLAIMS, ends_at=self.now + LIFETIME)
+        return AccessTokenRecord(digest=digest_of(token(self.added)), claims=self.claims, ends_at=self.now + LIFETIME)
 
 
-def digest(number: int) -> str:
-    return urlsafe_b64encode(hashlib.sha256(b"%d" % number).digest()).rstrip(b"=").decode()
+def token(number: int) -> str:
+    """A token that looks as those of a server do."""
+    return "cbat_" + urlsafe_b64encode(hashlib.sha256(b"%d" % number).digest()).rstrip(b"=").decode()
 
 
 async def turn_over(tokens: Tokens, room: Callable[[], Awaitable[int]], turnovers: float) -> list[Figure]:
@@ -197,9 +295,71 @@ async def look_up(few: Tokens, many: Tokens, looks: int) -> list[Figure]:
     ]
 
 
+def make_server(url: str, pki: Pki, port: int, folder: Path) -> Command:
+    """certbound on this database, whose tokens are opaque, and a client `api` that asks about them."""
+    tokens = {"scopes": ["api"], "resources": [RESOURCE], "lifetime": int(LONG), "opaque": [RESOURCE]}
+    command = make_certbound(pki, port, folder, store={"url": url}, tokens=tokens)
+    at = ["--config", str(folder / "certbound.toml")]
+    run(command[0], "client", "add", "--id", "api", *at, "--san-dns", OTHER_NAME, "--protects", RESOURCE, "--scope", "")
+    return command
+
+
+async def claims_of(server: Running, store: Store, pki: Pki) -> Mapping[str, Any]:
+    """What the server's own tokens say."""
+    answer = client.ask(client.make_context(pki, pki.client), server.port, "/token", server.target.body)
+    record = await store.tokens.find(digest_of(json.loads(answer.body)["access_token"]), now=time.time())
+    if record is None:
+        raise BenchError("the server's token is not in the store")
+    return record.claims
+
+
+def ask_by_turns(
+    servers: Sequence[tuple[Running, Tokens]], pki: Pki, asked: int, cores: tuple[int, int]
+) -> list[Figure]:
+    """What an introspection takes of who asks for few and for many, each time about other tokens."""
+    chance = random.Random(7662)
+    figures = []
+    few, many = (tokens.live for _, tokens in servers)
+    for connections in TOGETHER_ASKED:
+        turns: list[list[Load]] = []
+        for number in range(TURNS + 1):
+            found = {
+                tokens.live: introspect(server, tokens, pki, (asked, connections), chance, cores)
+                for server, tokens in (servers if number % 2 else servers[::-1])
+            }
+            if number > 0:  # the first is to warm up
+                turns.append([found[few], found[many]])
+        how = "one at a time" if connections == 1 else f"{connections} at a time"
+        for live, loads in zip((few, many), zip(*turns, strict=True), strict=True):
+            figures += [
+                Figure(name=f"introspection among {live}, {how}, {title}", value=median_of(loads, field), unit=unit)
+                for title, field, unit in (("median", "p50_ms", "ms"), ("p99", "p99_ms", "ms"), ("CPU", "cpu_us", "µs"))
+            ]
+        slower = statistics.median(large.p99_ms / small.p99_ms for small, large in turns)
+        title = f"introspection, {how}, p99 among {many} of that among {few}"
+        figures.append(Figure(name=title, value=slower, most=MOST_SLOWER))
+    return figures
+
+
+def introspect(
+    server: Running, tokens: Tokens, pki: Pki, how: tuple[int, int], chance: random.Random, cores: tuple[int, int]
+) -> Load:
+    """So many questions over so many connections; every answer is `active`."""
+    asked, connections = how
+    bodies = CACHE / "run" / server.target.key / "bodies"
+    bodies.write_text("".join(f"client_id=api&token={tokens.living(chance)}\n" for _ in range(asked)))
+    more = {"u": server.target.introspection, "f": bodies, "e": LIVE.decode()}
+    return load(server, cores, generator(server, pki.other_name, "keep", asked, connections, **more))
+
+
+def median_of(loads: Sequence[Load], field: str) -> float:
+    values: list[float] = [getattr(each, field) for each in loads]
+    return statistics.median(values)
+
+
 @contextmanager
 def timed_deletes() -> Iterator[list[tuple[float, float]]]:
-    """The seconds of each statement that removes rows: of the clock, and of this process's CPU.
+    """The seconds of each statement that removes rows: of the clock, and of CPU, ours and the database's.
 
     The CPU is what to look at on a machine that others use; there a longest time is the scheduler's.
     """
@@ -208,12 +368,12 @@ def timed_deletes() -> Iterator[list[tuple[float, float]]]:
 
     def before(connection: Any, _: Any, statement: str, *__: Any) -> None:
         if statement.startswith("DELETE"):
-            begun[id(connection)] = time.perf_counter(), time.process_time()
+            begun[id(connection)] = time.perf_counter(), cpu_of(connection)
 
     def after(connection: Any, *_: Any) -> None:
         if id(connection) in begun:
             wall, cpu = begun.pop(id(connection))
-            seconds.append((time.perf_counter() - wall, time.process_time() - cpu))
+            seconds.append((time.perf_counter() - wall, cpu_of(connection) - cpu))
 
     event.listen(Engine, "before_cursor_execute", before)
     event.listen(Engine, "after_cursor_execute", after)
@@ -224,7 +384,16 @@ def timed_deletes() -> Iterator[list[tuple[float, float]]]:
         event.remove(Engine, "after_cursor_execute", after)
 
 
-def room_of(url: str) -> Callable[[], Awaitable[int]]:
+def cpu_of(connection: Any) -> float:
+    """Of this process, and of the one that PostgreSQL has for the connection."""
+    if connection.dialect.name == "sqlite":
+        return time.process_time()
+    cpu: float = time.process_time() + seconds_of(connection.connection.driver_connection.get_server_pid())
+    return cpu
+
+
+@asynccontextmanager
+async def room_of(url: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
     """Asks how many bytes the database has: its file with the log, or what PostgreSQL says."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -233,14 +402,40 @@ def room_of(url: str) -> Callable[[], Awaitable[int]]:
         async def bytes_of_files() -> int:
             return sum(each.stat().st_size for each in files if each.exists())
 
-        return bytes_of_files
+        yield bytes_of_files
+        return
     engine = create_async_engine(parsed.set(drivername="postgresql+asyncpg"))
 
     async def bytes_of_database() -> int:
         async with engine.connect() as connection:
             return int(await connection.scalar(text("SELECT pg_database_size(current_database())")) or 0)
 
-    return bytes_of_database
+    yield bytes_of_database
+    await engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Two empty databases."""
+
+    url: str
+    small_url: str
+
+
+@contextmanager
+def on_sqlite() -> Iterator[Place]:
+    with TemporaryDirectory(prefix="certbound-turnover-") as folder:
+        yield Place(f"sqlite:///{folder}/store.db", f"sqlite:///{folder}/small.db")
+
+
+@contextmanager
+def on_postgresql() -> Iterator[Place]:
+    with Cluster.started() as cluster:
+        yield Place(cluster.url(cluster.database()), cluster.url(cluster.database()))
+
+
+PLACES = {"sqlite": on_sqlite, "postgresql": on_postgresql}
+TITLES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 @asynccontextmanager
@@ -256,5 +451,32 @@ def percentile(ordered: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))]
 
 
+# The page
+
+
+def render(found: Found) -> str:
+    """The whole page."""
+    table = [row(["", *(TITLES[name] for name in found), "at most"]), row(["---", *["---:"] * (len(found) + 1)])]
+    by_name = {name: {each.name: each for each in figures} for name, figures in found.items()}
+    for each in next(iter(found.values())):
+        most = "" if each.most is None else f"{each.most:g} {each.unit}".strip()
+        table.append(row([each.name, *(str(figures[each.name]) for figures in by_name.values()), most]))
+    parts = [
+        "# Opaque tokens that come and go",
+        "Written by `make bench-turnover`; what the figures mean: [README](README.md).",
+        f"{time.strftime('%Y-%m-%d')}. Machine: {machine.description()}; commit {commit()}.",
+        "\n".join(table),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+BEGAN = time.monotonic()
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
