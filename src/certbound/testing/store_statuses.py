@@ -245,9 +245,10 @@ class StatusConformance(StorePlace):
             await _open(store, "grant")
             ended = [await allot(store, status(grant_id=each, count=4)) for each in ("grant", "")]
             lives = await allot(store, status("CLIENT", count=4))
-            before = await store.revision()
+            before, known = await store.revision(), await _news(store, None)
             await store.clients.remove("client")
             assert await invalid(store) == places(*ended)
+            assert {first for first, _ in (await _news(store, known)).invalid} == {each.index for each in ended}
             assert await store.revision() == (before.records + 1, before.statuses + 1)
             await store.clients.add(client())
             await store.revocations.add(revocation(RevokedKind.CLIENT, "client"))
