@@ -13,7 +13,7 @@ from typing import Any
 
 from certbound.core import anchors, client_information, clients
 from certbound.core.client_information import IN_LANGUAGES, MAX_ITEMS, MAX_STATEMENT, MAX_TEXT, MAX_URI
-from certbound.core.clients import Method, SigningAlgorithm
+from certbound.core.clients import Method
 from certbound.core.credentials import JWT_BEARER, MAX_CREDENTIAL
 from certbound.core.grants import client_credentials, refresh_token, token_exchange
 from certbound.core.jwks import MAX_KEYS
@@ -184,6 +184,8 @@ def _form(facts: Facts, endpoint: str, asked: Schema, **more: Any) -> Schema:
             "client_assertion": ["client_assertion_type"],
             "client_assertion_type": ["client_assertion"],
         }
+    if {Method.CLIENT_SECRET_POST, Method.PRIVATE_KEY_JWT} <= methods:  # one credential
+        form["not"] = {"required": ["client_secret", "client_assertion"]}
     if not methods & {Method.PRIVATE_KEY_JWT, Method.CLIENT_SECRET_BASIC}:  # nothing else names the client
         form["required"].append("client_id")
     return {**form, "properties": {**asked["properties"], **shown}}
@@ -217,7 +219,7 @@ def _refresh(facts: Facts) -> Schema:
 def _scope(words: Iterable[str]) -> Schema:
     """Some of `words`, one space between; none too."""
     one = "(" + "|".join(map(_literal, sorted(words))) + ")"
-    return {"type": "string", "pattern": f"^({one}( {one})*)?$"} if one != "()" else {"const": ""}
+    return {"type": "string", "pattern": f"^({one}( {one})*)?$"} if one != "()" else {"type": "string", "maxLength": 0}
 
 
 def _literal(word: str) -> str:
@@ -253,7 +255,9 @@ def _client(facts: Facts, method: Method) -> Schema:
     is_default = method is Method.CLIENT_SECRET_BASIC
     properties["token_endpoint_auth_method"] = {"enum": [method, None]} if is_default else {"const": method}
     found = _object(properties, *([] if is_default else ["token_endpoint_auth_method"]))
-    found["patternProperties"] = {f"^{name}#{_LANGUAGE}$": _MEMBERS[name](facts) for name in sorted(IN_LANGUAGES)}
+    found["patternProperties"] = {
+        f"^{name}#{_LANGUAGE}$": _or_null(_MEMBERS[name](facts) or {}) for name in sorted(IN_LANGUAGES)
+    }
     return {**found, "title": method, "allOf": [_ONE_SOURCE_OF_KEYS, *_RULES.get(method, ())]}
 
 
@@ -324,7 +328,7 @@ _MEMBERS: Mapping[str, Callable[[Facts], Schema | None]] = {
     clients.RESOURCES: lambda facts: _some_of(_allowed("resources")(facts)),
     clients.ASSERTION_ALG: lambda facts: _one_of(_allowed("assertion_algorithms")(facts)),
     clients.BOUND: _any(_FLAG),
-    clients.INTROSPECTION_ALG: lambda _: _one_of(SigningAlgorithm),
+    clients.INTROSPECTION_ALG: lambda facts: _one_of(_allowed("signing_algorithms")(facts)),
     clients.ALIASES: _any(_FLAG),
     **dict.fromkeys(SubjectKind, _any(_NAME)),
     clients.DN_ORDER: lambda _: _one_of(RdnOrder),

@@ -152,7 +152,7 @@ def _refusal(code: int, errors: Sequence[type[OAuthError]], route: Route) -> dic
     headers = _headers(NO_STORE, route)
     if code == 401:
         headers["WWW-Authenticate"] = _ref("headers", route.scheme)
-    if InvalidClient in errors and code == 429:
+    if code == 429 or any(error.retry_after for error in errors):
         headers["Retry-After"] = _ref("headers", "RetryAfter")
     meanings = {error.__doc__.partition("\n")[0] for error in errors if error.__doc__}
     return _response(" ".join(sorted(meanings)), {JSON: schema}, headers)

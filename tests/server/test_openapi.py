@@ -1,0 +1,186 @@
+"""The OpenAPI document: valid, of the routes and nothing else, and of what is on."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from certbound.core import client_information, clients
+from certbound.core.clients import Allowed, Method, read_client
+from certbound.core.errors import OAuthError
+from certbound.core.grants import GRANT_TYPES, client_credentials
+from certbound.core.metadata import DIRECT_ENDPOINTS, REGISTRATION, Offer
+from certbound.core.registration import Need, Way
+from certbound.core.scope import Scope
+from certbound.core.tokens import Issuer
+from certbound.server import _schemas
+from certbound.server.call import REPEATABLE
+from certbound.server.openapi import Facts, describe_api
+from certbound.server.routes import route_tables
+from certbound.server.watch import ENDPOINTS
+
+SCOPE = Scope(frozenset({"read", "a.b*"}))
+OFFER = Offer(
+    issuer=Issuer("https://as.example"),
+    mtls_base="https://mtls.as.example",
+    scope=SCOPE,
+    grant_types=GRANT_TYPES,
+    methods=frozenset(Method),
+    can_bind=True,
+    endpoints=frozenset(DIRECT_ENDPOINTS),
+    assertion_algorithms=("ES256",),
+    signing_algorithms=("ES256",),
+)
+ALLOWED = Allowed(
+    scope=SCOPE,
+    grant_types=GRANT_TYPES,
+    methods=frozenset(Method),
+    has_anchors=True,
+    own_anchors=True,
+    resources=frozenset({"https://api.example"}),
+)
+FACTS = Facts(
+    offer=OFFER,
+    resources=["https://api.example"],
+    ways=[Way(name="one", needs=frozenset({Need.INITIAL_TOKEN, Need.SOFTWARE_STATEMENT}), allowed=ALLOWED)],
+)
+VALUES = {"string": "no such word", "integer": 7, "boolean": True, "array": [7], "object": {"a": 1}}
+LEAST_OF: dict[str, dict[str, str]] = {
+    "client_secret_basic": {},
+    "self_signed_tls_client_auth": {"jwks_uri": "https://a.example/jwks"},
+    "tls_client_auth": {"tls_client_auth_subject_dn": "CN=a"},
+}
+LEAST = Facts(
+    offer=replace(
+        OFFER,
+        mtls_base=None,
+        scope=Scope(frozenset()),
+        grant_types=frozenset({client_credentials.GRANT_TYPE}),
+        methods=frozenset({Method.TLS_CLIENT_AUTH}),
+        endpoints=OFFER.endpoints - {REGISTRATION},
+    ),
+    resources=["https://api.example"],
+)
+
+
+@pytest.mark.parametrize("facts", [FACTS, LEAST], ids=["everything", "least"])
+def test_it_is_valid(facts: Facts) -> None:
+    """OpenAPI 3.1, also of its references, its parameters and its examples."""
+    OpenAPIV31SpecValidator(describe_api(facts)).validate()
+
+
+@pytest.mark.parametrize("path", ["", "/tenant"])
+@pytest.mark.parametrize("base", [None, "https://mtls.as.example", "https://as.example:9443/mtls"])
+def test_it_has_every_route_and_nothing_else(path: str, base: str | None) -> None:
+    """On each host, by path and method, also where issuer and host have paths of their own."""
+    offer = replace(OFFER, issuer=Issuer(f"https://as.example{path}"), mtls_base=base)
+    document = describe_api(replace(FACTS, offer=offer))
+    tables = [table for table in route_tables(offer) if table]
+    origins = [each["url"] for each in document["servers"]]
+    assert origins == ["https://as.example", *([re.match("https://[^/]+", base)[0]] if base else [])]  # type: ignore[index]
+    served = {
+        (origin, raw + ("{client_id}" if route.takes_rest else ""), method.lower())
+        for origin, table in zip(origins, tables, strict=True)
+        for raw, route in table.items()
+        for method in route.methods
+    }
+    told = {
+        (server["url"], path, method)
+        for path, item in document["paths"].items()
+        for server in item.get("servers", document["servers"])
+        for method in item.keys() - {"servers", "parameters"}
+    }
+    assert told == served
+    names = [operation["operationId"] for _, operation in operations(document)]
+    assert len(names) == len(set(names))
+
+
+def test_what_is_off_is_not_in_it() -> None:
+    """No endpoint, no method, no grant, and no component that only they need."""
+    document = describe_api(LEAST)
+    text = str(document)
+    for absent in ("register", "refresh_token", "token-exchange", "client_secret", "client_assertion", "Bearer realm"):
+        assert absent not in {name for path in document["paths"] for name in path.split("/")}
+        assert absent not in str(document["components"]["schemas"]["TokenRequest"]), absent
+    assert "register" not in text.replace("registered", "")
+    assert set(document["components"]["securitySchemes"]) == {"mutualTLS"}
+    assert document["paths"]["/token"]["post"]["security"] == [{"mutualTLS": []}]
+    form = document["components"]["schemas"]["RevocationRequest"]
+    assert form["required"] == ["token", "client_id"]
+
+
+def test_ways_are_told_by_what_they_need() -> None:
+    """What needs nothing is open; what stands in the body is no scheme."""
+    every = [frozenset({Need.MUTUAL_TLS, Need.INITIAL_TOKEN}), frozenset({Need.SOFTWARE_STATEMENT}), frozenset()]
+    ways = [Way(name=str(n), needs=needs, allowed=ALLOWED) for n, needs in enumerate(every)]
+    document = describe_api(replace(FACTS, ways=ways))
+    security = document["paths"]["/register"]["post"]["security"]
+    assert security == [{"initialAccessToken": [], "mutualTLS": []}, {}, {}]
+
+
+def test_every_refusal_of_an_operation_is_one_that_there_is() -> None:
+    """Codes and statuses are those of the tree of errors; an answer that must not be kept says so."""
+    codes = {each.error for each in subclasses(OAuthError)}
+    for name, operation in operations(describe_api(FACTS)):
+        assert operation["tags"][0] in ENDPOINTS
+        for status, response in operation["responses"].items():
+            if int(status) >= 400:
+                _, said = response["content"]["application/json"]["schema"]["allOf"]
+                assert set(said["properties"]["error"]["enum"]) <= codes, name
+                assert response["headers"]["Cache-Control"]["schema"]["const"] == "no-store"
+                assert ("WWW-Authenticate" in response["headers"]) is (status == "401")
+
+
+def test_every_parameter_that_is_read_is_told() -> None:
+    """What the endpoints take out of a form is what the schemas of forms have."""
+    server = Path(_schemas.__file__).parent
+    read = {
+        name
+        for file in server.glob("*.py")
+        for name in re.findall(r"form\.(?:one|require|all)\(\"(\w+)\"\)", file.read_text())
+    }
+    components = describe_api(FACTS)["components"]["schemas"]
+    forms = [*components["TokenRequest"]["oneOf"], components["IntrospectionRequest"], components["RevocationRequest"]]
+    properties = {name: schema for form in forms for name, schema in form["properties"].items()}
+    told = properties.keys()
+    assert {name for name, schema in properties.items() if schema.get("type") == "array"} == REPEATABLE
+    assert told - read == {"token_type_hint"}, "nobody needs it"
+    assert read - told == {"actor_token"}, "it is refused whatever it is"
+
+
+def test_every_member_of_client_metadata_is_told() -> None:
+    """Each that means something, for each method that may register it."""
+    request = describe_api(FACTS)["components"]["schemas"]["RegistrationRequest"]
+    told = {name for variant in request["oneOf"] for name in variant["properties"]}
+    assert told == {*clients.MEMBERS, *client_information.MEMBERS}
+
+
+@pytest.mark.parametrize("method", ["client_secret_basic", "self_signed_tls_client_auth", "tls_client_auth"])
+def test_a_member_of_another_type_is_refused(method: str) -> None:
+    """Of the types of JSON, those that its schema does not have, by name; and a word that is none of its words."""
+    variants = describe_api(FACTS)["components"]["schemas"]["RegistrationRequest"]["oneOf"]
+    properties = next(each["properties"] for each in variants if each["title"] == method)
+    for name in properties.keys() - {"token_endpoint_auth_method", "software_statement"}:
+        permitted = properties[name].get("type", [])
+        for kind, value in VALUES.items():
+            if kind not in permitted:
+                least = {} if name.startswith("tls_client_auth_s") and not name.endswith("_order") else LEAST_OF[method]
+                with pytest.raises(OAuthError) as refused:
+                    read_client("a", {"token_endpoint_auth_method": method, **least, name: value})
+                assert name in refused.value.reason, value
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        if method not in ("servers", "parameters")
+    ]
+
+
+def subclasses(kind: type) -> list[Any]:
+    return [found for each in kind.__subclasses__() for found in (each, *subclasses(each))]
