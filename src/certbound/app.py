@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from joserfc.jwk import KeySet
@@ -27,7 +27,7 @@ from certbound.core.proofs import Sources
 from certbound.core.registration import StatementPolicy, Way
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import Scope
-from certbound.core.signing import SigningKey
+from certbound.core.signing import PublicKey, SigningKey
 from certbound.core.succession import DAY, Schedule
 from certbound.core.tokens import Issuer
 from certbound.server.admin import Admin
@@ -246,7 +246,7 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
         open_authentication(settings) as authentication,
         open_keys(settings, authentication.store) as keys,
     ):
-        offer = offer_of(settings, has_anchors=authentication.has_anchors, signing=keys.algorithms)
+        offer = offer_of(settings, has_anchors=authentication.has_anchors, signing=keys.signing_algorithms)
         store, tokens = authentication.store, settings.tokens
         expiry = ExpiryWatch(store, time.time)
         vitals = vitals_of(offer, authentication, keys, expiry)
@@ -415,7 +415,7 @@ def offer_of(settings: Settings, *, has_anchors: bool, signing: Sequence[str] = 
 def api_of(settings: Settings) -> dict[str, Any]:
     """The server that `settings` make, as an OpenAPI document.  `ConfigurationError` if an anchor cannot be read."""
     anchors = _anchor_files(settings)
-    offer = offer_of(settings, has_anchors=_may_have_anchors(settings, anchors))
+    offer = offer_of(settings, has_anchors=_may_have_anchors(settings, anchors), signing=[settings.keys.algorithm])
     ways = ways_of(settings, allowed(settings, anchors))
     return describe_api(Facts(offer=offer, resources=settings.tokens.resources, ways=ways))
 
@@ -497,15 +497,23 @@ def key_keeper(settings: Settings, store: Store, actor: str = "") -> KeyKeeper:
     )
 
 
+K = TypeVar("K", bound=PublicKey)
+
+
 def _configured_key(settings: Settings) -> KeyRing | None:
-    file, password = settings.keys.file, settings.keys.password
-    if file is None:
+    if settings.keys.file is None:
         return None
-    pem = _read(file, "keys.file")
+    signing = _key_in(settings.keys.file, "keys.file", SigningKey.load, settings)
+    others = [_key_in(file, "keys.published", PublicKey.read, settings) for file in settings.keys.published]
+    return KeyRing.of(signing, others=others)
+
+
+def _key_in(file: Path, key: str, read: Callable[..., K], settings: Settings) -> K:
+    pem, password = _read(file, key), settings.keys.password
     try:
-        return KeyRing.of(SigningKey.load(pem, password=password, alg=settings.keys.algorithm))
+        return read(pem, password=password, alg=settings.keys.algorithm)
     except ConfigurationError as error:
-        raise ConfigurationError(f"keys.file: {file}: {error}{password_hint(pem, password)}") from error
+        raise ConfigurationError(f"{key}: {file}: {error}{password_hint(pem, password)}") from error
 
 
 def _keys_in(file: Path | None) -> KeySet:

@@ -197,3 +197,19 @@ def test_a_schedule_beside_a_file(certbound: Certbound, deployment: Path) -> Non
     settings = deployment / "certbound.toml"
     settings.write_text(f'{settings.read_text()}[keys]\nfile = "own.key"\nrotate_days = 30\n')
     assert "keys.rotate_days is set, but the key in keys.file is yours to rotate" in certbound("config", "check").err
+
+
+def test_keys_published_beside_a_file(certbound: Certbound, deployment: Path) -> None:
+    """The check names those it tried, and the setting of one that cannot be read; without a file there are none."""
+    for name in ("own.key", "next.key"):
+        (deployment / name).write_bytes(SigningKey.generate().as_pem())
+    settings = deployment / "certbound.toml"
+    text = settings.read_text()
+    settings.write_text(f'{text}[keys]\nfile = "own.key"\npublished = ["next.key"]\n')
+    assert "published    next.key" in certbound("config", "check").out
+    settings.write_text(f'{text}[keys]\nfile = "own.key"\npublished = ["ca.pem"]\n')
+    assert "keys.published: ca.pem: " in certbound("config", "check").err
+    settings.write_text(f'{text}[keys]\nfile = "own.key"\npublished = ["gone.key"]\n')
+    assert "keys.published: gone.key cannot be read: No such file" in certbound("config", "check").err
+    settings.write_text(f'{text}[keys]\npublished = ["next.key"]\n')
+    assert "keys.published is set, but keys.file is not" in certbound("config", "check").err

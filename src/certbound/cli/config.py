@@ -51,6 +51,7 @@ def check(config: ConfigFile = None) -> None:
         ("anchors", anchors(found)),
         ("store", hidden_password(found.store.url)),
         ("signing key", f"{found.keys.algorithm}, {found.keys.file or 'in the store'}"),
+        *[("published", str(each)) for each in found.keys.published],
         ("resources", ", ".join(found.tokens.resources)),
         ("scopes", ", ".join(found.tokens.scopes) or "none"),
     ])  # fmt: skip

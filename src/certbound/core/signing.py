@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
     load_pem_private_key,
+    load_pem_public_key,
 )
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
@@ -34,12 +35,35 @@ Sign = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class SigningKey:
-    """A key that signs JWTs by one algorithm; `kid` is its RFC 7638 thumbprint."""
+class PublicKey:
+    """A key that stands in the JWK Set for one algorithm; `kid` is its RFC 7638 thumbprint."""
 
     kid: str
     alg: str
     jwk: Key = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, pem: bytes, *, password: str | None = None, alg: str = ES256) -> "PublicKey":
+        """The public half of a key in PEM, private or public, for `alg` if it fits, else for the first that it fits.
+
+        `ConfigurationError` if it is no such key.
+        """
+        public = _read_public(pem) if b"PUBLIC KEY-----" in pem else _read(pem, password).public_key()
+        able = next((each for each in (alg, *ALGORITHMS) if ALGORITHMS[each].fits(public)), None)
+        if able is None:
+            raise ConfigurationError(f"the key must be one for {', '.join(ALGORITHMS)}, not {_named(public)}")
+        jwk = _jwk_of(public, able)
+        return PublicKey(jwk.thumbprint(), able, jwk)
+
+    def public_jwk(self) -> dict[str, Any]:
+        """The public key as the JWK that `jwks_uri` serves."""
+        return {**self.jwk.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": self.alg}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey(PublicKey):
+    """A key that signs JWTs by one algorithm."""
+
     sign: Sign = field(repr=False, compare=False)
     """The signature of bytes, as a JWS has it."""
     private: Any = field(repr=False, compare=False)
@@ -64,8 +88,7 @@ class SigningKey:
         row = ALGORITHMS[alg]
         if not row.fits(private):
             raise ConfigurationError(f"the signing key must be {row.kind} for {alg}, not {_named(private)}")
-        public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        jwk = row.jwk.import_key(public)
+        jwk = _jwk_of(private.public_key(), alg)
         return cls(jwk.thumbprint(), alg, jwk, row.signer(private), private)
 
     def header(self, typ: str) -> bytes:
@@ -80,10 +103,6 @@ class SigningKey:
         how = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         pem: bytes = self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
         return pem
-
-    def public_jwk(self) -> dict[str, Any]:
-        """The public key as the JWK that `jwks_uri` serves."""
-        return {**self.jwk.as_dict(private=False), "kid": self.kid, "use": "sig", "alg": self.alg}
 
 
 def sign_jwt(claims: Mapping[str, Any], key: SigningKey, typ: str) -> str:
@@ -107,6 +126,7 @@ class Algorithm(NamedTuple):
     """Its keys, for people."""
     generate: Callable[[], Any]
     fits: Callable[[Any], bool]
+    """Whether a key is one for it, private or public."""
     jwk: type[ECKey] | type[RSAKey] | type[OKPKey]
     signer: Callable[[Any], Sign]
 
@@ -123,10 +143,22 @@ def _read(pem: bytes, password: str | None) -> Any:
         raise ConfigurationError(f"the signing key cannot be read: {reason}") from error
 
 
-def _named(private: Any) -> str:
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        return f"one of the curve {private.curve.name}"
-    return f"an RSA key of {private.key_size} bits" if _is_rsa(private) else f"{type(private).__name__}"
+def _read_public(pem: bytes) -> Any:
+    try:
+        return load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError("the key cannot be read: it is no public key in PEM, or of no known kind") from error
+
+
+def _jwk_of(public: Any, alg: str) -> Key:
+    found: Key = ALGORITHMS[alg].jwk.import_key(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return found
+
+
+def _named(key: Any) -> str:
+    if isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey):
+        return f"one of the curve {key.curve.name}"
+    return f"an RSA key of {key.key_size} bits" if _is_rsa(key) else f"{type(key).__name__}"
 
 
 def _es256(private: ec.EllipticCurvePrivateKey) -> Sign:
@@ -152,21 +184,22 @@ def _concatenated(signature: bytes) -> bytes:
     return signature[4:r_ends][-32:].rjust(32, b"\0") + signature[r_ends + 2 :][-32:].rjust(32, b"\0")
 
 
-def _is_p256(private: Any) -> bool:
-    return isinstance(private, ec.EllipticCurvePrivateKey) and isinstance(private.curve, ec.SECP256R1)
+def _is_p256(key: Any) -> bool:
+    found = isinstance(key, ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey)
+    return found and isinstance(key.curve, ec.SECP256R1)
 
 
-def _is_rsa(private: Any) -> bool:
-    return isinstance(private, rsa.RSAPrivateKey)
+def _is_rsa(key: Any) -> bool:
+    return isinstance(key, rsa.RSAPrivateKey | rsa.RSAPublicKey)
 
 
-def _is_strong_rsa(private: Any) -> bool:
+def _is_strong_rsa(key: Any) -> bool:
     """RFC 7518 section 3.3 asks for 2048 bits; the upper bound is what verifiers commonly have."""
-    return _is_rsa(private) and 2048 <= private.key_size <= 8192
+    return _is_rsa(key) and 2048 <= key.key_size <= 8192
 
 
-def _is_ed25519(private: Any) -> bool:
-    return isinstance(private, ed25519.Ed25519PrivateKey)
+def _is_ed25519(key: Any) -> bool:
+    return isinstance(key, ed25519.Ed25519PrivateKey | ed25519.Ed25519PublicKey)
 
 
 def _new_p256() -> ec.EllipticCurvePrivateKey:

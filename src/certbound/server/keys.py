@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from joserfc.jwk import KeySet
 
 from certbound.core.ports import KeyRecord
-from certbound.core.signing import ALGORITHMS, SigningKey
+from certbound.core.signing import ALGORITHMS, PublicKey, SigningKey
 from certbound.core.succession import choose, is_published, may_sign, moments
 
 Keys = Mapping[str, SigningKey]
@@ -26,7 +26,7 @@ class _View:
     since: float
     until: float
     signing: SigningKey
-    published: Sequence[SigningKey]
+    published: Sequence[PublicKey]
     key_set: KeySet
     by_algorithm: Mapping[str, SigningKey]
 
@@ -35,22 +35,32 @@ class KeyRing:
     """The signing keys of this process."""
 
     def __init__(
-        self, alg: str, records: Sequence[KeyRecord], keys: Keys, clock: Callable[[], float] = time.time
+        self,
+        alg: str,
+        records: Sequence[KeyRecord],
+        keys: Keys,
+        clock: Callable[[], float] = time.time,
+        *,
+        others: Sequence[PublicKey] = (),
     ) -> None:
         """`alg` is what is signed with if there is a key for it; `clock` gives seconds since the epoch.
 
-        There is a key, at least.
+        There is a key, at least.  `others` are published beside, and never sign.
         """
         self._alg = alg
         self._records = records
         self._keys = keys
         self._clock = clock
+        self._others = tuple({each.kid: each for each in others}.values())
         self._view = self._look(clock())
 
     @classmethod
-    def of(cls, key: SigningKey, clock: Callable[[], float] = time.time) -> "KeyRing":
+    def of(
+        cls, key: SigningKey, clock: Callable[[], float] = time.time, *, others: Sequence[PublicKey] = ()
+    ) -> "KeyRing":
         """One key that signs for ever."""
-        return cls(key.alg, [KeyRecord(kid=key.kid, alg=key.alg, private_key=b"")], {key.kid: key}, clock)
+        records = [KeyRecord(kid=key.kid, alg=key.alg, private_key=b"")]
+        return cls(key.alg, records, {key.kid: key}, clock, others=others)
 
     def hold(self, records: Sequence[KeyRecord], keys: Keys) -> None:
         """These are the keys from now on."""
@@ -64,7 +74,7 @@ class KeyRing:
         return self._now().signing
 
     @property
-    def published(self) -> Sequence[SigningKey]:
+    def published(self) -> Sequence[PublicKey]:
         """What stands in the JWK Set now, the key that signs first."""
         return self._now().published
 
@@ -77,6 +87,11 @@ class KeyRing:
     def algorithms(self) -> Sequence[str]:
         """Those of the published keys, that of the key which signs first."""
         return tuple(dict.fromkeys(each.alg for each in self.published))
+
+    @property
+    def signing_algorithms(self) -> Sequence[str]:
+        """As `algorithms`, without those that are only verified."""
+        return tuple(dict.fromkeys(each.alg for each in self.published if isinstance(each, SigningKey)))
 
     @property
     def created_at(self) -> float | None:
@@ -99,7 +114,9 @@ class KeyRing:
         records = [each for each in self._records if each.kid in self._keys]
         signing = self._signing(records, self._alg, now)
         listed = [self._keys[each.kid] for each in records if is_published(each, now)]
-        published = tuple(dict.fromkeys((signing, *reversed(listed))))
+        own = tuple(dict.fromkeys((signing, *reversed(listed))))
+        kids = {each.kid for each in own}
+        published = (*own, *(each for each in self._others if each.kid not in kids))
         able = {alg: [each for each in records if each.alg == alg and may_sign(each, now)] for alg in ALGORITHMS}
         turns = sorted(moments(records))
         return _View(

@@ -163,6 +163,8 @@ def _check_admin(settings: Settings) -> Problem | None:
 def _check_keys(settings: Settings) -> Problem | None:
     if settings.keys.file is not None and settings.keys.rotate_days not in {0, ROTATE_DAYS}:
         return Problem("keys", "rotate_days", "is set, but the key in keys.file is yours to rotate; remove one of them")
+    if settings.keys.published and settings.keys.file is None:
+        return Problem("keys", "published", "is set, but keys.file is not; the store publishes its keys: remove it")
     return None
 
 

@@ -327,6 +327,14 @@ class Keys(Section, frozen=True, kw_only=True):
             examples=["signing.key"],
         ),
     ] = None
+    published: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="Beside `file`: further keys, PEM, private or public, that stand in the JWK Set and verify, "
+            "but do not sign: the next one, the one before. RSA is for `algorithm` if it can be, else for PS256.",
+            examples=[["next.key", "before.pub"]],
+        ),
+    ] = ()
     password: Annotated[
         Secret | None,
         Meta(
