@@ -54,7 +54,7 @@ bench: .venv/.dev ## Measure tokens, introspection and revocation beside a floor
 bench-postgres: .venv/.dev ## Measure two processes beside one, on a PostgreSQL that it starts; writes bench/postgres.md
 	$(BIN)/python bench/postgres.py
 
-bench-turnover: .venv/.dev ## Turn over 100,000 opaque tokens ten times, and look one up among a million
+bench-turnover: .venv/.dev ## Turn over 100,000 opaque tokens ten times, and look among a million; writes bench/turnover.md
 	$(BIN)/python bench/turnover.py
 
 docs: .venv/.dev ## Write the generated reference and run every block in the documentation

@@ -7,8 +7,8 @@
 A constant number of live tokens is turned over: while some are added as many end, and what has ended is purged as the
 server purges it.  The clock is the bench's own, so that ten lifetimes take a minute.  Then tokens are looked up among a
 thousand and among a million, by turns, so that whoever else uses the machine disturbs both alike: first in the store,
-and then by those who ask two servers over TLS.  A figure that misses what was demanded is marked and makes the exit
-status 1.
+and then by those who ask two servers over TLS, about each token once.  A figure that misses what was demanded is marked
+and makes the exit status 1.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,7 +38,7 @@ from pki import OTHER_NAME, Pki, make_pki
 from place import BENCH, CACHE, BenchError, build_generator, only_one
 from questions import LIVE
 from report import row
-from sqlalchemy import Engine, event, insert, make_url, text
+from sqlalchemy import Engine, delete, event, insert, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from targets import RESOURCE, Command, Target, make_certbound, nothing_to_prepare, run
 from versions import commit
@@ -138,7 +139,9 @@ def read_options() -> argparse.Namespace:
         "--looks-among", type=int, metavar="N", help="tokens to look one up among; 0: no looks (1000000)"
     )
     parser.add_argument("--looks", type=int, metavar="N", help="how many looks in the store (5000)")
-    parser.add_argument("--asked", type=int, metavar="N", help="introspections at a time; 0: no servers (1000)")
+    parser.add_argument(
+        "--asked", type=int, metavar="N", help="introspections in a turn, 1000 at most; 0: no servers (1000)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object in the last line, and write nothing")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the results go")
     options = parser.parse_args()
@@ -157,7 +160,6 @@ async def measure(name: str, options: argparse.Namespace) -> list[Figure]:
             say(f"{name}: {options.turnovers:g} turnovers of {options.live} tokens")
             async with room_of(place.url) as room:
                 figures = await turn_over(Tokens(store, options.live), room, options.turnovers)
-            await Purge(store, time.time).purge()
             if options.looks_among:
                 figures += await look(name, place, store, options)
     return figures
@@ -168,15 +170,16 @@ async def look(name: str, place: Place, store: Store, options: argparse.Namespac
     async with AsyncExitStack() as stack:
         small = await stack.enter_async_context(opened(place.small_url))
         few, many = Tokens(small, FEW), Tokens(store, options.looks_among)
-        servers = []
+        served = []
         if options.asked:
             build_generator()
             pki, cores = make_pki(CACHE / "pki"), machine.two_cores()
             for tokens, url in ((few, place.small_url), (many, place.url)):
                 make = partial(make_server, url)
                 target = Target(name=f"{name} of {tokens.live}", prepare=nothing_to_prepare, make=make)
-                servers.append((stack.enter_context(started(target, pki, cores)), tokens))
-                tokens.claims = await claims_of(servers[-1][0], tokens.store, pki)
+                server = stack.enter_context(started(target, pki, cores))
+                tokens.claims = await claims_of(server, tokens.store, pki)
+                served.append(Served(server, tokens, url))
         for tokens, url in ((few, place.small_url), (many, place.url)):
             say(f"{name}: {tokens.live} tokens")
             await tokens.pour(url)
@@ -184,7 +187,7 @@ async def look(name: str, place: Place, store: Store, options: argparse.Namespac
         figures = await look_up(few, many, options.looks)
         if options.asked:
             say(f"{name}: introspection")
-            figures += ask_by_turns(servers, pki, options.asked, cores)
+            figures += await ask_by_turns(served[0], served[1], pki, options.asked, cores)
         return figures
 
 
@@ -213,26 +216,29 @@ class Tokens:
             await self.add()
 
     async def pour(self, url: str) -> None:
-        """They are all there from now on, written past the store: a look does not care how they came."""
+        """Other ones are there, and nothing else; written past the store: a look does not care how they came."""
         self.now, said = time.time(), write_json(self.claims, "claims")
         parsed = make_url(url)
         driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}[parsed.get_backend_name()]
         engine = create_async_engine(parsed.set(drivername=driver))
-        for first in range(1, self.live + 1, POURED):
-            numbers = range(first, min(first + POURED, self.live + 1))
+        async with engine.begin() as connection:
+            await connection.execute(delete(access_tokens))
+        begun, self.added = self.added, self.added + self.live
+        for first in range(begun + 1, self.added + 1, POURED):
+            numbers = range(first, min(first + POURED, self.added + 1))
             rows = [{"digest": digest_of(token(n)), "claims": said, "ends_at": self.now + LONG} for n in numbers]
             async with engine.begin() as connection:
                 await connection.execute(insert(access_tokens), rows)
         await engine.dispose()
-        self.added = self.live
 
     def some(self, chance: random.Random) -> str:
         """The digest of one that lives, or of one that never was."""
         return digest_of(token(self.added + chance.randrange(1 - self.live, self.live)))
 
-    def living(self, chance: random.Random) -> str:
-        """One that lives."""
-        return token(self.added - chance.randrange(self.live))
+    def in_turn(self, chance: random.Random) -> Iterator[str]:
+        """Those that live, each once."""
+        begun = self.added - self.live
+        return (token(begun + 1 + number) for number in chance.sample(range(self.live), self.live))
 
     def _token(self) -> AccessTokenRecord:
         self.added += 1
@@ -313,43 +319,53 @@ async def claims_of(server: Running, store: Store, pki: Pki) -> Mapping[str, Any
     return record.claims
 
 
-def ask_by_turns(
-    servers: Sequence[tuple[Running, Tokens]], pki: Pki, asked: int, cores: tuple[int, int]
-) -> list[Figure]:
-    """What an introspection takes of who asks for few and for many, each time about other tokens."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server, and the tokens it is asked about."""
+
+    server: Running
+    tokens: Tokens
+    url: str
+
+
+async def ask_by_turns(few: Served, many: Served, pki: Pki, asked: int, cores: tuple[int, int]) -> list[Figure]:
+    """What an introspection takes of who asks for few and for many, each token once: nothing is remembered of it."""
     chance = random.Random(7662)
+    rest = many.tokens.in_turn(chance)
     figures = []
-    few, many = (tokens.live for _, tokens in servers)
     for connections in TOGETHER_ASKED:
-        turns: list[list[Load]] = []
+        turns: list[tuple[Load, Load]] = []
         for number in range(TURNS + 1):
+            await few.tokens.pour(few.url)
+            wanted = {few: few.tokens.in_turn(chance), many: rest}
             found = {
-                tokens.live: introspect(server, tokens, pki, (asked, connections), chance, cores)
-                for server, tokens in (servers if number % 2 else servers[::-1])
+                each: introspect(each.server, list(islice(wanted[each], asked)), pki, connections, cores)
+                for each in ((few, many) if number % 2 else (many, few))
             }
             if number > 0:  # the first is to warm up
-                turns.append([found[few], found[many]])
+                turns.append((found[few], found[many]))
         how = "one at a time" if connections == 1 else f"{connections} at a time"
-        for live, loads in zip((few, many), zip(*turns, strict=True), strict=True):
+        for each, loads in zip((few, many), zip(*turns, strict=True), strict=True):
             figures += [
-                Figure(name=f"introspection among {live}, {how}, {title}", value=median_of(loads, field), unit=unit)
+                Figure(
+                    name=f"introspection among {each.tokens.live}, {how}, {title}",
+                    value=median_of(loads, field),
+                    unit=unit,
+                )
                 for title, field, unit in (("median", "p50_ms", "ms"), ("p99", "p99_ms", "ms"), ("CPU", "cpu_us", "µs"))
             ]
         slower = statistics.median(large.p99_ms / small.p99_ms for small, large in turns)
-        title = f"introspection, {how}, p99 among {many} of that among {few}"
+        title = f"introspection, {how}, p99 among {many.tokens.live} of that among {few.tokens.live}"
         figures.append(Figure(name=title, value=slower, most=MOST_SLOWER))
     return figures
 
 
-def introspect(
-    server: Running, tokens: Tokens, pki: Pki, how: tuple[int, int], chance: random.Random, cores: tuple[int, int]
-) -> Load:
-    """So many questions over so many connections; every answer is `active`."""
-    asked, connections = how
+def introspect(server: Running, tokens: Sequence[str], pki: Pki, connections: int, cores: tuple[int, int]) -> Load:
+    """A question about each, over so many connections; every answer is `active`."""
     bodies = CACHE / "run" / server.target.key / "bodies"
-    bodies.write_text("".join(f"client_id=api&token={tokens.living(chance)}\n" for _ in range(asked)))
+    bodies.write_text("".join(f"client_id=api&token={each}\n" for each in tokens))
     more = {"u": server.target.introspection, "f": bodies, "e": LIVE.decode()}
-    return load(server, cores, generator(server, pki.other_name, "keep", asked, connections, **more))
+    return load(server, cores, generator(server, pki.other_name, "keep", len(tokens), connections, **more))
 
 
 def median_of(loads: Sequence[Load], field: str) -> float:
