@@ -1,0 +1,215 @@
+"""A deployment whose server and commands are killed at a step of their work, and started again on what they left."""
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from certbound.trust.authority import Authority
+from e2e.world import Answer, World, _settings
+
+M = TypeVar("M", bound="Mortal")
+
+
+@dataclass(frozen=True)
+class Step:
+    """The one of this name that comes after so many others of it."""
+
+    name: str
+    after: int = 0
+
+
+NEVER = Step("")
+
+
+@dataclass(frozen=True)
+class Death:
+    """What became of one request, or one command."""
+
+    told: Sequence[str]
+    """The steps that were begun, the deadly one last."""
+    died: bool
+    answer: Answer | None = None
+    """What the client got, if it got anything whole."""
+
+    @property
+    def step(self) -> str:
+        return self.told[-1] if self.died else "untouched"
+
+    @property
+    def commits(self) -> int:
+        """How many transactions stand for certain."""
+        return self.told.count("committed")
+
+    @property
+    def was_granted(self) -> bool:
+        """The client was told that it is done."""
+        return self.answer is not None and self.answer.status in (200, 201, 204)
+
+
+def steps(told: Sequence[str]) -> Sequence[Step]:
+    """Where to kill what told this when nobody did: each step, and of questions that follow each other the first."""
+    found = [Step(name, told[:at].count(name)) for at, name in enumerate(told)]
+    is_read = [name.startswith(("SELECT", "PRAGMA")) for name in told]
+    return [each for at, each in enumerate(found) if not (at and is_read[at] and is_read[at - 1])]
+
+
+@dataclass
+class Mortal:
+    """Processes on one database, which die when they are told to."""
+
+    world: World
+    process: "subprocess.Popen[str]"
+    server: int | None = None
+    told: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.told = self.folder / "told"
+
+    @property
+    def folder(self) -> Path:
+        return self.world.directory
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """A server answers, and knows its clients."""
+        self.server = self._begin("serve")
+        self.await_answers()
+
+    def await_answers(self) -> None:
+        """As `start`, of a server that was begun."""
+        end = time.monotonic() + 30
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if self.world.ask(f"{self.world.issuer}/healthz", method="GET").status == 200:
+                    return
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """No server is left, and it had no time for anything."""
+        if self.server is not None:
+            os.kill(self.server, signal.SIGKILL)
+            self.ended()
+
+    def restart(self) -> None:
+        """Another server, on what the one before left."""
+        self.kill()
+        self.start()
+
+    def ended(self) -> int:
+        """The server ended, and how."""
+        status = self._order(end=self.server)
+        self.server = None
+        return int(status)
+
+    def ask(self, at: Step, ask: Callable[[], Answer]) -> Death:
+        """The server dies at this step of the request, and another one stands in its place."""
+        self._arm("request", at)
+        answer = None
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer = ask()
+        death = self._death(at, answer)
+        while not death.died and "answered" not in death.told:  # a client may have its answer before that
+            assert answer is not None, self.log.read_text()
+            time.sleep(0.002)
+            death = self._death(at, answer)
+        if death.died:
+            assert self.ended() == -signal.SIGKILL
+            self.start()
+        return death
+
+    def command(self, at: Step, *arguments: str) -> Death:
+        """A command that dies at this step."""
+        self._arm("command", at)
+        status = self.run(*arguments)
+        death = self._death(at, None)
+        assert status == (-signal.SIGKILL if death.died else 0), self.log.read_text()
+        return death
+
+    def run(self, *arguments: str) -> int:
+        """A command from its begin to its end, and how it ended."""
+        return int(self._order(end=self._begin(*arguments)))
+
+    def said(self, *arguments: str) -> Any:
+        """What a command that succeeds says, as JSON."""
+        said = self.folder / "said"
+        said.write_bytes(b"")
+        assert self.run(*arguments, "--json") == 0, self.log.read_text()
+        return json.loads(said.read_text())
+
+    def rows(self, statement: str, *values: Any) -> list[Any]:
+        """What the database holds."""
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            return database.execute(statement, values).fetchall()
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "certbound.sqlite"
+
+    def arm_writing(self, at: Step) -> None:
+        """The server dies at this step of the next thing that it writes by itself."""
+        self._arm("writing", at)
+
+    def died_writing(self, at: Step, seconds: float = 20) -> Death:
+        """Waits until it did, or has done it."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            death = self._death(at, None)
+            if death.died:
+                assert self.ended() == -signal.SIGKILL
+                return death
+            if "committed" in death.told:
+                return death
+            time.sleep(0.02)
+        raise AssertionError(self.log.read_text())
+
+    def _arm(self, what: str, at: Step) -> None:
+        self.told.write_text("")
+        made = self.folder / "order.new"
+        made.write_text(json.dumps({"what": what, "at": at.name, "after": at.after}))
+        made.rename(self.folder / "order")
+
+    def _death(self, at: Step, answer: Answer | None) -> Death:
+        told = self.told.read_text().splitlines()
+        return Death(told, told.count(at.name) > at.after, answer)
+
+    def _begin(self, *arguments: str) -> int:
+        command = [*arguments, "--config", str(self.folder / "certbound.toml")]
+        return int(self._order(arguments=command, folder=str(self.folder)))
+
+    def _order(self, **order: Any) -> Any:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+
+@contextlib.contextmanager
+def mortal(kind: type[M], folder: Path, **overrides: Any) -> Iterator[M]:
+    """A deployment of this kind, without a server yet; `overrides` are settings as `section__key=value`."""
+    authority = Authority.create("Mortal CA")
+    # With the machine's own authorities every start would take a third longer.
+    settings = _settings(folder, authority, {"fetch__ca": "ca.pem", **overrides})
+    world = World(folder, authority, settings)
+    world.issuer, world.mtls = settings.server.issuer, settings.server.mtls_url or settings.server.issuer
+    command = [sys.executable, "-W", "error", str(Path(__file__).with_name("dying.py"))]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield kind(world, process)
+    finally:
+        process.communicate()
+        world.loop.close()

@@ -1,0 +1,470 @@
+"""`kill -9` of the served authorization server at every step of a request, and what clients find when it is back.
+
+A step is a statement, a commit, the moment after one, the begin of the answer and its end.  Whatever the step, a client
+that got no answer asks again and has what one request gives; what was answered stands; nothing is there twice.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+
+from asserting import assertion, form, metadata
+from certbound.core.authentication import digest_of
+from certbound.core.grants import token_exchange
+from certbound.core.status import read_list
+from certbound.trust.authority import Issued, self_signed
+from e2e.mortal import NEVER, Death, Mortal, Step, mortal, steps
+from e2e.world import RESOURCE, Answer, World
+
+T = TypeVar("T")
+
+OTHER = "https://other.example"
+METHODS = ["none", "client_secret_basic", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"]
+SECRET = {"token_endpoint_auth_method": "client_secret_basic"}
+GRANTS = ["client_credentials", "refresh_token", token_exchange.GRANT_TYPE]
+
+EVERY = pytest.mark.parametrize(
+    "wide", [pytest.param(False, id="some steps"), pytest.param(True, id="every step", marks=pytest.mark.wide)]
+)
+WIDE = pytest.mark.parametrize("wide", [pytest.param(True, id="every step", marks=pytest.mark.wide)])
+
+
+class Place(Mortal):
+    """A deployment with clients, and what they ask."""
+
+    secret: str
+    caller: Issued
+    phone: Issued
+
+    def prepare(self) -> None:
+        """Clients of each kind; `api` is asked about tokens."""
+        world = self.world
+        world.register(
+            "spa", token_endpoint_auth_method="none", grant_types=["refresh_token"],
+            tls_client_certificate_bound_access_tokens=False,
+        )  # fmt: skip
+        world.register("app", token_endpoint_auth_method="none", grant_types=["refresh_token"])
+        world.register("web", **SECRET, grant_types=GRANTS)
+        world.register("signer", **metadata())
+        self.secret = self.said("client", "secret", "add", "web")["client_secret"]
+        self.caller, self.phone = self_signed("CN=api"), self_signed("CN=phone")
+        for name, changes in (("api", {}), ("opaque", {"access_token_format": "opaque"})):
+            world.register_self_signed(name, self.caller, grant_types=GRANTS, protected_resources=[RESOURCE], **changes)
+
+    def web(self, endpoint: str, **fields: Any) -> Answer:
+        """By the client `web`, with its secret."""
+        return by_secret(self.world, {"client_id": "web", "client_secret": self.secret}, endpoint, **fields)
+
+    def refresh(self, token: str, client_id: str = "spa", identity: Issued | None = None) -> Answer:
+        """By a public client."""
+        return self.world.post("token", client_id, identity, grant_type="refresh_token", refresh_token=token)
+
+    def token(self) -> str:
+        """One of the client `web`."""
+        return access(self.web("token", grant_type="client_credentials"))
+
+    def is_active(self, token: str) -> bool:
+        """As the API is told, and as the status list says to those who ask nobody."""
+        active = bool(self.world.introspect(token, "api", self.caller).json["active"])
+        if token.count(".") == 2:
+            assert self.is_listed_valid(token) == active
+        return active
+
+    def is_listed_valid(self, token: str) -> bool:
+        """Whether its status is valid in the published list."""
+        place = claims_of(token)["status"]["status_list"]
+        answer = self.world.ask(place["uri"], method="GET")
+        assert answer.status == 200
+        said = read_list(claims_of(answer.body.decode()), uri=place["uri"], now=time.time())
+        return said.content.is_valid(place["idx"])
+
+    def live_tokens(self, token: str) -> list[str]:
+        """The digests of the refresh tokens of its grant that count."""
+        same = "SELECT grant_id FROM refresh_tokens WHERE digest = ?"
+        rows = self.rows(
+            f"SELECT digest FROM refresh_tokens WHERE replaced_at IS NULL AND grant_id = ({same})",
+            digest_of(token),
+        )
+        return [row[0] for row in rows]
+
+    def count(self, table: str, condition: str = "1") -> int:
+        """How many rows there are."""
+        return int(self.rows(f"SELECT count(*) FROM {table} WHERE {condition}")[0][0])
+
+    def deaths(
+        self, wide: bool, begin: Callable[[], T], ask: Callable[[T], Answer], *, fresh: bool = False
+    ) -> Iterator[tuple[T, Death]]:
+        """What `begin` made, and what became of `ask` about it: killed at each step, and undisturbed.
+
+        By a server that was just started, if `fresh`: it has no places of the status list for anybody.
+        """
+        at = [Step("commit"), Step("committed")]
+        if wide:
+            thing, undisturbed = self._one(NEVER, begin, ask, fresh=fresh)
+            yield thing, undisturbed
+            at = [*steps(undisturbed.told)]
+            assert {"received", "commit", "committed", "reply", "answered"} < {each.name for each in at}
+        for each in at:
+            thing, death = self._one(each, begin, ask, fresh=fresh)
+            assert death.died or each.name.startswith("SELECT"), each
+            yield thing, death
+
+    def _one(self, at: Step, begin: Callable[[], T], ask: Callable[[T], Answer], *, fresh: bool) -> tuple[T, Death]:
+        if self.server is None:
+            self.start()
+        thing = begin()
+        if fresh:
+            self.restart()
+        return thing, self.ask(at, partial(ask, thing))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """One deployment, which goes through all of it with one database."""
+    way = {"name": "invited", "needs": ["initial_token"], "methods": METHODS[1:], "scopes": ["read", "write"]}
+    options = {"authentication__methods": METHODS, "tokens__bind": "requested", "tokens__refresh_grace": 60}
+    with mortal(Place, tmp_path_factory.mktemp("mortal"), registration__ways=[way], **options) as made:
+        made.prepare()
+        yield made
+
+
+def by_secret(world: World, registered: Mapping[str, Any], endpoint: str = "token", **fields: Any) -> Answer:
+    """A request of a client with a secret."""
+    pair = f"{registered['client_id']}:{registered['client_secret']}".encode()
+    headers = {"authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    fields = fields or {"grant_type": "client_credentials"}
+    return world.ask(f"{world.issuer}/{endpoint}", form=fields, headers=headers)
+
+
+def access(answer: Answer | None) -> str:
+    """The access token of a good answer."""
+    assert answer is not None
+    assert answer.status == 200, answer
+    return str(answer.json["access_token"])
+
+
+def claims_of(token: str) -> Any:
+    """What a JWT says."""
+    payload = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+
+
+def is_refused(answer: Answer, error: str = "invalid_grant", status: int = 400) -> bool:
+    return (answer.status, answer.json.get("error")) == (status, error)
+
+
+class TestRefresh:
+    """A refresh token whose answer was lost is presented again."""
+
+    @EVERY
+    def test_a_replaced_token_has_one_successor(self, place: Place, wide: bool) -> None:
+        """The old one gives it, the family has one line, and lives; reuse after that ends it as ever."""
+        for old, death in place.deaths(wide, lambda: place.world.open_grant("spa"), place.refresh):
+            again = place.refresh(old)
+            assert place.is_active(access(again)), death
+            successor = again.json["refresh_token"]
+            assert place.live_tokens(old) == [digest_of(successor)], death
+            if death.answer is not None:
+                assert death.answer.json["refresh_token"] == successor, death
+                assert place.is_active(access(death.answer)), death
+            newest = place.refresh(successor)
+            assert is_refused(place.refresh(old)), death
+            assert is_refused(place.refresh(newest.json["refresh_token"])), death
+            assert not any(map(place.is_active, (access(again), access(newest)))), death
+
+    @WIDE
+    def test_who_repeats_for_ever_has_one_line(self, place: Place, wide: bool) -> None:
+        """The same refresh dies at each of its steps, one after the other: all answers are the same successor."""
+        old, successors = place.world.open_grant("spa"), set()
+        for _, death in place.deaths(wide, lambda: old, place.refresh):
+            if death.answer is not None:
+                successors.add(death.answer.json["refresh_token"])
+            assert len(place.live_tokens(old)) == 1, death
+        assert {digest_of(each) for each in successors} == set(place.live_tokens(old))
+        assert place.refresh(successors.pop()).status == 200
+
+    @WIDE
+    def test_a_reused_token_ends_its_family(self, place: Place, wide: bool) -> None:
+        """Then, or when it comes again: it never gives anything, and what it ended stays ended."""
+
+        def begin() -> tuple[str, Answer]:
+            old = place.world.open_grant("spa")
+            return old, place.refresh(place.refresh(old).json["refresh_token"])
+
+        for (old, newest), death in place.deaths(wide, begin, lambda made: place.refresh(made[0])):
+            ended = not place.is_active(access(newest))
+            assert ended or not death.answer, death
+            assert ended or "committed" not in death.told, death
+            if ended:
+                assert is_refused(place.refresh(newest.json["refresh_token"])), death
+            assert is_refused(place.refresh(old)), death
+            assert is_refused(place.refresh(newest.json["refresh_token"])), death
+            assert not place.is_active(access(newest)), death
+
+    @WIDE
+    @pytest.mark.parametrize("kind", ["secret", "certificate"])
+    def test_a_bound_token_stays(self, place: Place, kind: str, wide: bool) -> None:
+        """It is not replaced, so nothing can be lost; each answer has a token that works."""
+        phone = place.phone if kind == "certificate" else None
+        name = "app" if phone else "web"
+
+        def ask(token: str) -> Answer:
+            if phone:
+                return place.refresh(token, name, phone)
+            return place.web("token", grant_type="refresh_token", refresh_token=token)
+
+        for token, death in place.deaths(wide, lambda: place.world.open_grant(name, phone), ask):
+            again = ask(token)
+            assert "refresh_token" not in again.json, death
+            assert all(place.is_active(access(each)) for each in (again, death.answer) if each), death
+            assert place.live_tokens(token) == [digest_of(token)], death
+
+
+class TestExchange:
+    """A service that got no answer exchanges again."""
+
+    @WIDE
+    @pytest.mark.parametrize("name", ["api", "opaque"])
+    def test_a_token_for_a_token(self, place: Place, name: str, wide: bool) -> None:
+        """The subject token lives on, and gives another; of an opaque one that was lost a row is left, no more."""
+        for (subject, before), death in place.deaths(
+            wide,
+            lambda: (place.token(), place.count("access_tokens")),
+            lambda made: self.exchange(place, name, made[0]),
+            fresh=True,
+        ):
+            kept = place.count("access_tokens") - before
+            assert kept in {0, int(name == "opaque")}, death
+            assert not (death.answer and name == "opaque") or kept == 1, death
+            again = self.exchange(place, name, subject)
+            assert (access(again).startswith("cbat_"), again.json["token_type"]) == (name == "opaque", "Bearer")
+            for each in (again, death.answer):
+                if each is not None:
+                    said = place.world.introspect(access(each), "api", place.caller).json
+                    assert (said["active"], said["sub"], said["act"]) == (True, "web", {"sub": name}), death
+            assert place.is_active(subject), death
+
+    @WIDE
+    def test_a_refresh_token_for_a_token(self, place: Place, wide: bool) -> None:
+        """A grant is there with its refresh token or not at all; nobody has the token of one that was lost."""
+
+        def ask(subject: str) -> Answer:
+            return self.exchange(place, "api", subject, requested_token_type=token_exchange.REFRESH_TOKEN)
+
+        for (subject, before), death in place.deaths(
+            wide, lambda: (place.token(), place.count("grants")), lambda made: ask(made[0]), fresh=True
+        ):
+            opened = place.count("grants") - before
+            assert opened in ({1} if death.answer else {0, 1}), death
+            assert 0 == place.count("refresh_tokens", "grant_id NOT IN (SELECT grant_id FROM grants)")
+            assert 0 == place.count("grants", "grant_id NOT IN (SELECT grant_id FROM refresh_tokens)")
+            for each in (ask(subject), death.answer):
+                if each is not None:
+                    token = each.json["refresh_token"]
+                    assert place.is_active(access(each)), death
+                    assert place.is_active(access(place.refresh(token, "api", place.caller))), death
+
+    @staticmethod
+    def exchange(place: Place, name: str, subject: str, **fields: Any) -> Answer:
+        given = {"subject_token": subject, "subject_token_type": token_exchange.ACCESS_TOKEN, **fields}
+        return place.world.post("token", name, place.caller, grant_type=token_exchange.GRANT_TYPE, **given)
+
+
+class TestRevocation:
+    """What was answered with 200 is revoked, whatever happened; what was not is so or not, and can be asked again."""
+
+    @EVERY
+    def test_a_signed_token(self, place: Place, wide: bool) -> None:
+        """It alone: the one beside it lives."""
+        self.revoke(place, lambda: (place.token(), place.token()), wide=wide)
+
+    @WIDE
+    def test_an_opaque_token(self, place: Place, wide: bool) -> None:
+        """As a signed one."""
+
+        def begin() -> tuple[str, str]:
+            first, second = (
+                place.world.token("opaque", place.caller, grant_type="client_credentials") for _ in range(2)
+            )
+            return first, second
+
+        self.revoke(place, begin, name="opaque", wide=wide)
+
+    @staticmethod
+    def revoke(place: Place, begin: Callable[[], tuple[str, str]], *, wide: bool, name: str = "web") -> None:
+        def ask(token: str) -> Answer:
+            if name == "web":
+                return place.web("revoke", token=token)
+            return place.world.revoke(token, name, place.caller)
+
+        for (token, other), death in place.deaths(wide, begin, lambda made: ask(made[0])):
+            is_active = place.is_active(token)
+            if death.was_granted or death.commits:
+                assert not is_active, death
+            if "commit" not in death.told:
+                assert is_active, death
+            assert ask(token).status == 200, death
+            assert not place.is_active(token), death
+            assert place.is_active(other), death
+
+    @WIDE
+    def test_a_grant(self, place: Place, wide: bool) -> None:
+        """The refresh token and the access tokens that came of it end together."""
+
+        def begin() -> tuple[str, str]:
+            token = place.world.open_grant("web")
+            return token, access(place.web("token", grant_type="refresh_token", refresh_token=token))
+
+        def is_active(token: str) -> bool:
+            return bool(place.web("introspect", token=token).json["active"])
+
+        for (token, came), death in place.deaths(wide, begin, lambda made: place.web("revoke", token=made[0])):
+            assert is_active(token) == place.is_active(came), death
+            if death.was_granted or death.commits:
+                assert not is_active(token), death
+            assert place.web("revoke", token=token).status == 200, death
+            assert not is_active(token), death
+            assert not place.is_active(came), death
+            again = place.web("token", grant_type="refresh_token", refresh_token=token)
+            assert is_refused(again), death
+
+
+@WIDE
+def test_an_assertion_counts_once(place: Place, wide: bool) -> None:
+    """One that gave a token, or was written down as used, gives none again; a new one does."""
+
+    def ask(value: str) -> Answer:
+        return place.world.post("token", None, None, grant_type="client_credentials", **form(value))
+
+    for used, death in place.deaths(wide, lambda: assertion("signer", audience=place.world.issuer), ask, fresh=True):
+        answers = [ask(used) for _ in range(2)]
+        good = [each for each in answers if each.status == 200]
+        assert len(good) <= (0 if death.was_granted or death.commits else 1), death
+        assert all(is_refused(each, "invalid_client", 401) for each in answers if each not in good), death
+        new = ask(assertion("signer", audience=place.world.issuer))
+        tokens = [each for each in (new, *good, death.answer) if each is not None]
+        assert all(place.is_active(access(each)) for each in tokens), death
+
+
+class TestRegistration:
+    """A client is there whole or not at all."""
+
+    @EVERY
+    def test_a_new_client(self, place: Place, wide: bool) -> None:
+        """An initial token of one use admits one; a client whose secrets were lost on the way is nobody's."""
+
+        def begin() -> tuple[str, set[str]]:
+            made = place.said("registration", "token")
+            return made["initial_access_token"], set(self.clients(place))
+
+        for (token, before), death in place.deaths(wide, begin, lambda made: self.send(place, "POST", SECRET, made[0])):
+            new = set(self.clients(place)) - before
+            uses = place.rows("SELECT uses FROM initial_tokens WHERE digest = ?", digest_of(token))[0][0]
+            assert len(new) <= 1 - uses, death
+            if death.answer is not None:
+                made = death.answer.json
+                assert new == {made["client_id"]}, death
+                assert by_secret(place.world, made).status == 200, death
+                assert self.manage(place, "GET", made).status == 200, death
+            for client_id in new:
+                stored, secrets, registration = self.clients(place)[client_id]
+                assert json.loads(stored)["token_endpoint_auth_method"] == "client_secret_basic", death
+                assert (len(json.loads(secrets)), registration is not None) == (1, True), death
+                self.is_nobodys(place, client_id, token)
+            again = self.send(place, "POST", SECRET, token)
+            assert again.status == (201 if uses else 401), death
+            assert len(set(self.clients(place)) - before) <= 1, death
+
+    @WIDE
+    def test_a_replaced_client(self, place: Place, wide: bool) -> None:
+        """It is what it was, or what it shall be; it authenticates as before, and its owner goes on."""
+        old, new = {"scope": "read write", "client_name": "Old"}, {"scope": "read", "client_name": "New"}
+
+        def ask(made: Mapping[str, Any]) -> Answer:
+            return self.manage(place, "PUT", made, {**SECRET, **new, "client_id": made["client_id"]})
+
+        for made, death in place.deaths(wide, lambda: self.register(place, {**SECRET, **old}), ask):
+            read = self.manage(place, "GET", made)
+            found = {name: read.json[name] for name in old}
+            assert found in ([new] if death.was_granted or death.commits else [old, new]), death
+            assert by_secret(place.world, made).json["scope"] == found["scope"], death
+            assert ask(made).status == 200, death
+            assert {name: self.manage(place, "GET", made).json[name] for name in new} == new, death
+
+    @WIDE
+    def test_a_secret_that_was_lost_can_be_had_anew(self, place: Place, wide: bool) -> None:
+        """Where a new method makes a secret and the answer is lost, the way back and forth gives another."""
+        keys = metadata()
+
+        def ask(made: Mapping[str, Any], to: Mapping[str, Any] = SECRET) -> Answer:
+            return self.manage(place, "PUT", made, {**to, "client_id": made["client_id"]})
+
+        for made, death in place.deaths(wide, lambda: self.register(place, keys), ask):
+            if death.answer is not None:
+                assert by_secret(place.world, death.answer.json).status == 200, death
+            again = ask(made)
+            if "client_secret" not in again.json:
+                assert ask(made, keys).status == 200, death
+                again = ask(made)
+            assert by_secret(place.world, again.json).status == 200, death
+
+    @EVERY
+    def test_a_removed_client(self, place: Place, wide: bool) -> None:
+        """It authenticates and its token lives, or it is gone with all it had; its owner can remove what is there."""
+
+        def begin() -> tuple[Mapping[str, Any], str]:
+            made = self.register(place, SECRET)
+            return made, access(by_secret(place.world, made, grant_type="client_credentials", resource=RESOURCE))
+
+        for (made, token), death in place.deaths(wide, begin, lambda each: self.manage(place, "DELETE", each[0])):
+            is_there = made["client_id"] in self.clients(place)
+            assert not (is_there and (death.was_granted or death.commits)), death
+            assert (by_secret(place.world, made).status == 200) == is_there, death
+            assert place.is_active(token) == is_there, death
+            assert self.manage(place, "DELETE", made).status == (204 if is_there else 401), death
+            assert made["client_id"] not in self.clients(place), death
+            assert not place.is_active(token), death
+            assert 0 == place.count("revocations"), death
+
+    @staticmethod
+    def register(place: Place, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        token = place.said("registration", "token")["initial_access_token"]
+        answer = TestRegistration.send(place, "POST", body, token)
+        assert answer.status == 201, answer
+        made: Mapping[str, Any] = answer.json
+        return made
+
+    @staticmethod
+    def is_nobodys(place: Place, client_id: str, initial_token: str) -> None:
+        """What a stranger knows, the id and a token that was used up, opens nothing."""
+        world, send = place.world, TestRegistration.send
+        uri = f"{world.issuer}/register/{client_id}"
+        for token in (None, initial_token):
+            assert send(place, "DELETE", None, token, uri=uri).status == 401
+        assert world.post("token", client_id, None, grant_type="client_credentials").status == 401
+        guessed = {"client_id": client_id, "client_secret": hashlib.sha256(b"").hexdigest()}
+        assert by_secret(world, guessed).status == 401
+
+    @staticmethod
+    def manage(place: Place, method: str, made: Mapping[str, Any], body: Any = None) -> Answer:
+        uri = f"{place.world.issuer}/register/{made['client_id']}"
+        return TestRegistration.send(place, method, body, made["registration_access_token"], uri=uri)
+
+    @staticmethod
+    def send(place: Place, method: str, body: Any, token: str | None, *, uri: str | None = None) -> Answer:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        content = None if body is None else json.dumps(body).encode()
+        return place.world.ask(uri or f"{place.world.issuer}/register", method=method, body=content, headers=headers)
+
+    @staticmethod
+    def clients(place: Place) -> dict[str, tuple[str, str, str | None]]:
+        rows = place.rows("SELECT client_id, metadata, secrets, registration FROM clients")
+        return {row[0]: row[1:] for row in rows}
