@@ -5,8 +5,8 @@ costs no interpreter start; the child changes the store and the process that is 
 
 Rules kept here:
 - a kill is `SIGKILL`, from within at a numbered step, or from outside at a moment;
-- the code under test is the package's own, unchanged: steps are counted by SQLAlchemy's public events and by SQLite's
-  progress handler, which SQLite calls after each instruction of its virtual machine;
+- the code under test is the package's own, unchanged: steps are counted by what SQLite tells of each statement,
+  and by its progress handler, which it calls after each instruction of its virtual machine;
 - a line in the pipe is written before the kill that follows it, so what it says did happen.
 """
 
@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, Pool, event
+from sqlalchemy import Pool, event
 
 from certbound.core.ports import RevokedKind, Rotation, Store
 from certbound.stores import open_store
@@ -45,8 +45,6 @@ class Failpoint:
         self._armed = False
         self._committing = False
         self._count = 0
-        event.listen(Engine, "before_cursor_execute", self._statement)
-        event.listen(Engine, "commit", self._commit)
         event.listen(Pool, "reset", self._reset)
         event.listen(Pool, "connect", self._connect)
 
@@ -76,10 +74,14 @@ class Failpoint:
             _die()
         self._count += 1
 
-    def _statement(self, _: Any, __: Any, statement: str, *___: Any) -> None:
-        self.step(" ".join(statement.split()[:3]))
+    def _statement(self, statement: str) -> None:
+        """SQLite is about to execute it, in the thread of a connection."""
+        if statement == "COMMIT":
+            self._commit()
+        else:
+            self.step(" ".join(statement.split()[:3]))
 
-    def _commit(self, _: Any) -> None:
+    def _commit(self) -> None:
         self.step("commit")
         self._committing = self._armed
         if not self._armed or self._after_commit_begun is None:
@@ -95,6 +97,7 @@ class Failpoint:
         self._committing = False
 
     def _connect(self, connection: Any, _: Any) -> None:
+        connection.run_async(lambda driver: driver.set_trace_callback(self._statement))
         if self._instructions:
             connection.run_async(lambda driver: driver.set_progress_handler(self._instruction, 1))
 

@@ -14,12 +14,12 @@ Rules kept here:
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Integer, Table, cast, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Integer, Table, cast, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -29,6 +29,7 @@ from certbound.core.ports import Revision
 from certbound.stores import schema
 
 T = TypeVar("T")
+Rows = Sequence[Mapping[str, Any]]
 
 _LOST = "the store has lost its revision: the table `revision` must have one row"
 _LOOK_AFTER = 1000
@@ -70,6 +71,9 @@ class Access:
     reclaim: Callable[[Table, int], Awaitable[bool]]
     """Whether the room of so many rows that are gone is free again; False if it is not yet worth the trouble."""
     bell: Bell
+    prepare: Callable[[Insert, Sequence[str], bool], Callable[[Rows], Awaitable[bool]]] | None = None
+    """What executes a statement for rows with these columns, in a transaction that moves the number of statuses first,
+    or does not, and says whether that number is there.  None where that is no cheaper than in steps."""
 
 
 class Database:
@@ -104,6 +108,36 @@ class Database:
     async def write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `steps` returned, after its commit.  It waits for no change, where the database has many writers."""
         return await self._finish(self._write(steps))
+
+    def prepare(
+        self, statement: Insert, columns: Sequence[str], *, statuses: bool = False
+    ) -> Callable[[Rows], Awaitable[None]]:
+        """What executes a statement, which asks nothing, for rows with these columns: each time in a transaction.
+
+        With `statuses` it is one as that of `change_statuses`, otherwise as that of `write`.
+        """
+        at_once = self._access.prepare(statement, columns, statuses) if self._access.prepare else None
+        changing = self._change_statuses if statuses else self._write
+
+        async def in_steps(rows: Rows) -> None:
+            async def steps(connection: AsyncConnection) -> None:
+                await connection.execute(statement, rows)
+
+            await changing(steps)
+
+        async def in_one(rows: Rows) -> None:
+            assert at_once is not None
+            with answering():
+                async with self._turn():
+                    if not await at_once(rows):
+                        raise StoreUnavailable(_LOST)
+
+        work = in_steps if at_once is None else in_one
+        return lambda rows: self._finish(work(rows))
+
+    def insert_into(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An `INSERT` that can say what happens `on_conflict`."""
+        return insert_for(self._access.engine.dialect.name, table)
 
     async def purged(self, table: Table, count: int) -> None:
         """So many rows of `table` are gone; now and then their room is made free for others."""
@@ -253,7 +287,12 @@ def is_true(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 def insert_into(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """An `INSERT` that can say what happens `on_conflict`: the two databases say it alike, SQLAlchemy apart."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """As `insert_into`, by the name of the database."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 def can_be_kept(identifier: object) -> bool:

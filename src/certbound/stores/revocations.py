@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
+    Insert,
     Integer,
     Table,
     delete,
@@ -36,7 +37,7 @@ from certbound.core.ports import (
 )
 from certbound.stores.batches import Batches
 from certbound.stores.content import read_list
-from certbound.stores.database import Database, can_be_kept, insert_into
+from certbound.stores.database import Database, can_be_kept
 from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 from certbound.stores.statuses import (
     ALL_STATUSES,
@@ -55,6 +56,7 @@ class SqlRevocations:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._allotments = Allotments(database)
+        self._write = database.prepare(_invalidation(database), ("idx", "ends_at"), statuses=True)
         self._invalidations = Batches(self._invalidate)
 
     async def list(self) -> Sequence[RevocationRecord]:
@@ -152,21 +154,18 @@ class SqlRevocations:
         ends: dict[int, float] = {}
         for index, until in some:
             ends[index] = max(until, ends.get(index, until))
-        rows = [{"idx": index, "ends_at": ends[index]} for index in sorted(ends)]
+        await self._write([{"idx": index, "ends_at": ends[index]} for index in sorted(ends)])
+        return [None] * len(some)
 
-        async def steps(connection: AsyncConnection) -> Sequence[None]:
-            statement = insert_into(connection, invalid_statuses).values(revoked_in=NUMBER)
-            longer = {"ends_at": statement.excluded.ends_at, "revoked_in": statement.excluded.revoked_in}
-            there = invalid_statuses.c
-            await connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[there.idx], set_=longer, where=there.ends_at < statement.excluded.ends_at
-                ),
-                rows,
-            )
-            return [None] * len(some)
 
-        return await self._database.change_statuses(steps)
+def _invalidation(database: Database) -> Insert:
+    """Of a place alone; of one that is there already, until the later moment."""
+    statement, there = database.insert_into(invalid_statuses).values(revoked_in=NUMBER), invalid_statuses.c
+    return statement.on_conflict_do_update(
+        index_elements=[there.idx],
+        set_={"ends_at": statement.excluded.ends_at, "revoked_in": statement.excluded.revoked_in},
+        where=there.ends_at < statement.excluded.ends_at,
+    )
 
 
 def _all(now: float) -> CompoundSelect[Any]:

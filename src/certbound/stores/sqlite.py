@@ -11,19 +11,21 @@ Rules kept here:
 import asyncio
 import logging
 import os
+import sqlite3
 import stat
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Table, event
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Insert, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from certbound.core.errors import ConfigurationError
+from certbound.core.errors import ConfigurationError, StoreUnavailable
 from certbound.stores import sqlite_driver
-from certbound.stores.database import Access
+from certbound.stores.database import Access, Rows
 
 FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:// (in memory, for tests)"
 
@@ -58,7 +60,27 @@ def sqlite_access(url: URL) -> Access:
         lock_schema=_is_locked,
         reclaim=_is_reused,
         bell=Silence(),
+        prepare=lambda statement, columns, moves: _prepared(engine, statement, columns, moves=moves),
     )
+
+
+def _prepared(
+    engine: AsyncEngine, statement: Insert, columns: Sequence[str], *, moves: bool
+) -> Callable[[Rows], Awaitable[bool]]:
+    compiled = statement.compile(dialect=engine.dialect, column_keys=columns)
+    text, names = str(compiled), tuple(compiled.positiontup or ())
+    before = [sqlite_driver.Step(_MOVES, changes=1)] if moves else []
+
+    async def write(rows: Rows) -> bool:
+        step = sqlite_driver.Step(text, [[row[name] for name in names] for row in rows])
+        async with engine.connect() as connection:
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            try:
+                return await sqlite_driver.transact(driver, [*before, step])
+            except sqlite3.Error as error:
+                raise StoreUnavailable(f"the store did not answer: {error}") from error
+
+    return write
 
 
 class Silence:
@@ -179,6 +201,8 @@ async def _keep_log(engine: AsyncEngine, path: Path, patience: float) -> None:
 
 
 _log = logging.getLogger(__name__)
+
+_MOVES = "UPDATE revision SET statuses = statuses + 1"
 
 _PRAGMAS = (
     # NORMAL would write the log to the disk at checkpoints only: after a power cut the last commits are gone, and

@@ -9,9 +9,18 @@ statements, and where no transaction is, there is nothing to commit or to roll b
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiosqlite
+
+
+class Step(NamedTuple):
+    """One statement of a transaction that asks nothing, and the values of each time it is executed."""
+
+    statement: str
+    rows: Sequence[Sequence[Any]] = ((),)
+    changes: int | None = None
+    """How many rows it has to change, or nothing of the transaction is done."""
 
 
 def connect(database: str, **options: Any) -> aiosqlite.Connection:
@@ -19,6 +28,29 @@ def connect(database: str, **options: Any) -> aiosqlite.Connection:
     connection = _Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does with one that it makes
     return connection
+
+
+async def transact(connection: aiosqlite.Connection, steps: Sequence[Step]) -> bool:
+    """The steps are one transaction, made in one trip; False if one of them did not change what it had to."""
+    done: bool = await connection._execute(_transact, connection._conn, steps)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return done
+
+
+def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> bool:
+    """In the thread of the connection."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute("BEGIN IMMEDIATE")
+        for step in steps:
+            cursor.executemany(step.statement, step.rows)
+            if step.changes not in (None, cursor.rowcount):
+                return False
+        cursor.execute("COMMIT")
+        return True
+    finally:
+        if connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        cursor.close()
 
 
 class _Connection(aiosqlite.Connection):

@@ -46,6 +46,8 @@ class SqlTokens:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        adding = database.insert_into(access_tokens).on_conflict_do_nothing()
+        self._write = database.prepare(adding, [column.name for column in access_tokens.columns])
         self._adding: Batches[_Token, None] = Batches(self._add)
         self._finding: Batches[str, AccessTokenRecord | None] = Batches(self._find)
         self._using: Batches[_Use, bool] = Batches(self._use)
@@ -91,12 +93,11 @@ class SqlTokens:
         return await purge(self._database, now, most)
 
     async def _add(self, some: Sequence[_Token]) -> Sequence[None]:
-        rows = [asdict(each) for each in sorted(some, key=attrgetter("digest"))]
-
-        async def steps(connection: AsyncConnection) -> None:
-            await connection.execute(insert_into(connection, access_tokens).on_conflict_do_nothing(), rows)
-
-        await self._database.write(steps)
+        rows = [
+            {"digest": each.digest, "claims": each.claims, "ends_at": each.ends_at}
+            for each in sorted(some, key=attrgetter("digest"))
+        ]
+        await self._write(rows)
         return [None] * len(some)
 
     async def _use(self, some: Sequence[_Use]) -> Sequence[bool]:
