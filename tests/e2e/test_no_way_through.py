@@ -321,8 +321,9 @@ def test_nothing_that_strangers_make_gets_through(people: Walk, data: st.DataObj
 
 
 @pytest.mark.wide
+@pytest.mark.timeout(300)
 @given(data=st.data())
-@settings(max_examples=8000)
+@settings(max_examples=2000)
 def test_nothing_that_many_strangers_make_gets_through(people: Walk, data: st.DataObject) -> None:
     """The same, for longer."""
     _free(people, data)

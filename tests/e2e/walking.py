@@ -37,6 +37,8 @@ METHODS = (
 )  # fmt: skip
 MUTUAL_TLS = ("tls_client_auth", "self_signed_tls_client_auth")
 HOSTS = ("issuer", "mtls")
+MOST_IDLE = 10
+"""Seconds after which a kept connection is not trusted to be there still."""
 
 Pairs = tuple[tuple[str, str | bytes], ...]
 Headers = tuple[tuple[str, str | bytes], ...]
@@ -99,6 +101,7 @@ class Walk:
         self.invitation = self._invite(uses=1000)
         self.used_up = self._invite(uses=0)
         self._connections: dict[tuple[str, str | None], http.client.HTTPSConnection] = {}
+        self._used_at: dict[tuple[str, str | None], float] = {}
         built.register_self_signed("api", self.identities["api"], protected_resources=[RESOURCE, OPAQUE])
         self.subject_token = self._issue("api", {"resource": MINE}, self.shown_by("api"))
         self.mine, self.theirs, self.disabled, self.removed = (
@@ -128,6 +131,10 @@ class Walk:
         if connection is None:
             identity = self.identities[key[1]] if key[1] else None
             connection = self._connections[key] = self.built.connect(getattr(self.built, host), identity)
+        now = time.monotonic()
+        if now - self._used_at.get(key, now) > MOST_IDLE:
+            connection.close()  # the next request opens it again
+        self._used_at[key] = now
         if body is None:
             content = urlencode([*form, *shown.form]).encode()
             content_type = "application/x-www-form-urlencoded"
