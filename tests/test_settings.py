@@ -316,14 +316,17 @@ def test_the_schema_knows_what_a_limit_is() -> None:
         (f'anchor = "{KEY}"', "trust.limits [0]: permits no name at all; list some under subject_dn or dns or"),
         (
             f'anchor = "{KEY[:-1]}"',
-            "trust.limits must be a list, each a table of anchor, subject_dn, dns, trust_domain",
+            "trust.limits [0]: anchor must be text that is not empty, not ",
         ),
-        (f'anchor = "{KEY[:-1]}"', "- at `$[0].anchor`)"),
+        (f'anchor = "{KEY[:-1]}"', "(Expected `str` of length >= 43)"),
         (f'anchor = "{KEY[:-1]}h"', "trust.limits [0]: anchor must be the SHA-256 of a SubjectPublicKeyInfo"),
         (f'anchor = "{KEY.replace("-", "+")}"', "trust.limits [0]: anchor must be the SHA-256 of a SubjectPublicKey"),
-        (f'anchor = "{KEY}"\ndns = "a.example"', "- at `$[0].dns`)"),
-        (f'anchor = "{KEY}"\nemail = ["a.example"]', "unknown field `email`"),
-        ('dns = ["a.example"]', "missing required field `anchor`"),
+        (f'anchor = "{KEY}"\ndns = "a.example"', "trust.limits [0]: dns must be a list, each text, not 'a.example'"),
+        (
+            f'anchor = "{KEY}"\nemail = ["a.example"]',
+            "trust.limits [0]: there is no key 'email'; known are anchor, subject_dn, dns, trust_domain",
+        ),
+        ('dns = ["a.example"]', "trust.limits [0]: anchor is missing; write for example: anchor = "),
         (f'anchor = "{KEY}"\ndns = ["*.example"]', "[0]: dns has '*.example': a wildcard matches nothing"),
         (f'anchor = "{KEY}"\ndns = [".example"]', "[0]: dns has '.example': leave the dot at the beginning out"),
         (f'anchor = "{KEY}"\ndns = [""]', "[0]: dns has ''"),
@@ -339,6 +342,37 @@ def test_the_schema_knows_what_a_limit_is() -> None:
 def test_a_wrong_limit_is_named(tmp_path: Path, limit: str, said: str) -> None:
     """What is wrong with a limit is said with its place in the list."""
     assert said in refusal(tmp_path, f"{COMPLETE}[[trust.limits]]\n{limit}\n")
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ('needs = ["initial_tokn"]', """[0]: needs must be a list, each "initial_token" or "software_statement" or"""),
+        ('needs = "initial_token"', "\"mutual_tls\", not 'initial_token'"),
+        ('needs = []\nmethods = ["tls_client_auht"]', ", not ['tls_client_auht']"),
+        ("needs = []", "[0]: methods is missing; write for example: methods = "),
+        ('needs = []\nmethods = ["none"]', "[0]: methods has 'none', which is not among authentication.methods"),
+        ('nid = "a"', "[0]: there is no key 'nid'; known are name, needs, "),
+    ],
+)
+def test_a_wrong_way_in_is_named(tmp_path: Path, way: str, said: str) -> None:
+    """Which table of the list, which key, what it may be, and what it is."""
+    text = refusal(tmp_path, f'{COMPLETE}[[registration.ways]]\nname = "partners"\n{way}\n')
+    assert text.startswith("certbound.toml: registration.ways [0]: ")
+    assert said in text
+
+
+def test_one_table_is_no_list_of_them(tmp_path: Path) -> None:
+    """The most usual slip of TOML is told how it is written."""
+    said = refusal(tmp_path, f'{COMPLETE}[registration.ways]\nname = "partners"\n')
+    assert "registration.ways must be a list, each a table of name, " in said
+    assert said.endswith("write [[registration.ways]] over each, or JSON in a variable")
+
+
+def test_a_secret_comes_from_a_file_by_a_variable(tmp_path: Path) -> None:
+    """Who looks for it in the file is told."""
+    said = refusal(tmp_path, f'{COMPLETE}[keys]\npassword_file = "a"\n')
+    assert said.endswith("[keys] has no key 'password_file'; $CERTBOUND_KEYS__PASSWORD_FILE names the file of password")
 
 
 def test_yes_or_no_from_the_environment(tmp_path: Path) -> None:

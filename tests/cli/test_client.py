@@ -188,12 +188,24 @@ def test_a_refusal_names_the_option(certbound: Certbound) -> None:
     assert "no clients yet" in certbound("client", "list").out
 
 
+def test_a_database_that_does_not_answer_is_told_with_its_setting(certbound: Certbound, deployment: Path) -> None:
+    """The sentence leads to the key that says where it is."""
+    pytest.importorskip("asyncpg")
+    settings = deployment / "certbound.toml"
+    settings.write_text(f'{settings.read_text()}[store]\nurl = "postgresql://a@127.0.0.1:1/a?sslmode=disable"\n')
+    done = certbound("client", "list")
+    assert done.status == 1
+    assert "the store did not answer: " in done.err
+    assert "; store.url says where it is" in done.err
+
+
 @pytest.mark.usefixtures("deployment")
 def test_a_client_id_is_given_once(certbound: Certbound) -> None:
     """A second client of the same id is refused and the first one stays."""
     certbound("client", "add", "--id", "a", "--san-dns", "one.example", "--scope", "")
     refused = certbound("client", "add", "--id", "a", "--san-dns", "two.example", "--scope", "")
-    assert (refused.status, refused.err) == (1, "certbound: --id: client_id: 'a' is taken\n")
+    said = "certbound: --id: client_id: 'a' is taken; certbound client update changes that client\n"
+    assert (refused.status, refused.err) == (1, said)
     assert "one.example" in certbound("client", "show", "a").out
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from certbound.core.display import shown
-from certbound.core.errors import CertboundError
+from certbound.core.errors import CertboundError, StoreUnavailable
 from certbound.core.ports import NotFound
 
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             return _missing(error)
         except CertboundError as error:
-            return _failed(str(error))
+            return _failed(f"{error}{_ADVICE if isinstance(error, StoreUnavailable) else ''}")
         except NotFound:
             return _failed("somebody else changed it meanwhile; look at it and try again")
         except OSError as error:
@@ -71,3 +71,6 @@ def _warnings_shown() -> Iterator[None]:
 class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(f"certbound: {shown(record.getMessage())}\n")
+
+
+_ADVICE = "; store.url says where it is: does it run, and can it be reached from here?"

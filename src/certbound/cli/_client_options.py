@@ -55,7 +55,12 @@ Jwks = Annotated[
 ]
 AuthMethod = Annotated[
     Method | None,
-    typer.Option("--method", metavar="METHOD", help="How it authenticates, where the other options do not say it."),
+    typer.Option(
+        "--method",
+        metavar="METHOD",
+        help="How it authenticates, where the other options do not say it: client_secret_basic, client_secret_post, "
+        "none, private_key_jwt, self_signed_tls_client_auth.",
+    ),
 ]
 AssertionAlg = Annotated[
     SigningAlgorithm | None,
@@ -66,7 +71,9 @@ Format = Annotated[
 ]
 Protects = Annotated[
     list[str] | None,
-    typer.Option("--protects", metavar="URI", help="A resource that it serves, and may introspect tokens of."),
+    typer.Option(
+        "--protects", metavar="URI", help="A resource that it serves, and may introspect tokens of. Repeatable."
+    ),
 ]
 Scope = Annotated[str | None, typer.Option("--scope", metavar='"A B"', help="Scopes it may have; '' for none.")]
 Bound = Annotated[
@@ -87,7 +94,8 @@ OwnAnchors = Annotated[
     typer.Option("--anchor", metavar="FILE", help="Its own anchors, instead of the server's. Repeatable."),
 ]
 GrantTypes = Annotated[
-    list[str] | None, typer.Option("--grant-type", metavar="TYPE", help="Grants it may use; client_credentials.")
+    list[str] | None,
+    typer.Option("--grant-type", metavar="TYPE", help="A grant it may use, instead of client_credentials. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from certbound.cli._actor import actor
 from certbound.cli._client_options import MEMBERS
 from certbound.core.errors import ConfigurationError, InvalidClientMetadata
-from certbound.core.ports import ClientRecord
+from certbound.core.ports import AlreadyExists, ClientRecord
 from certbound.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ async def registry_of(settings: Settings) -> "AsyncIterator[ClientRegistry]":
 def _as_option(error: InvalidClientMetadata) -> ConfigurationError:
     """The refusal, naming the option that gave the field beside the field itself."""
     option = MEMBERS.get(re.split(r"[.\[]", error.field, maxsplit=1)[0])
-    return ConfigurationError(f"{option}: {error.reason}" if option else error.reason)
+    advice = "; certbound client update changes that client" if isinstance(error.__cause__, AlreadyExists) else ""
+    return ConfigurationError(f"{option}: {error.reason}{advice}" if option else f"{error.reason}{advice}")
 
 
 async def find(registry: "ClientRegistry", client_id: str) -> ClientRecord:

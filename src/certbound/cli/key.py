@@ -165,8 +165,10 @@ def _password(file: Path) -> str:
     """As the settings read a secret from a file: without the line's end."""
     try:
         return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"--old-password-file: {file} cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"--old-password-file: {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"--old-password-file: {file} holds no UTF-8 text") from error
 
 
 def _as_json(record: KeyRecord, state: State) -> dict[str, Any]:

@@ -34,9 +34,16 @@ def token(
 
     Example: certbound token --issuer https://as.example --client-id billing --cert billing.pem --key billing.key
     """
-    from certbound.client import Identity, fetch_metadata, open_client, request_token
+    from certbound.client import Identity, IdentityUnusable, fetch_metadata, open_client, request_token
 
-    identity = Identity.load(cert, key)
+    try:
+        identity = Identity.load(cert, key)
+    except IdentityUnusable:
+        if cert.is_file():
+            from certbound.cli._certificates import read_chain
+
+            read_chain(cert)  # if it is the certificate that cannot be used, this says why, and which file
+        raise
     with open_client(identity, ca=ca) as client:
         server = fetch_metadata(client, issuer)
         obtained = request_token(client, server, client_id, scope=scope, resources=resource or ())

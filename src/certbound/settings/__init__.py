@@ -21,6 +21,7 @@ import msgspec
 from certbound.core.errors import ConfigurationError
 from certbound.settings.consistency import problems
 from certbound.settings.description import Key, keys, rows, schema, show_toml, types
+from certbound.settings.refusal import in_rows
 from certbound.settings.sources import gather, table
 from certbound.settings.tables import SECRET_KEYS, Keys, Log, Server, Settings, Store, Tokens, Trust, sections
 
@@ -77,6 +78,9 @@ class _Source:
         place = variable if variable.startswith("$") else self.where
         if section not in sections():
             return ConfigurationError(f"{place}: there is no table [{section}]{_nearest(section, sections())}")
+        if (secret := keys(section).get(key.removesuffix("_file"))) is not None and secret.is_secret:
+            hint = f"; ${secret.variable}_FILE names the file of {secret.name}"
+            return ConfigurationError(f"{place}: [{section}] has no key {key!r}{hint}")
         return ConfigurationError(f"{place}: [{section}] has no key {key!r}{_nearest(key, keys(section), section)}")
 
 
@@ -96,10 +100,10 @@ def _read_value(key: Key, value: Any, source: _Source) -> Any:
     try:
         return msgspec.convert(value, types(key.section)[key.name], dec_hook=lambda _, text: _path(text, base))
     except msgspec.ValidationError as error:
+        if (inner := rows(key.section).get(key.name)) is not None:
+            raise source.refuse(key.section, key.name, in_rows(key, inner, value, error)) from error
         shown = "" if key.is_secret else f", not {value!r:.80}"
-        # In a list of tables only the library knows which key of which table it is.
-        detail = f" ({error})" if key.name in rows(key.section) else ""
-        raise source.refuse(key.section, key.name, f"must be {key.kind}{shown}{detail}") from error
+        raise source.refuse(key.section, key.name, f"must be {key.kind}{shown}") from error
 
 
 def _nearest(word: str, known: Iterable[str], section: str = "") -> str:

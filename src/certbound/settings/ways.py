@@ -35,7 +35,7 @@ def _of_way(way: RegistrationWay, before: Iterable[RegistrationWay], settings: S
         ("grant_types", way.grant_types, sorted(GRANT_TYPES), "what there is"),
     ):
         if strange := [each for each in wanted if each not in there]:
-            yield f"{name} has {strange[0]!r}, which is not among {where}: {', '.join(there)}"
+            yield f"{name} has {str(strange[0])!r}, which is not among {where}: {', '.join(there)}"
     if way.own_anchors and not settings.trust.client_anchors:
         yield "own_anchors is set and trust.client_anchors is not; set both or neither"
 
