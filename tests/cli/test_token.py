@@ -76,6 +76,7 @@ def test_scope_and_resource_are_asked_for(development: Development, capsys: pyte
         ((), {"issuer": "http://localhost"}, "not an https URL"),
         ((), {"issuer": "https://localhost:1"}, "cannot be reached"),
         ((), {"cert": "missing.pem"}, "client certificate missing.pem cannot be read"),
+        ((), {"cert": __file__}, "test_token.py holds no "),
         ((), {"ca": "missing.pem"}, "missing.pem"),
     ],
 )
