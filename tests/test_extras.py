@@ -15,7 +15,7 @@ BRINGS = {
 ALL = {
     "OpenSSL", "uvicorn", "uvloop", "httptools", "typer", "click", "h11", "httpx", "httpcore", "anyio",
     "service_identity", "sqlalchemy", "aiosqlite", "alembic", "structlog", "starlette", "hypothesis", "pytest",
-    "websockets",
+    "websockets", "schemathesis", "openapi_spec_validator", "jsonschema", "requests", "yaml",
 }  # fmt: skip
 
 PROGRAM = """
