@@ -29,6 +29,8 @@ REGISTRATION = "server/registration.py"
 REGISTRAR = "server/registrar.py"
 CLIENTS = "server/clients.py"
 CALL = "server/call.py"
+PROVEN = "server/proven.py"
+SIGNATURES = "core/signatures.py"
 CORE_REGISTRATION = "core/registration.py"
 AUTHENTICATION = "core/authentication.py"
 ASSERTIONS = "core/assertions.py"
@@ -57,6 +59,8 @@ SUITES = {
     REGISTRAR: ["server/test_registration.py", "e2e/test_registration.py"],
     CLIENTS: ["server/test_clients.py", "server/test_registration.py"],
     CALL: ["server/test_call.py"],
+    PROVEN: ["server/test_introspection.py", "e2e/test_introspection.py"],
+    SIGNATURES: ["core/test_signatures.py"],
     CORE_REGISTRATION: ["core/test_registration.py", "e2e/test_registration.py"],
     AUTHENTICATION: ["core/test_authentication.py"],
     ASSERTIONS: ["core/test_assertions.py"],
@@ -422,6 +426,23 @@ MUTATIONS = [
     Mutation(GUARD, "4", "verify(token, peer_certificate(scope), ", "verify(token, None, "),
     Mutation(GUARD, "5", "if principal.status is not None:", "if False:"),
     Mutation(GUARD, "5", "if not valid:", "if False:"),
+    Mutation(PROVEN, "rule 2", 'f"{token}\\n{asker}"', "token"),
+    Mutation(
+        PROVEN,
+        "rule 3",
+        "if self._kids != kids:\n            self._said.clear()",
+        "if not self._kids:\n            pass",
+    ),
+    Mutation(PROVEN, "rule 3", "if self._kids != kids:\n            return", "if False:\n            return"),
+    Mutation(PROVEN, "bound", "while self._size > MOST:", "while False:"),
+    Mutation(SIGNATURES, "rule 2", "and isinstance(key, row.kind)", ""),
+    Mutation(SIGNATURES, "rule 2", 'and (not row.curves or key.get("crv") in row.curves)', ""),
+    Mutation(SIGNATURES, "rule 2", 'and key.get("alg") in (None, alg)', ""),
+    Mutation(SIGNATURES, "rule 2", 'and key.get("use") in (None, "sig")', ""),
+    Mutation(SIGNATURES, "rule 2", 'and "verify" in (_VERIFY if', 'and "verify" in (_VERIFY if True or'),
+    Mutation(SIGNATURES, "length", "if len(signature) != 2 * size:", "if False:"),
+    Mutation(JWS, "3", "if not any(verifies(key, header.alg, signing_input, signature) for key in able):", "if False:"),
+    Mutation(JWS, "spelling", 'if urlsafe_b64encode(data).rstrip(b"=").decode("ascii") != segment:', "if False:"),
     Mutation(JWS, "1", "if not isinstance(typ, str | None) or (typ and typ.lower()) not in types:", "if False:"),
     Mutation(JWS, "2", "if not isinstance(alg, str) or alg not in algorithms:", "if False:"),
     Mutation(VERIFY, "3", "claims = _verified(token, header, keys)", "claims = jws.unverified_claims(token)"),
