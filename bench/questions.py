@@ -22,7 +22,10 @@ DEAD = b'{"active":false}'
 class Answers:
     """What one life of one server showed."""
 
+    first: Load
+    """Introspection of tokens that nobody asked about before."""
     introspection: Load
+    """And of the same again, as a resource server asks while a token is used."""
     revocation: Load
 
 
@@ -32,7 +35,7 @@ def question(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> An
     with started(target, pki, cores) as server:
         asking = _Asking(server, pki, plan, cores)
         tokens = asking.obtain(plan.asked)
-        asking.introspect(tokens, plan.asked)
+        first = asking.introspect(tokens, plan.asked)
         introspection = asking.introspect(tokens, plan.asked)
         asking.require(tokens[0], LIVE)
         asking.refuse_strangers(tokens[0])
@@ -42,7 +45,7 @@ def question(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> An
         for at in (0, few, few + plan.revoked - 1):
             asking.require(tokens[at], DEAD)
         asking.require(tokens[-1], LIVE)
-    return Answers(introspection=introspection, revocation=revocation)
+    return Answers(first=first, introspection=introspection, revocation=revocation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,11 @@ def make_floor(pki: Pki, port: int, folder: Path) -> Command:
     return [sys.executable, str(BENCH / "peers" / "floor.py"), str(port), str(pki.folder)]
 
 
+def make_floor_opaque(pki: Pki, port: int, folder: Path) -> Command:
+    """The same, which keeps random tokens in a dict, and writes those that were revoked to SQLite."""
+    return [*make_floor(pki, port, folder), "opaque"]
+
+
 def node() -> Path:
     """Node's executable, as npm delivers it; the system's own is not used."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine())
@@ -169,9 +174,11 @@ TARGETS = (
     ),
 )
 
+FLOOR_OPAQUE = "floor, opaque"
 PEER_OPAQUE, OURS_OPAQUE, OURS_JWT = "oidc-provider, opaque", "certbound, opaque", "certbound, JWT"
 
 QUESTIONED = (
+    Target(name=FLOOR_OPAQUE, prepare=nothing_to_prepare, make=make_floor_opaque),
     Target(
         name=PEER_OPAQUE,
         prepare=prepare_oidc_provider,
