@@ -23,6 +23,8 @@ Audited = Literal["all", "refusals"]
 def configure_log(*, level: str, form: Form, audit: Audited = "all") -> None:
     """Ours of `level` and above are written, uvicorn's warnings, and Python's, which odd certificates cause."""
     logging.captureWarnings(capture=True)
+    # No line of ours names them, and to find them out for each record takes longer than to write it.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -59,12 +61,13 @@ class _FieldsAsJson(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="microseconds")
+        fields: dict[str, Any] | None = getattr(record, "fields", None)
         line = {
             "event": "decision",
             "logger": record.name,
             "level": record.levelname.lower(),
             "timestamp": moment.replace("+00:00", "Z"),
-            **getattr(record, "fields", {"message": redacted(record.getMessage())}),
+            **({"message": redacted(record.getMessage())} if fields is None else fields),
         }
         return _JSON.encode(line).decode("utf-8")
 
