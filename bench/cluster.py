@@ -75,20 +75,20 @@ def seconds_of(pid: int) -> float:
 
 
 class Waits:
-    """How many processes of one database wait for a lock, looked at now and then."""
+    """How many processes of the server wait for a lock, looked at now and then."""
 
     PAUSE = 0.05
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, cluster: Cluster) -> None:
+        self._url = cluster.url("postgres")
         self._done = threading.Event()
         self._seen: list[int] = []
 
     @classmethod
     @contextmanager
-    def watched(cls, url: str) -> Iterator[Waits]:
+    def watched(cls, cluster: Cluster) -> Iterator[Waits]:
         """It looks meanwhile."""
-        waits = cls(url)
+        waits = cls(cluster)
         thread = threading.Thread(target=lambda: asyncio.run(waits._look()))
         thread.start()
         try:
@@ -112,5 +112,5 @@ class Waits:
 
 _WAITING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type IN ('Lock', 'LWLock') AND wait_event <> 'WALWrite'
+WHERE pid <> pg_backend_pid() AND wait_event_type IN ('Lock', 'LWLock') AND wait_event <> 'WALWrite'
 """

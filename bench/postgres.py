@@ -3,10 +3,10 @@
 .venv/bin/python bench/postgres.py            three to five minutes; writes bench/postgres.md
 .venv/bin/python bench/postgres.py --quick    under a minute; writes .work/bench/postgres.md
 
-Two cores are enough, since no process gets a whole one.  One process shares its core with a neighbour: certbound too,
-under load, but on SQLite and nobody's peer.  Two share it with each other.  So each has half a core, and half of its
-caches, in both cases; the other core is the database's and the generators', and keeps up with two.  What two do is
-measured, not computed from what one does.
+Two cores are enough, since no process gets a whole one.  Two that share a core are measured twice: with a database for
+each, where neither knows of the other, and with one for both.  What one of the former does is what one process does;
+what both of the latter do is what two do on a database.  All else is the same: half a core and half of its caches for
+each, the load of PostgreSQL, the generators beside it on the other core.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -40,8 +40,6 @@ import client
 
 OPAQUE = "https://opaque.example"
 """A resource whose tokens are references; those of `RESOURCE` are JWTs."""
-FOREVER = 10_000_000
-"""Requests, of a generator that is stopped before."""
 LEAST = 1.8
 """As many times the requests of one process two are to answer."""
 
@@ -71,14 +69,14 @@ class Figures:
     """What all generators together showed."""
 
     rate: float
-    """Requests per second, of all processes."""
+    """Requests per second, of all processes that have the same database."""
     cpu_us: float
     """User and system time of the server processes for one request."""
     database_us: float
     """That of PostgreSQL."""
     p50_ms: float
     p99_ms: float
-    """Of a process; the mean where there are two."""
+    """Of a process; the mean of both."""
     share: float
     """Of a core, that each server process had."""
     beside: float
@@ -97,7 +95,7 @@ KINDS = {
 }
 
 Life = dict[str, Figures]
-"""What the processes of one database showed, by the kind of request."""
+"""What two processes showed, by the kind of request."""
 
 
 def main() -> int:
@@ -130,7 +128,7 @@ def read_options() -> argparse.Namespace:
 
 
 def measure_all(plan: Plan, out: Path) -> list[tuple[Life, Life]]:
-    """All rounds, each a life of one process and a life of two; which comes first alternates."""
+    """All rounds, each a life of two databases and a life of one; which comes first alternates."""
     cores = machine.two_cores()
     build_generator()
     pki = make_pki(CACHE / "pki")
@@ -141,7 +139,7 @@ def measure_all(plan: Plan, out: Path) -> list[tuple[Life, Life]]:
         for number in range(plan.rounds):
             lives: dict[int, Life] = {}
             for processes in (1, 2) if number % 2 == 0 else (2, 1):
-                say(f"round {number + 1} of {plan.rounds}: {processes} on a database")
+                say(f"round {number + 1} of {plan.rounds}: {'one' if processes == 1 else 'two'} on a database")
                 lives[processes] = live(processes, cluster, pki, plan, cores)
             rounds.append((lives[1], lives[2]))
         version = cluster.version
@@ -155,23 +153,18 @@ def measure_all(plan: Plan, out: Path) -> list[tuple[Life, Life]]:
     return rounds
 
 
-def live(processes: int, cluster: Cluster, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Life:
-    """So many processes on a new database, asked everything in turn."""
+def live(on_each: int, cluster: Cluster, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Life:
+    """Two processes, so many on each of their new databases, asked everything in turn."""
     machine.wait_until_quiet(cores, patience=plan.patience)
     with ExitStack() as stack:
-        url = cluster.url(cluster.database())
-        first = target("on PostgreSQL", partial(make_first, url))
-        targets = [
-            first,
-            *(target(f"{first.name}, {n}", partial(make_another, first)) for n in range(2, processes + 1)),
-        ]
-        servers = [stack.enter_context(started(each, pki, cores)) for each in targets]
+        first = target("on PostgreSQL, 1", partial(make_first, cluster.url(cluster.database())))
+        another = partial(make_another, first)
+        alone = partial(make_first, cluster.url(cluster.database()))
+        second = target("on PostgreSQL, 2", another if on_each == 2 else alone)
+        servers = [stack.enter_context(started(each, pki, cores)) for each in (first, second)]
         for server in servers:
             client.verify(pki, pki.client, server.port, server.target.path, server.target.body)
-        if processes == 1:
-            stack.enter_context(neighbour(pki, plan, cores))
-        asking = Asking(servers, cluster, url, pki, plan, cores)
-        found = asking.everything()
+        found = Asking(servers, on_each, cluster, pki, plan, cores).everything()
         for kind, each in found.items():
             say(f"  {KINDS[kind]}: {each.rate:.0f}/s, {each.cpu_us:.0f} µs, database {each.database_us:.0f} µs")
     return found
@@ -199,31 +192,14 @@ def make_another(first: Target, _: Pki, port: int, folder: Path) -> Command:
     return [str(Path(sys.executable).with_name("certbound")), "serve", "--config", str(config)]
 
 
-@contextmanager
-def neighbour(pki: Pki, plan: Plan, cores: tuple[int, int]) -> Iterator[None]:
-    """Somebody else wants the servers' core meanwhile, as much as one of them does, and nothing of the database."""
-    with started(target("neighbour", partial(make_certbound)), pki, cores) as server:
-        command = generator(server, pki.client, "keep", FOREVER, plan.connections)
-        with machine.on_core(cores[1]):
-            process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
-        with process as busy:
-            try:
-                hear(busy)
-                go(busy)
-                yield
-                if busy.poll() is not None:
-                    raise BenchError("the neighbour ended too soon")
-            finally:
-                busy.terminate()
-
-
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The questions to one or more servers of one issuer, each from a generator of its own."""
+    """The questions to both servers, each from a generator of its own."""
 
     servers: Sequence[Running]
+    on_each: int
+    """How many of them are on one database."""
     cluster: Cluster
-    url: str
     pki: Pki
     plan: Plan
     cores: tuple[int, int]
@@ -235,17 +211,17 @@ class Asking:
             self._obtain(resource, plan.warm)
         jwt = self._obtain(RESOURCE, plan.asked)
         opaque = self._obtain(OPAQUE, plan.asked, keep=True)
-        # A server is asked about what another gave, where there is another.
         tokens = [file.read_text().split() for file in self._files("tokens")]
-        tokens = tokens[1:] + tokens[:1]
+        if self.on_each == 2:  # each is asked about what the other gave
+            tokens.reverse()
         first = plan.asked // 5  # each token once: a server remembers what it was asked about
         self._introspect([each[:first] for each in tokens])
         introspection = self._introspect([each[first:] for each in tokens])
         self._revoke([each[:few] for each in tokens])
         revocation = self._revoke([each[few : few + plan.revoked] for each in tokens])
         time.sleep(1)  # by then every process knows
-        for server in self.servers:
-            for each in tokens:
+        for number, server in enumerate(self.servers):
+            for each in tokens if self.on_each == 2 else tokens[number : number + 1]:
                 self._require(server, each[few + plan.revoked - 1], DEAD)
                 self._require(server, each[-1], LIVE)
         return {"jwt": jwt, "opaque": opaque, "introspection": introspection, "revocation": revocation}
@@ -284,7 +260,7 @@ class Asking:
                     processes.append(stack.enter_context(each))
             for each in processes:
                 hear(each)
-            with Waits.watched(self.url) as waits:
+            with Waits.watched(self.cluster) as waits:
                 before, began = self._spent(), time.monotonic()
                 for each in processes:
                     go(each)
@@ -294,7 +270,7 @@ class Asking:
         answered, generators = sum(each["answered"] for each in seen), sum(each["cpu_seconds"] for each in seen)
         beside = database + generators
         return Figures(
-            rate=answered / seconds,
+            rate=answered / seconds / len(self.servers) * self.on_each,
             cpu_us=servers / answered * 1e6,
             database_us=database / answered * 1e6,
             p50_ms=mean(each["p50_ms"] for each in seen),
@@ -367,9 +343,9 @@ def render(rounds: Sequence[tuple[Life, Life]], plan: Plan, version: str) -> str
     how = (
         f"{'Medians of ' if plan.rounds > 1 else ''}{plan.rounds} round{'s' if plan.rounds > 1 else ''}; "
         f"{plan.asked} requests of each kind to each process, {plan.revoked} revocations, kept alive, "
-        f"{plan.connections} at a time. Every process has half a core, "
-        "the database and the generators another one; "
-        "each is asked about tokens that the other gave. Commits are on the disk before the answer."
+        f"{plan.connections} at a time. Two processes share a core. **One**: each has a database, and "
+        "what one of them does. **Two**: they share one, and what both do, each asked about the tokens of the other. "
+        "PostgreSQL and the generators have another core; commits are on the disk before the answer."
     )
     table = [row(["request", "processes", *(title for title, _, _ in COLUMNS)])]
     table.append(row(["---", *["---:"] * (len(COLUMNS) + 1)]))
