@@ -202,12 +202,20 @@ async def test_a_defect_is_a_server_error_with_an_id(store: Store, caplog: pytes
     assert answer["request_id"] in caplog.text
 
 
-async def test_a_start_that_fails_says_so() -> None:
-    """The server above prints the sentence and stops."""
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ConfigurationError("the sentence"), "the sentence"),
+        (PermissionError(13, "Permission denied"), "PermissionError: [Errno 13] Permission denied"),
+    ],
+    ids=["foreseen", "not foreseen"],
+)
+async def test_a_start_that_fails_says_so(error: Exception, message: str) -> None:
+    """The server above prints the sentence and stops, whatever it was: no port opens before nobody."""
 
     @contextlib.asynccontextmanager
     async def failing() -> AsyncIterator[Service]:
-        raise ConfigurationError("the sentence")
+        raise error
         yield  # type: ignore[unreachable]
 
     sent: list[Any] = []
@@ -220,7 +228,7 @@ async def test_a_start_that_fails_says_so() -> None:
 
     await Application(failing)({"type": "lifespan"}, receive, send)
 
-    assert [{"type": "lifespan.startup.failed", "message": "the sentence"}] == sent
+    assert [{"type": "lifespan.startup.failed", "message": message}] == sent
 
 
 async def test_websockets_are_refused(store: Store) -> None:

@@ -143,6 +143,11 @@ class Application:
             except CertboundError as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})
                 return
+            except Exception as error:  # noqa: BLE001 - a server that cannot serve must not open its port
+                _log.exception("the server did not start")
+                message = f"{type(error).__name__}: {error}"
+                await send({"type": "lifespan.startup.failed", "message": message})
+                return
             await send({"type": "lifespan.startup.complete"})
             await receive()
             self._service = None
