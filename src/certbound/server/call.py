@@ -111,6 +111,8 @@ def read_json(body: bytes) -> Mapping[str, Any]:
 
 
 def _decode(text: str) -> str:
+    if text.isascii() and not ("%" in text or "+" in text):  # most names
+        return text
     try:
         return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError as error:
