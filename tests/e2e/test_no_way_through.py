@@ -272,6 +272,20 @@ def test_fifty_connections_and_one_token(people: Walk) -> None:
     assert sorted(each.status for each in answers) == [200] + [401] * 49
 
 
+def test_the_database_holds_nothing_that_lets_anybody_in(people: Walk) -> None:
+    """Whoever has a copy of it has hashes: no token, no secret, no invitation."""
+    actors = [*people.mine.values(), *people.theirs.values()]
+    given = [people.invitation]
+    for actor in actors:
+        given += [actor.registration_token, *people.fresh_tokens(actor).values(), *actor.tokens.values()]
+        given += [actor.secret] if actor.method.startswith("client_secret") else []
+    assert all(len(each) > 15 for each in given), given
+    content = b"".join(file.read_bytes() for file in people.built.directory.glob("certbound.sqlite*"))
+    assert actors[0].client_id.encode() in content
+    for each in given:
+        assert not [part for part in each.split(".") if part.encode() in content], each[:5]
+
+
 # The free part
 
 _TEXT = st.text(st.characters(codec="utf-8"), max_size=60)
