@@ -6,49 +6,22 @@ Rule 2: what is not on is not in it.
 Rule 3: nothing in it is secret; it may be given to anybody.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from certbound import __version__
-from certbound.core.clients import Method
-from certbound.core.errors import (
-    InvalidClient,
-    InvalidClientMetadata,
-    InvalidGrant,
-    InvalidRedirectUri,
-    InvalidRequest,
-    InvalidScope,
-    InvalidStatement,
-    InvalidTarget,
-    OAuthError,
-    RegistrationDenied,
-    TemporarilyUnavailable,
-    TooManyRegistrations,
-    UnacceptableToken,
-    UnapprovedStatement,
-    UnauthorizedClient,
-    UnsupportedGrantType,
-)
-from certbound.core.metadata import INTROSPECTION, REVOCATION, TOKEN
-from certbound.core.registration import Need
-from certbound.core.status import MEDIA_TYPE as STATUS_LIST_TYPE
-from certbound.server import documents, introspection, registration, status
-from certbound.server._schemas import SCHEMAS, Facts, Schema
+from certbound.core.errors import InvalidClient, InvalidRequest, OAuthError, RegistrationDenied
+from certbound.server import _client_schemas, _schemas
+from certbound.server._operations import JSON, OPERATIONS, SCHEMES, Headers, Operation, ref
+from certbound.server._schemas import Facts, Schema
 from certbound.server.call import NO_STORE
-from certbound.server.routes import Endpoint, Route, route_tables
-from certbound.server.token import token
-from certbound.server.token_revocation import revoke
+from certbound.server.routes import Route, route_tables
 
 __all__ = ["Facts", "describe_api"]
 
-JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
-
-Security = Mapping[str, Sequence[str]]
-"""Security schemes that are shown together."""
-Headers = Sequence[tuple[bytes, bytes]]
 
 
 def describe_api(facts: Facts) -> dict[str, Any]:
@@ -79,24 +52,6 @@ class _Host:
         return {"url": self.url, "description": self.description}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Operation:
-    """What is told of one endpoint."""
-
-    name: str
-    summary: str
-    status: int = 200
-    answer: Mapping[str, Schema] = field(default_factory=dict)
-    """By media type."""
-    caching: Headers = NO_STORE
-    body: str = ""
-    """The component that is sent."""
-    refusals: Collection[type[OAuthError]] = ()
-    also: Mapping[int, type[OAuthError]] = field(default_factory=dict)
-    """Refusals with a status that they have here alone."""
-    security: Callable[[Facts], Iterable[Security]] = lambda _: ()
-
-
 def _hosts(facts: Facts) -> Sequence[_Host]:
     offer = facts.offer
     conventional, mtls = route_tables(offer)
@@ -118,16 +73,16 @@ def _paths(hosts: Sequence[_Host], facts: Facts) -> Iterator[tuple[str, dict[str
         if route.takes_rest:
             item["parameters"] = [_CLIENT_ID]
         for method, endpoint in route.methods.items():
-            item[method.lower()] = _operation(_OPERATIONS[endpoint], route, facts, suffix)
+            item[method.lower()] = _operation(OPERATIONS[endpoint], route, facts, suffix)
         yield f"{path}{{client_id}}" if route.takes_rest else path, item
 
 
-def _operation(told: _Operation, route: Route, facts: Facts, suffix: str) -> dict[str, Any]:
+def _operation(told: Operation, route: Route, facts: Facts, suffix: str) -> dict[str, Any]:
     found: dict[str, Any] = {"operationId": told.name + suffix, "summary": told.summary, "tags": [route.name]}
     found["security"] = list(told.security(facts))
     if told.body:
         media = FORM if route.takes_form else JSON
-        found["requestBody"] = {"required": True, "content": {media: {"schema": _ref("schemas", told.body)}}}
+        found["requestBody"] = {"required": True, "content": {media: {"schema": ref("schemas", told.body)}}}
     found["responses"] = {
         str(told.status): _response("Done.", told.answer, _headers(told.caching, route)),
         **{str(code): _refusal(code, errors, route) for code, errors in _by_status(told).items()},
@@ -135,7 +90,7 @@ def _operation(told: _Operation, route: Route, facts: Facts, suffix: str) -> dic
     return found
 
 
-def _by_status(told: _Operation) -> Mapping[int, Sequence[type[OAuthError]]]:
+def _by_status(told: Operation) -> Mapping[int, Sequence[type[OAuthError]]]:
     """The refusals by HTTP status; that of a body too long, and of failing too often, follow from others."""
     found: dict[int, list[type[OAuthError]]] = {}
     for error in told.refusals:
@@ -148,12 +103,12 @@ def _by_status(told: _Operation) -> Mapping[int, Sequence[type[OAuthError]]]:
 
 def _refusal(code: int, errors: Sequence[type[OAuthError]], route: Route) -> dict[str, Any]:
     codes = sorted({error.error for error in errors})
-    schema = {"allOf": [_ref("schemas", "Refusal"), {"properties": {"error": {"enum": codes}}}]}
+    schema = {"allOf": [ref("schemas", "Refusal"), {"properties": {"error": {"enum": codes}}}]}
     headers = _headers(NO_STORE, route)
     if code == 401:
-        headers["WWW-Authenticate"] = _ref("headers", route.scheme)
+        headers["WWW-Authenticate"] = ref("headers", route.scheme)
     if code == 429 or any(error.retry_after for error in errors):
-        headers["Retry-After"] = _ref("headers", "RetryAfter")
+        headers["Retry-After"] = ref("headers", "RetryAfter")
     meanings = {error.__doc__.partition("\n")[0] for error in errors if error.__doc__}
     return _response(" ".join(sorted(meanings)), {JSON: schema}, headers)
 
@@ -168,47 +123,21 @@ def _response(description: str, content: Mapping[str, Schema], headers: Schema) 
 def _headers(caching: Headers, route: Route) -> Schema:
     said = {name.decode().title(): value.decode() for name, value in caching if name != b"content-type"}
     found: Schema = {name: {"required": True, "schema": {"const": value}} for name, value in said.items()}
-    found["X-Request-ID"] = _ref("headers", "RequestId")
+    found["X-Request-ID"] = ref("headers", "RequestId")
     if route.cors:
-        found["Access-Control-Allow-Origin"] = _ref("headers", "AllowOrigin")
+        found["Access-Control-Allow-Origin"] = ref("headers", "AllowOrigin")
     return found
-
-
-def _by_client(endpoint: str) -> Callable[[Facts], Iterable[Security]]:
-    """What clients show at an endpoint; what stands in the form is none of the schemes that OpenAPI knows."""
-
-    def alternatives(facts: Facts) -> Iterator[Security]:
-        methods = facts.offer.methods_at(endpoint)
-        if any(method.is_mutual_tls for method in methods):
-            yield {MUTUAL_TLS: []}
-        if Method.CLIENT_SECRET_BASIC in methods:
-            yield {BASIC: []}
-        if any(not method.is_mutual_tls and method is not Method.CLIENT_SECRET_BASIC for method in methods):
-            yield {}
-
-    return alternatives
-
-
-def _by_way(facts: Facts) -> Iterable[Security]:
-    """What the ways want to be shown; a software statement stands in the body."""
-    for way in facts.ways:
-        yield {scheme: [] for need, scheme in _SHOWN.items() if need in way.needs}
-
-
-def _by_owner(facts: Facts) -> Iterable[Security]:
-    """The registration access token, and the certificate where the client has one."""
-    del facts
-    return [{REGISTRATION_TOKEN: []}, {REGISTRATION_TOKEN: [], MUTUAL_TLS: []}]
 
 
 def _components(paths: Mapping[str, Any], facts: Facts) -> Schema:
     """Those that are referred to, and what they refer to."""
+    schemas = {**_schemas.SCHEMAS, **_client_schemas.SCHEMAS}
     found: Schema = {}
     wanted = list(_referred(paths))
     while wanted:
         name = wanted.pop()
         if name not in found:
-            found[name] = SCHEMAS[name](facts)
+            found[name] = schemas[name](facts)
             wanted += _referred(found[name])
     return dict(sorted(found.items()))
 
@@ -231,15 +160,7 @@ def _schemes(paths: Mapping[str, Any]) -> Schema:
         for alternative in operation["security"]
         for scheme in alternative
     }
-    return {name: scheme for name, scheme in _SCHEMES.items() if name in used}
-
-
-def _ref(kind: str, name: str) -> Schema:
-    return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _json(name: str) -> Mapping[str, Schema]:
-    return {JSON: _ref("schemas", name)}
+    return {name: scheme for name, scheme in SCHEMES.items() if name in used}
 
 
 def _origin(url: str) -> str:
@@ -249,32 +170,18 @@ def _origin(url: str) -> str:
 
 _ABOUT = (
     "OAuth 2.0 with mutual TLS (RFC 8705). Whatever cannot be understood as HTTP is refused before it is a request: "
-    "400, 408, 413, 421 or 431 and without a request id. Where a GET is, HEAD is too."
+    "400, 408, 413, 421 or 431 and without a request id. Where a GET is, HEAD is too; "
+    "other methods are answered 405, other paths 404."
 )
 _SCHEMAS = "#/components/schemas/"
-_COMPACT = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"
-_JWT: Schema = {"type": "string", "pattern": _COMPACT}
-
-BASIC, MUTUAL_TLS = "clientSecretBasic", "mutualTLS"
-INITIAL_TOKEN, REGISTRATION_TOKEN = "initialAccessToken", "registrationAccessToken"
-_SCHEMES: Mapping[str, Schema] = {
-    BASIC: {
-        "type": "http",
-        "scheme": "basic",
-        "description": "client_id and client_secret, each form-encoded (RFC 6749 section 2.3.1).",
-    },
-    MUTUAL_TLS: {
-        "type": "mutualTLS",
-        "description": "The certificate on the connection, and client_id in the form (RFC 8705 section 2).",
-    },
-    INITIAL_TOKEN: {"type": "http", "scheme": "bearer", "description": "An initial access token (RFC 7591 section 3)."},
-    REGISTRATION_TOKEN: {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The client's registration access token (RFC 7592 section 2).",
-    },
+_CLIENT_ID: Schema = {
+    "name": "client_id",
+    "in": "path",
+    "required": True,
+    "description": "As registration_client_uri has it.",
+    "schema": {"type": "string", "minLength": 1},
 }
-_SHOWN: Mapping[Need, str] = {Need.INITIAL_TOKEN: INITIAL_TOKEN, Need.MUTUAL_TLS: MUTUAL_TLS}
+
 _HEADERS: Schema = {
     "RequestId": {
         "description": "Made by the server; a sender's own is not believed.",
@@ -289,13 +196,6 @@ _HEADERS: Schema = {
     },
     "Bearer": {"required": True, "schema": {"const": 'Bearer realm="certbound"'}},
 }
-_CLIENT_ID: Schema = {
-    "name": "client_id",
-    "in": "path",
-    "required": True,
-    "description": "As registration_client_uri has it.",
-    "schema": {"type": "string", "minLength": 1},
-}
 
 _STATUSES: Mapping[type[OAuthError], Sequence[int]] = {
     InvalidRequest: (400, 413),
@@ -303,99 +203,3 @@ _STATUSES: Mapping[type[OAuthError], Sequence[int]] = {
     RegistrationDenied: (401,),
 }
 """Where the class does not have the one: a body that is too long, and whoever fails too often."""
-_AUTHENTICATING = (InvalidRequest, InvalidClient, TemporarilyUnavailable)
-_METADATA_OF_CLIENTS = (InvalidClientMetadata, InvalidRedirectUri, InvalidStatement, UnapprovedStatement)
-_GRANTING = (
-    InvalidGrant, InvalidScope, InvalidTarget, UnacceptableToken, UnauthorizedClient, UnsupportedGrantType,
-)  # fmt: skip
-
-_OPERATIONS: Mapping[Endpoint, _Operation] = {
-    documents.metadata: _Operation(
-        name="metadata",
-        summary="What this server can do (RFC 8414).",
-        answer=_json("Metadata"),
-        caching=documents.CACHED,
-    ),
-    documents.jwks: _Operation(
-        name="jwks",
-        summary="The public keys that sign tokens (RFC 7517).",
-        answer=_json("JwkSet"),
-        caching=documents.CACHED,
-    ),
-    documents.health: _Operation(
-        name="health",
-        summary="Whether the process answers.",
-        answer=_json("Health"),
-        caching=documents.UNKEPT,
-    ),
-    status.status_list: _Operation(
-        name="status_list",
-        summary="Which tokens count (draft-ietf-oauth-status-list).",
-        answer={STATUS_LIST_TYPE: _JWT},
-        caching=status.HEADERS,
-        refusals=(TemporarilyUnavailable,),
-    ),
-    status.status_lists: _Operation(
-        name="status_lists",
-        summary="Where the status lists are.",
-        answer=_json("StatusLists"),
-        caching=status.RARELY_CHANGED,
-    ),
-    token: _Operation(
-        name="token",
-        summary="Obtain an access token (RFC 6749 section 3.2).",
-        answer=_json("TokenAnswer"),
-        body="TokenRequest",
-        refusals=(*_AUTHENTICATING, *_GRANTING),
-        security=_by_client(TOKEN),
-    ),
-    introspection.introspect: _Operation(
-        name="introspect",
-        summary="Ask what a token says (RFC 7662, RFC 9701).",
-        answer={**_json("IntrospectionAnswer"), introspection.MEDIA_TYPE: _JWT},
-        body="IntrospectionRequest",
-        refusals=_AUTHENTICATING,
-        security=_by_client(INTROSPECTION),
-    ),
-    revoke: _Operation(
-        name="revoke",
-        summary="Give a token back (RFC 7009).",
-        body="RevocationRequest",
-        refusals=_AUTHENTICATING,
-        security=_by_client(REVOCATION),
-    ),
-    registration.register: _Operation(
-        name="register",
-        summary="Register a client (RFC 7591).",
-        status=201,
-        answer=_json("ClientInformation"),
-        body="RegistrationRequest",
-        refusals=(
-            InvalidRequest, *_METADATA_OF_CLIENTS, RegistrationDenied, TooManyRegistrations, TemporarilyUnavailable,
-        ),
-        security=_by_way,
-    ),
-    registration.read: _Operation(
-        name="read_client",
-        summary="See a client as it is registered (RFC 7592 section 2.1).",
-        answer=_json("ClientInformation"),
-        refusals=(RegistrationDenied, TemporarilyUnavailable),
-        security=_by_owner,
-    ),
-    registration.put: _Operation(
-        name="replace_client",
-        summary="Replace what a client registered (RFC 7592 section 2.2).",
-        answer=_json("ClientInformation"),
-        body="ReplacementRequest",
-        refusals=(InvalidRequest, *_METADATA_OF_CLIENTS, RegistrationDenied, TemporarilyUnavailable),
-        also={403: RegistrationDenied},
-        security=_by_owner,
-    ),
-    registration.remove: _Operation(
-        name="remove_client",
-        summary="Remove a client, and end its tokens (RFC 7592 section 2.3).",
-        status=204,
-        refusals=(RegistrationDenied, TemporarilyUnavailable),
-        security=_by_owner,
-    ),
-}  # fmt: skip
