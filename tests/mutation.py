@@ -349,7 +349,7 @@ MUTATIONS = [
         "if not asking.sources.uses and await asking.sources.uses.use(",
     ),
     Mutation(AUTHENTICATION, "3c", "if client.assertion_alg not in (None, alg):", "if False:"),
-    Mutation(AUTHENTICATION, "3d", "until=verified.expires_at", "until=asking.now"),
+    Mutation(AUTHENTICATION, "3d", "verified.expires_at + USED_LONGER", "verified.expires_at"),
     Mutation(AUTHENTICATION, "3d", 'f"{client.client_id}\\n{verified.jti}"', 'f"{client.client_id} {verified.jti}"'),
     Mutation(AUTHENTICATION, "4", "if peer is None:", "if False:"),
     Mutation(

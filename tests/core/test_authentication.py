@@ -413,6 +413,8 @@ class TestAssertions:
         found = authenticate(JWT_CLIENT, peer(GOOD), chains=chains, now=NOW, presented=shown)
         assert found.proof == VerifiedAssertion("1", NOW + 60)
         assert (found.certificate, found.key, found.authorities) == (None, None, ())
+        # Where the clock of another server is behind it lives on, and would count again once it is forgotten.
+        assert list(chains.used.values()) == [NOW + 60 + 900]
         with pytest.raises(InvalidClient, match="used before") as refusal:
             authenticate(JWT_CLIENT, peer(GOOD), chains=chains, now=NOW + 59, presented=shown)
         assert refusal.value.step is Step.FIRST_USE

@@ -1,5 +1,7 @@
 """certbound.core.binding: which certificate a token is bound to, and never silently none (R14, R20, R21)."""
 
+from datetime import timedelta
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -89,3 +91,11 @@ def test_a_certificate_that_is_not_fit(method: Method) -> None:
     for thumbprint in THIEF.leaf.thumbprints:  # its other form included
         with pytest.raises(InvalidRequest, match="cannot be bound to: it was revoked here"):
             choose(found, THIEF, revoked=Revoked(certificates=frozenset({thumbprint})))
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_the_dates_of_what_only_binds_do_not_count(method: Method) -> None:
+    """Nothing is concluded from it but that whoever comes later has the same key (rule 2)."""
+    found = proven(registered(method, wants=True))
+    ended = peer(self_signed("CN=ended", now=TODAY - timedelta(days=3650), days=1))
+    assert choose(found, ended) == ended.leaf

@@ -2,7 +2,10 @@
 
 import pytest
 
+from certbound.core.errors import InvalidClient, TemporarilyUnavailable
+from certbound.server.call import Call
 from certbound.server.throttle import NEIGHBOURS, Throttle, network_of
+from certbound.server.watch import Watch
 
 
 class Clock:
@@ -114,3 +117,14 @@ def test_memory_is_bounded_and_what_is_forgotten_is_forgiven() -> None:
 def test_a_network_is_what_one_subscriber_has(remote: str, network: str) -> None:
     """An IPv4 address, 64 bits of an IPv6 one."""
     assert network_of(remote) == network
+
+
+def test_while_the_store_is_away_nobody_fails() -> None:
+    """Whoever fails after it came back is told so, not to wait."""
+    watch = Watch(throttle=Throttle(3, Clock()))
+    call = Call(now=0.0, address="192.0.2.7")
+    for _ in range(10):
+        assert watch.refused("token", call, 0.0, TemporarilyUnavailable("away"), "away") == 0
+    for _ in range(3):
+        assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") == 0
+    assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") > 0

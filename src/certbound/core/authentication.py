@@ -52,6 +52,10 @@ class Step(StrEnum):
     FIRST_USE = "the assertion was not used before"
 
 
+USED_LONGER = 900
+"""Seconds that a `jti` is remembered after its assertion ended: by so much may the clocks of two servers differ."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """What this deployment accepts, at the endpoint that asks."""
@@ -219,8 +223,8 @@ async def _prove_by_assertion(client: Client, asking: _Asking) -> _Proven:
     # (3d) For the first time; asked last, of the store, so that nobody else can use it up.
     asking.step, asking.is_tried = Step.FIRST_USE, True
     # Of what may stand in a `jti`, a line end is nothing that a client_id has: no client uses up another's.
-    used = f"{client.client_id}\n{verified.jti}"
-    if not await asking.sources.uses.use("client_assertion", used, until=verified.expires_at, now=asking.now):
+    used, until = f"{client.client_id}\n{verified.jti}", verified.expires_at + USED_LONGER
+    if not await asking.sources.uses.use("client_assertion", used, until=until, now=asking.now):
         raise InvalidClient(f"the assertion {verified.jti!r:.80} was used before")
     return verified, None
 

@@ -1,4 +1,9 @@
-"""Which certificate a token is bound to, if any (RFC 8705 sections 3 and 3.4)."""
+"""Which certificate a token is bound to, if any (RFC 8705 sections 3 and 3.4).
+
+Rule 1: never silently an unbound token.
+Rule 2: what a certificate says counts where it authenticates.  Where it only binds, nothing is concluded but that
+whoever comes later has the same key: its dates, its name and its issuer do not count, here or at an API.
+"""
 
 from enum import StrEnum
 

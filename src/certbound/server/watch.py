@@ -3,7 +3,7 @@
 Rule 1: a request is counted always, and written down as far as the audit wants; documents that anybody may read are no
 decisions, and are counted only.
 Rule 2: whoever was refused before it was known who it is counts as a failed authentication: the limit of `throttle`
-bounds what strangers can make us write.
+bounds what strangers can make us write.  Not so while the store is away: that is no fault of whoever asks.
 """
 
 import time
@@ -45,15 +45,14 @@ class Watch:
     def refused(self, endpoint: str, call: Call, started: float, refusal: OAuthError, reason: str) -> int:
         """`call` was refused, and why; the seconds that its sender is to wait, if it is one failure too many."""
         failed, step = isinstance(refusal, InvalidClient), getattr(refusal, "step", "")
-        verdict = self._count(call) if not call.notes.method else _WRITTEN
+        is_ours = isinstance(refusal, TemporarilyUnavailable)
+        verdict = _WRITTEN if call.notes.method or is_ours else self._count(call)
         wait = verdict.retry_after if failed else 0
-        outcome = Outcome.THROTTLED if wait else Outcome.REFUSED
-        if isinstance(refusal, TemporarilyUnavailable):
-            outcome = Outcome.FAILED
+        outcome = Outcome.FAILED if is_ours else Outcome.THROTTLED if wait else Outcome.REFUSED
         self.numbers.answered(endpoint, outcome, refusal.error, time.perf_counter() - started)
         if failed:
             self.numbers.refused_at(step)
-        if verdict.is_written or outcome is Outcome.FAILED:
+        if verdict.is_written:
             self.audit.record(
                 _decision(
                     endpoint, call, outcome,
