@@ -150,6 +150,8 @@ def read_options() -> argparse.Namespace:
             setattr(options, name, usual)
     if strange := set(options.on.split(",")) - set(PLACES):
         parser.error(f"{', '.join(sorted(strange))} is no store; there are {', '.join(PLACES)}")
+    if options.looks_among and options.asked > min(FEW, options.looks_among // (len(TOGETHER_ASKED) * (TURNS + 1))):
+        parser.error("there are not so many tokens to ask about, each once: lower --asked")
     return options
 
 
