@@ -17,6 +17,7 @@ from typing import Any
 
 import asserting
 from certbound.app import open_registry, open_service
+from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import OAuthError
 from certbound.core.grants import refresh_token, token_exchange
 from certbound.core.jwks import make_jwks
@@ -70,8 +71,14 @@ def issued(card: Card) -> Issued:
     return authorities()[card.authority].issue(f"CN={card.name}", dns=[card.subject])
 
 
+@cache
 def thumbprint(card: Card) -> str:
     return str(read(issued(card)).thumbprint)
+
+
+@cache
+def _peer(card: Card) -> PeerCertificate:
+    return peer(issued(card))
 
 
 def metadata(client: Client) -> dict[str, Any]:
@@ -98,7 +105,7 @@ def make_call(now: float, name: str, shown: Shown, card: Card | None, **form: st
         form |= asserting.form(
             asserting.assertion(name, by=by, now=now, audience="https://as.example", jti=shown.value)
         )
-    certificate = None if card is None else peer(issued(card))
+    certificate = None if card is None else _peer(card)
     return Call(now=now, peer=certificate, form=Form({key: [each] for key, each in form.items()}), authorization=header)
 
 

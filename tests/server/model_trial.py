@@ -10,7 +10,7 @@ import contextlib
 import copy
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -24,7 +24,6 @@ from certbound.core.ports import RevokedKind, SecretRecord
 from certbound.core.succession import SWITCH
 from certbound.core.tokens import Grant as Granted
 from certbound.server.authentication import authenticated_client
-from certbound.server.call import Call
 from certbound.server.clients import make_secret
 from certbound.server.grants import Asked, opening
 from certbound.server.introspection import introspect
@@ -69,7 +68,7 @@ CARDS = [
     Card("own"), Card("own too"),
 ]  # fmt: skip
 """The first two are of one subject."""
-NAMES = ["public", "holder", "pki", "secret"]
+NAMES = ["public", "holder", "pki", "secret", "signer"]
 """Of clients, by what they are at first: one without anything, one with a certificate for its tokens, and so on."""
 
 AHEAD = 30 * 86400
@@ -82,45 +81,50 @@ T = TypeVar("T")
 
 
 class Trial:
-    """`model` is right until the servers say otherwise: every method asserts that they agree."""
+    """Servers, what is right of them, and what others say: `falsified` are those that nothing spoke against so far.
 
-    def __init__(self, kind: type[Model], *, binds_all: bool, rotates_all: bool) -> None:
+    Every method asserts that the servers do what `model` says.
+    """
+
+    def __init__(self, *, binds_all: bool, rotates_all: bool, falsified: Mapping[str, type[Model]]) -> None:
         file, model = prepared(binds_all, rotates_all)
-        self.model = kind(**vars(copy.deepcopy(model)))
-        self._begin(file)
+        self._begin(copy.deepcopy(model), file)
+        self.falsified = {says: kind(**vars(copy.deepcopy(model))) for says, kind in falsified.items()}
 
-    def _begin(self, file: bytes | None = None) -> None:
-        model = self.model
-        self.servers = Servers(binds_all=model.binds_all, rotates_all=model.rotates_all, clock=lambda: self.model.now)
+    @classmethod
+    def from_nothing(cls, binds_all: bool, rotates_all: bool) -> "Trial":
+        """Five clients, and each has something to lose."""
+        trial = cls.__new__(cls)
+        trial._begin(Model(
+            binds_all=binds_all, rotates_all=rotates_all, now=float(int(time.time())) + AHEAD, lifetime=LIFETIME,
+            grant_lifetime=GRANT, grace=GRACE, lead=LEAD, switch=SWITCH,
+        ))  # fmt: skip
+        for client in (
+            Client("observer", POST, protects=True), Client("public", PUBLIC), Client("holder", PUBLIC, flag=True),
+            Client("pki", PKI, card=CARDS[0], protects=True), Client("secret", BASIC, flag=True),
+            Client("signer", JWT),
+        ):  # fmt: skip
+            trial.register(client)
+        for at, name in enumerate(NAMES):
+            trial.open_grant(name, CARDS[0], at)
+            grant = trial.model.grants[-1]
+            for _ in range(2 if name == "public" else 1):
+                trial.refresh(name, grant, grant.line[-1], CARDS[0])
+        trial.credentials("secret", trial.shown("secret"), CARDS[0], OPAQUE)
+        return trial
+
+    def _begin(self, model: Model, file: bytes | None = None) -> None:
+        self.model, self.falsified = model, {}
+        self.servers = Servers(binds_all=model.binds_all, rotates_all=model.rotates_all, clock=lambda: model.now)
         store = self.servers.folder / "0.sqlite"
         store.touch(0o600)
         if file is not None:
             store.write_bytes(file)
         self.servers.open(store)
-        self.numbers = count()
+        self.numbers = count(len(model.used))
         self.ended: set[str] = set()
         self.secrets = {name: list(each.secrets) for name, each in model.clients.items()}
         """All that a client ever had."""
-
-    @classmethod
-    def from_nothing(cls, binds_all: bool, rotates_all: bool) -> "Trial":
-        """Four clients, and each has something to lose."""
-        trial = cls.__new__(cls)
-        trial.model = Model(
-            binds_all=binds_all, rotates_all=rotates_all, now=float(int(time.time())) + AHEAD, lifetime=LIFETIME,
-            grant_lifetime=GRANT, grace=GRACE, lead=LEAD, switch=SWITCH,
-        )  # fmt: skip
-        trial._begin()
-        for client in (
-            Client("observer", POST, protects=True), Client("public", PUBLIC), Client("holder", PUBLIC, flag=True),
-            Client("pki", PKI, card=CARDS[0], protects=True), Client("secret", BASIC),
-        ):  # fmt: skip
-            trial.register(client)
-        for at, name in enumerate(NAMES):
-            trial.open_grant(trial.model.clients[name], CARDS[0], at)
-            trial.refresh(trial.model.clients[name], trial.model.grants[-1], trial.model.grants[-1].line[0], CARDS[0])
-        trial.credentials(trial.model.clients["secret"], trial.shown(trial.model.clients["secret"]), CARDS[0], OPAQUE)
-        return trial
 
     def register(self, client: Client) -> None:
         kept: tuple[SecretRecord, ...] = ()
@@ -132,30 +136,22 @@ class Trial:
         resources = [SIGNED, OPAQUE] if client.protects else []
         given = {"scope": "read write", "grant_types": TYPES, "protected_resources": resources, **metadata(client)}
         self.run(self.servers.registry.register(given, client_id=client.name, secrets_kept=kept))
-        self.settle()
-
-    @property
-    def observer(self) -> Client:
-        """Who protects all resources, and changes in nothing."""
-        return self.model.clients["observer"]
+        self.servers.settle()
 
     def run(self, work: Any) -> Any:
         return self.servers.run(work)
 
-    def settle(self) -> None:
-        self.servers.settle()
+    def hold(self, say: Callable[[Model], None]) -> None:
+        """What the servers did, against what each model says; `AssertionError` or `Refused` speaks against one."""
+        say(self.model)
+        for says, model in [*self.falsified.items()]:
+            try:
+                say(model)
+            except (AssertionError, Refused):
+                del self.falsified[says]
 
-    def shown(self, client: Client, back: int = 0, good: bool = True) -> Shown:
-        """The credential of its method: the newest secret, or one of before."""
-        if client.method in WITH_SECRET:
-            known = [*self.secrets[client.name]] or ["cbcs_none"]
-            return Shown(client.method, known[-1 - back % len(known)] if good else "cbcs_wrong")
-        if client.method == JWT:
-            return Shown(JWT, f"jti-{next(self.numbers)}", good)
-        return Shown() if good else Shown(POST, "cbcs_wrong")
-
-    def expect(self, of: Callable[[], T], answer: Any) -> T | None:
-        """What the model expects; None if that is a refusal, which is the answer then."""
+    def expect(self, answer: Any, of: Callable[[], T]) -> T | None:
+        """What a model expects; None if that is a refusal, and that is the answer."""
         try:
             expected = of()
         except Refused as refused:
@@ -164,27 +160,42 @@ class Trial:
         assert not isinstance(answer, str), f"{answer}: {self.servers.reason}"
         return expected
 
+    def shown(self, name: str, back: int = 0, good: bool = True) -> Shown:
+        """The credential of the client's method: the newest secret, or one of before."""
+        client = self.model.clients[name]
+        if client.method in WITH_SECRET:
+            known = self.secrets[name]
+            return Shown(client.method, known[-1 - back % len(known)] if good else "cbcs_wrong")
+        if client.method == JWT:
+            return Shown(JWT, f"jti-{next(self.numbers)}", good)
+        return Shown() if good else Shown(POST, "cbcs_wrong")
+
     # What clients do
 
-    def ask(self, client: Client, shown: Shown, card: Card | None, at: int, **form: str) -> Any:
-        call = make_call(self.model.now, client.name, shown, card, **form)
+    def ask(self, name: str, shown: Shown, card: Card | None, at: int, **form: str) -> Any:
+        call = make_call(self.model.now, name, shown, card, **form)
         return self.run(self.servers.answer(token, call, at))
 
-    def credentials(self, client: Client, shown: Shown, card: Card | None, resource: str, at: int = 0) -> None:
+    def credentials(self, name: str, shown: Shown, card: Card | None, resource: str, at: int = 0) -> None:
         """RFC 6749 section 4.4.  The same request comes a second time, at the other process."""
-        for each in (at, at + 1):
-            answer = self.ask(client, shown, card, each, grant_type="client_credentials", resource=resource)
-            expected = self.expect(
-                lambda: (self.model.authenticate(client, shown, card), self.model.ask(client, card)), answer
-            )
-            if expected is not None:
-                over, bound = expected
-                self.model.token(answer["access_token"], client, client.name, bound, over, opaque=resource == OPAQUE)
+        for process in (at, at + 1):
+            answer = self.ask(name, shown, card, process, grant_type="client_credentials", resource=resource)
 
-    def open_grant(self, client: Client, card: Card | None, at: int) -> None:
+            def say(model: Model, answer: Any = answer) -> None:
+                client = model.clients[name]
+                expected = self.expect(
+                    answer, lambda: (model.authenticate(client, shown, card), model.ask(client, card))
+                )
+                if expected is not None:
+                    over, bound = expected
+                    model.token(answer["access_token"], client, name, bound, over, opaque=resource == OPAQUE)
+
+            self.hold(say)
+
+    def open_grant(self, name: str, card: Card | None, at: int) -> None:
         """As a grant for people will."""
-        service, shown = self.servers.services[at % 2], self.shown(client)
-        call = make_call(self.model.now, client.name, shown, card)
+        service, shown = self.servers.services[at % 2], self.shown(name)
+        call = make_call(self.model.now, name, shown, card)
 
         async def go() -> Any:
             try:
@@ -200,101 +211,113 @@ class Trial:
                 return refusal.error
 
         answer = self.run(go())
-        expected = self.expect(
-            lambda: (self.model.authenticate(client, shown, card), self.model.bind(client, card)), answer
-        )
-        if expected is not None:
-            self.model.open(answer["refresh_token"], client, "alice", expected[1], expected[0])
 
-    def refresh(self, client: Client, grant: Grant, text: str, card: Card | None, at: int = 0, many: int = 1,
+        def say(model: Model) -> None:
+            client = model.clients[name]
+            expected = self.expect(answer, lambda: (model.authenticate(client, shown, card), model.bind(client, card)))
+            if expected is not None:
+                model.open(answer["refresh_token"], client, "alice", expected[1], expected[0])
+
+        self.hold(say)
+
+    def refresh(self, name: str, grant: Grant, text: str, card: Card | None, at: int = 0, many: int = 1,
                 dies: int | None = None) -> None:  # fmt: skip
         """RFC 6749 section 6: at both processes at once, or once more after both died with the answer."""
-        shown = [self.shown(client) for _ in range(many)]
-        calls = [
-            make_call(self.model.now, client.name, each, card, grant_type="refresh_token", refresh_token=text)
-            for each in shown
-        ]
+        shown = [self.shown(name) for _ in range(many)]
+        form = {"grant_type": "refresh_token", "refresh_token": text}
         if dies is not None:
-            lost = replace_jti(self, calls[0], client, card, text)
+            lost = make_call(self.model.now, name, self.shown(name), card, **form)
             self.servers.crash(self.servers.answer(token, lost, at), dies)
+        calls = [make_call(self.model.now, name, each, card, **form) for each in shown]
 
         async def go() -> list[Any]:
             asking = (self.servers.answer(token, call, at + n) for n, call in enumerate(calls))
             return list(await asyncio.gather(*asking))
 
-        answers = self.run(go())
-        wanted = [
-            self.expect(
-                lambda each=each: (  # type: ignore[misc]
-                    self.model.authenticate(client, each, card), self.model.refresh(client, grant, text, card)
-                ),
-                answer,
-            )
-            for each, answer in zip(shown, answers, strict=True)
-        ]  # fmt: skip
+        answers, first = self.run(go()), grant.line[0]
         successors = {answer.get("refresh_token") for answer in answers if isinstance(answer, dict)}
-        for expected, answer in zip(wanted, answers, strict=True):
-            if expected is None:
-                continue
-            over, (bound, place) = expected
-            assert len(successors) == 1, "a family has one line"
-            if place == len(grant.line):
-                assert answer.get("refresh_token"), "no successor"
-                grant.line.append(answer["refresh_token"])
-                grant.replaced.append(self.model.now)
-            assert answer.get("refresh_token") == (None if place is None else grant.line[place])
-            self.model.token(answer["access_token"], client, grant.subject, bound, over, grant=grant)
-        self.settle()
+        assert len(successors) < 2, "a family has one line"
 
-    def exchange(self, client: Client, subject: Token, card: Card | None, lasts: bool, at: int) -> None:
+        def say(model: Model) -> None:
+            client, found = model.clients[name], same_grant(model, first)
+            for each, answer in zip(shown, answers, strict=True):
+                expected = self.expect(
+                    answer,
+                    lambda by=each: (model.authenticate(client, by, card), model.refresh(client, found, text, card)),
+                )
+                if expected is None:
+                    continue
+                over, (bound, place) = expected
+                if place == len(found.line):
+                    assert "refresh_token" in answer, "no successor"
+                    found.line.append(answer["refresh_token"])
+                    found.replaced.append(model.now)
+                assert answer.get("refresh_token") == (None if place is None else found.line[place])
+                model.token(answer["access_token"], client, found.subject, bound, over, grant=found)
+
+        self.hold(say)
+        self.servers.settle()
+
+    def exchange(self, name: str, subject: Token, card: Card | None, lasts: bool, at: int) -> None:
         """RFC 8693."""
-        shown = self.shown(client)
+        shown, text = self.shown(name), subject.text
         wanted = token_exchange.REFRESH_TOKEN if lasts else token_exchange.ACCESS_TOKEN
         answer = self.ask(
-            client, shown, card, at, grant_type=token_exchange.GRANT_TYPE, subject_token=subject.text,
+            name, shown, card, at, grant_type=token_exchange.GRANT_TYPE, subject_token=text,
             subject_token_type=token_exchange.ACCESS_TOKEN, requested_token_type=wanted,
         )  # fmt: skip
-        expected = self.expect(
-            lambda: (self.model.authenticate(client, shown, card), self.model.exchange(client, subject, card)), answer
-        )
-        if expected is None:
-            return
-        over, (bound, ends) = expected
-        grant = None
-        if lasts:
-            before = subject.bound is not None
-            grant = self.model.open(answer["refresh_token"], client, subject.subject, bound, over, before)
-        self.model.token(answer["access_token"], client, subject.subject, bound, over, ends, grant)
 
-    def give_back(self, client: Client, found: Token, at: int) -> None:
+        def say(model: Model) -> None:
+            client, found = model.clients[name], same_token(model, text)
+            expected = self.expect(
+                answer, lambda: (model.authenticate(client, shown, card), model.exchange(client, found, card))
+            )
+            if expected is None:
+                return
+            over, (bound, ends) = expected
+            grant = None
+            if lasts:
+                before = found.bound is not None
+                grant = model.open(answer["refresh_token"], client, found.subject, bound, over, before)
+            model.token(answer["access_token"], client, found.subject, bound, over, ends, grant)
+
+        self.hold(say)
+
+    def give_back(self, name: str, found: Token, at: int) -> None:
         """RFC 7009."""
-        if self._revoke(client, client.card, found.text, at):
-            self.model.give_back(client, found)
-        self.settle()
+        text, card = found.text, self.model.clients[name].card
+        self._revoke(name, card, text, at, lambda model: model.give_back(model.clients[name], same_token(model, text)))
 
-    def give_back_grant(self, client: Client, grant: Grant, text: str, card: Card | None, at: int) -> None:
-        if self._revoke(client, card, text, at):
-            self.model.give_back_grant(client, grant, card)
-        self.settle()
+    def give_back_grant(self, name: str, grant: Grant, text: str, card: Card | None, at: int) -> None:
+        first = grant.line[0]
+        self._revoke(
+            name, card, text, at,
+            lambda model: model.give_back_grant(model.clients[name], same_grant(model, first), card),
+        )  # fmt: skip
 
-    def _revoke(self, client: Client, card: Card | None, text: str, at: int) -> bool:
-        shown = self.shown(client)
-        call = make_call(self.model.now, client.name, shown, card, token=text)
+    def _revoke(self, name: str, card: Card | None, text: str, at: int, then: Callable[[Model], None]) -> None:
+        shown = self.shown(name)
+        call = make_call(self.model.now, name, shown, card, token=text)
         answer = self.run(self.servers.answer(revoke, call, at))
-        return self.expect(lambda: (self.model.authenticate(client, shown, card),), answer) is not None
+
+        def say(model: Model) -> None:
+            if self.expect(answer, lambda: (model.authenticate(model.clients[name], shown, card),)) is not None:
+                then(model)
+
+        self.hold(say)
+        self.servers.settle()
 
     # What people do
 
-    def revoke(self, kind: str, value: str, *, switches: bool, racing: Client | None) -> None:
+    def revoke(self, kind: str, value: str, *, switches: bool, racing: str | None) -> None:
         """Perhaps while tokens are given: none that came out outlives it."""
         shown = [self.shown(racing) for _ in (0, 1)] if racing else []
-        card = racing.card if racing else None
+        card = self.model.clients[racing].card if racing else None
 
         async def go() -> Any:
+            form = {"grant_type": "client_credentials"}
             asking = [
-                self.servers.answer(
-                    token, make_call(self.model.now, racing.name, each, card, grant_type="client_credentials"), at
-                )
+                self.servers.answer(token, make_call(self.model.now, racing, each, card, **form), at)
                 for at, each in enumerate(shown) if racing
             ]  # fmt: skip
             if switches and kind == "client":
@@ -304,57 +327,60 @@ class Trial:
             return (await asyncio.gather(*asking, revoking))[:-1]
 
         answers = self.run(go())
-        raced = []
-        for each, answer in zip(shown, answers, strict=True):
-            if isinstance(answer, dict) and racing:
-                over, bound = self.model.authenticate(racing, each, card), self.model.ask(racing, card)
-                raced.append(self.model.token(answer["access_token"], racing, racing.name, bound, over))
-        self.model.revoke(kind, value)
-        self.settle()
+        raced = [(each, answer["access_token"]) for each, answer in zip(shown, answers, strict=True)
+                 if isinstance(answer, dict)]  # fmt: skip
+
+        def say(model: Model) -> None:
+            for each, text in raced:
+                client = model.clients[racing or ""]
+                over, bound = model.authenticate(client, each, card), model.ask(client, card)
+                model.token(text, client, client.name, bound, over)
+            model.revoke(kind, value)
+
+        self.hold(say)
+        self.servers.settle()
         # Who wins is chance, and nothing that is drawn later may depend on it.
-        for found in raced:
+        for _, text in raced:
             for process in (0, 1):
-                self._check_token(self.observer, self.shown(self.observer), None, found, process)
-            self.model.tokens.remove(found)
+                self._check_token("observer", self.shown("observer"), None, text, process)
+        self._forget({text for _, text in raced})
 
     def lift(self, kind: str, value: str, *, switches: bool) -> None:
         if switches and kind == "client":
             self.run(self.servers.registry.update(value, {}, enabled=True))
         else:
             self.run(self._revoker().lift(RevokedKind(kind), name_of(kind, value)))
-        self.model.lift(kind, value)
-        self.settle()
+        self.hold(lambda model: model.lift(kind, value))
+        self.servers.settle()
 
     def _revoker(self) -> Revoker:
         return Revoker(self.servers.services[0].store, "test", lambda: self.model.now)
 
-    def change(self, client: Client, method: str, flag: bool, card: Card | None) -> None:
+    def change(self, name: str, method: str, flag: bool, card: Card | None) -> None:
         """Method, flag and certificate; a first secret comes with the method."""
+        client = self.model.clients[name]
         changed = replace(client, method=method, flag=flag, card=card if method in WITH_CARD else None)
-        self.run(self.servers.registry.update(client.name, metadata(changed)))
-        self.model.change(client, changed.method, changed.flag, changed.card)
+        self.run(self.servers.registry.update(name, metadata(changed)))
+        self.hold(lambda model: model.change(model.clients[name], changed.method, changed.flag, changed.card))
         if method in WITH_SECRET and not client.secrets:
-            self.add_secret(client, 0)
-        self.settle()
+            self.add_secret(name, 60)
+        self.servers.settle()
 
-    def add_secret(self, client: Client, overlap: float) -> None:
-        secret = self.run(self.servers.registry.add_secret(client.name, overlap=overlap))
-        self.secrets[client.name].append(secret)
-        self.model.add_secret(client, secret, overlap)
-        self.settle()
+    def add_secret(self, name: str, overlap: float) -> None:
+        secret = self.run(self.servers.registry.add_secret(name, overlap=overlap))
+        self.secrets[name].append(secret)
+        self.hold(lambda model: model.add_secret(model.clients[name], secret, overlap))
+        self.servers.settle()
 
     def rotate_key(self, *, at_once: bool) -> None:
         keeper = self.servers.keepers[0]
         self.run(keeper.replace() if at_once else keeper.rotate())
-        if at_once:
-            self.model.replace_key()
-        else:
-            self.model.rotate_key()
-        self.settle()
+        self.hold(lambda model: model.replace_key() if at_once else model.rotate_key())
+        self.servers.settle()
 
     def pass_time(self, seconds: float) -> None:
-        self.model.now += seconds
-        self.settle()
+        self.hold(lambda model: setattr(model, "now", model.now + seconds))
+        self.servers.settle()
 
     def purge(self) -> None:
         while self.run(self.servers.services[0].store.tokens.purge(now=self.model.now)):
@@ -368,69 +394,88 @@ class Trial:
         What ended by itself is forgotten then, and what is too old to be of interest.
         """
         model = self.model
-        for each in model.tokens:
-            for process in (0, 1) if model.is_active(each) else (at,):
-                self._check_token(self.observer, self.shown(self.observer), None, each, process)
-        client = model.clients[NAMES[at % len(NAMES)]]
-        process = at // len(NAMES)
-        newest = {(each.client, each.key is None): each for each in model.tokens}.values()
-        for back, each in enumerate(newest):
-            self._check_token(client, self.shown(client, back), client.card, each, process)
-        for grant in model.grants:
+        for n, each in enumerate(model.tokens):
+            self._check_token("observer", self.shown("observer"), None, each.text, at + n)
+        name, process = NAMES[at % len(NAMES)], at // len(NAMES)
+        card = model.clients[name].card
+        newest = {(each.client, each.key is None): each.text for each in model.tokens}.values()
+        for back, text in enumerate(newest):
+            shown = self.shown(name, back, good=back != 2)
+            for each in (process, process + 1)[: 1 if back else 2]:  # an assertion counts once
+                self._check_token(name, shown, card, text, each)
+        for grant in [*(each for each in model.grants if each.client == name), *model.grants[-1:]]:
             for text in grant.line[-2:]:
-                self._check_refresh_token(client, grant, text, process)
-        model.tokens = [each for each in model.tokens if model.now < each.ends][-MOST:]
-        model.grants = [each for each in model.grants if model.now <= each.ends + LIFETIME][-MOST:]
+                self._check_refresh_token(name, grant, text, process)
+        self._forget({each.text for each in model.tokens[:-MOST]})
+        self._forget({each.text for each in model.tokens if each.ends <= model.now})
+        gone = {each.line[0] for each in model.grants if each.ends + LIFETIME < model.now or each.dead}
+        gone = {each.line[0] for each in model.grants[:-MOST] if each.line[0] in gone}
+        for each in (model, *self.falsified.values()):
+            each.grants = [grant for grant in each.grants if grant.line[0] not in gone]
 
-    def _introspect(self, client: Client, shown: Shown, card: Card | None, text: str, at: int) -> Any:
-        call = make_call(self.model.now, client.name, shown, card, token=text)
+    def _forget(self, gone: Collection[str]) -> None:
+        for each in (self.model, *self.falsified.values()):
+            each.tokens = [found for found in each.tokens if found.text not in gone]
+
+    def _introspect(self, name: str, shown: Shown, card: Card | None, text: str, at: int,
+                    say: Callable[[Model, Any], None]) -> Any:  # fmt: skip
+        call = make_call(self.model.now, name, shown, card, token=text)
         answer = self.run(self.servers.answer(introspect, call, at))
 
-        def asks() -> bool:
-            self.model.require_asker(client)
-            self.model.authenticate(client, shown, card)
+        def asks(model: Model) -> bool:
+            model.require_asker(model.clients[name])
+            model.authenticate(model.clients[name], shown, card)
             return True
 
-        return answer if self.expect(asks, answer) else None
+        def hear(model: Model) -> None:
+            if self.expect(answer, lambda: asks(model)):
+                say(model, answer)
 
-    def _check_token(self, client: Client, shown: Shown, card: Card | None, each: Token, at: int) -> None:
-        answer = self._introspect(client, shown, card, each.text, at)
-        if answer is None:
-            return
-        is_active = self.model.is_active(each)
-        assert answer["active"] == (is_active and self.model.is_told(client, each)), (client, each, at)
-        if not is_active:
-            self.ended.add(each.text)
-        if not answer["active"]:
-            return
-        assert each.text not in self.ended, "what is dead is dead for ever"
-        confirmed = None if each.bound is None else {"x5t#S256": thumbprint(each.bound)}
-        assert (answer["client_id"], answer["sub"]) == (each.client, each.subject)
-        assert answer.get("cnf") == confirmed, (each, answer)
-        assert answer["exp"] == each.ends, (each, answer)
+        self.hold(hear)
+        return answer
 
-    def _check_refresh_token(self, client: Client, grant: Grant, text: str, at: int) -> None:
-        answer = self._introspect(client, self.shown(client), client.card, text, at)
-        if answer is None:
-            return
-        assert answer["active"] == self.model.is_refresh_told(client, grant, text), (client, grant, text, at)
-        if answer["active"]:
-            assert answer.get("cnf") == ({"x5t#S256": thumbprint(grant.holder)} if grant.holder else None)
+    def _check_token(self, name: str, shown: Shown, card: Card | None, text: str, at: int) -> None:
+        def say(model: Model, answer: Any) -> None:
+            each = same_token(model, text)
+            is_told = model.is_active(each) and model.is_told(model.clients[name], each)
+            assert answer["active"] == is_told, (name, each, at)
+            if is_told:
+                confirmed = None if each.bound is None else {"x5t#S256": thumbprint(each.bound)}
+                assert (answer["client_id"], answer["sub"]) == (each.client, each.subject)
+                assert answer.get("cnf") == confirmed, (each, answer)
+                assert answer["exp"] == each.ends, (each, answer)
+
+        answer = self._introspect(name, shown, card, text, at, say)
+        if isinstance(answer, dict):
+            assert not (answer["active"] and text in self.ended), "what is dead is dead for ever"
+            self.ended |= {text} if name == "observer" and not answer["active"] else set()
+
+    def _check_refresh_token(self, name: str, grant: Grant, text: str, at: int) -> None:
+        first = grant.line[0]
+
+        def say(model: Model, answer: Any) -> None:
+            found = same_grant(model, first)
+            assert answer["active"] == model.is_refresh_told(model.clients[name], found, text), (name, found, at)
+            if answer["active"]:
+                assert answer.get("cnf") == ({"x5t#S256": thumbprint(found.holder)} if found.holder else None)
+
+        self._introspect(name, self.shown(name), self.model.clients[name].card, text, at, say)
 
     def check_lines(self) -> None:
-        """A family has one line, as long as the model has it."""
+        """A family has one line, whose end counts."""
         with contextlib.closing(sqlite3.connect(f"file:{self.servers.file}?mode=ro", uri=True)) as database:
-            rows = database.execute(
-                "SELECT count(*), sum(replaced_at IS NULL) FROM refresh_tokens GROUP BY grant_id"
-            ).fetchall()
-        assert all(counting == 1 for _, counting in rows)
+            rows = database.execute("SELECT sum(replaced_at IS NULL) FROM refresh_tokens GROUP BY grant_id").fetchall()
+        assert all(counting == 1 for (counting,) in rows)
 
 
-def replace_jti(trial: Trial, call: Call, client: Client, card: Card | None, text: str) -> Call:
-    """The same request with an assertion of its own, where it has one."""
-    if client.method != JWT:
-        return call
-    return make_call(call.now, client.name, trial.shown(client), card, grant_type="refresh_token", refresh_token=text)
+def same_token(model: Model, text: str) -> Token:
+    """In each model."""
+    return next(each for each in model.tokens if each.text == text)
+
+
+def same_grant(model: Model, first: str) -> Grant:
+    """By its first refresh token."""
+    return next(each for each in model.grants if each.line[0] == first)
 
 
 def name_of(kind: str, value: str) -> str:
