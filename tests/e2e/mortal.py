@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -86,17 +87,16 @@ class Mortal:
     def start(self) -> None:
         """A server answers, and knows its clients."""
         self.server = self._begin("serve")
-        self.await_answers()
-
-    def await_answers(self) -> None:
-        """As `start`, of a server that was begun."""
         end = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                if self.world.ask(f"{self.world.issuer}/healthz", method="GET").status == 200:
-                    return
+        while not self.is_answering():
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.005)
+
+    def is_answering(self) -> bool:
+        """Whether the server does."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.world.ask(f"{self.world.issuer}/healthz", method="GET").status == 200
+        return False
 
     def kill(self) -> None:
         """No server is left, and it had no time for anything."""
@@ -117,6 +117,14 @@ class Mortal:
 
     def ask(self, at: Step, ask: Callable[[], Answer]) -> Death:
         """The server dies at this step of the request, and another one stands in its place."""
+        death = self.ask_worker(at, ask)
+        if death.died:
+            assert self.ended() == -signal.SIGKILL
+            self.start()
+        return death
+
+    def ask_worker(self, at: Step, ask: Callable[[], Answer]) -> Death:
+        """Whoever takes the request dies at this step of it."""
         self._arm("request", at)
         answer = None
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -126,9 +134,6 @@ class Mortal:
             assert answer is not None, self.log.read_text()
             time.sleep(0.002)
             death = self._death(at, answer)
-        if death.died:
-            assert self.ended() == -signal.SIGKILL
-            self.start()
         return death
 
     def command(self, at: Step, *arguments: str) -> Death:
@@ -159,22 +164,49 @@ class Mortal:
     def database(self) -> Path:
         return self.folder / "certbound.sqlite"
 
-    def arm_writing(self, at: Step) -> None:
-        """The server dies at this step of the next thing that it writes by itself."""
-        self._arm("writing", at)
+    def write(self, statement: str, *values: Any) -> None:
+        """As somebody else's process changes the database; those that serve hear of it."""
+        with contextlib.closing(sqlite3.connect(self.database)) as database, database:
+            database.execute(statement, values)
+            database.execute("UPDATE revision SET number = number + 1")
 
-    def died_writing(self, at: Step, seconds: float = 20) -> Death:
-        """Waits until it did, or has done it."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            death = self._death(at, None)
-            if death.died:
-                assert self.ended() == -signal.SIGKILL
-                return death
-            if "committed" in death.told:
-                return death
-            time.sleep(0.02)
-        raise AssertionError(self.log.read_text())
+    def keep(self) -> Path:
+        """A copy of the database; no server lives."""
+        self.kill()
+        copy = self.folder / f"{time.monotonic_ns()}.kept"
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
+            database.execute("VACUUM INTO ?", (str(copy),))
+        return copy
+
+    def put_back(self, copy: Path) -> None:
+        """The database is as it was when it was kept; no server lives."""
+        self.kill()
+        for end in ("-wal", "-shm", ""):
+            Path(f"{self.database}{end}").unlink(missing_ok=True)
+        shutil.copy(copy, self.database)
+        self.database.chmod(0o600)
+
+    def die_starting(self, at: Step) -> Death:
+        """A server dies at this step of its start, or answers."""
+        self._arm("command", at)
+        self.server = self._begin("serve")
+        return self._awaited(at, lambda _: self.is_answering())
+
+    def die_writing(self, at: Step, change: Callable[[], None]) -> Death:
+        """The server dies at this step of what it writes by itself because of `change`, or has done that."""
+        self._arm("writing", at)
+        change()
+        return self._awaited(at, lambda death: "committed" in death.told)
+
+    def _awaited(self, at: Step, is_done: Callable[[Death], bool]) -> Death:
+        end = time.monotonic() + 30
+        while not (death := self._death(at, None)).died:
+            if is_done(death):
+                return self._death(at, None)
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.005)
+        assert self.ended() == -signal.SIGKILL
+        return death
 
     def _arm(self, what: str, at: Step) -> None:
         self.told.write_text("")

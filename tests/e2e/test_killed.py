@@ -5,19 +5,29 @@ that got no answer asks again and has what one request gives; what was answered 
 """
 
 import base64
+import contextlib
 import hashlib
 import json
+import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from joserfc import jwt
+from joserfc.jwk import KeySet
+from sqlalchemy import create_engine
 
 from asserting import assertion, form, metadata
 from certbound.core.authentication import digest_of
 from certbound.core.grants import token_exchange
 from certbound.core.status import read_list
+from certbound.stores import migrations
 from certbound.trust.authority import Issued, self_signed
 from e2e.mortal import NEVER, Death, Mortal, Step, mortal, steps
 from e2e.world import RESOURCE, Answer, World
@@ -28,6 +38,8 @@ OTHER = "https://other.example"
 METHODS = ["none", "client_secret_basic", "private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth"]
 SECRET = {"token_endpoint_auth_method": "client_secret_basic"}
 GRANTS = ["client_credentials", "refresh_token", token_exchange.GRANT_TYPE]
+
+pytestmark = pytest.mark.timeout(300)
 
 EVERY = pytest.mark.parametrize(
     "wide", [pytest.param(False, id="some steps"), pytest.param(True, id="every step", marks=pytest.mark.wide)]
@@ -71,10 +83,14 @@ class Place(Mortal):
 
     def is_active(self, token: str) -> bool:
         """As the API is told, and as the status list says to those who ask nobody."""
-        active = bool(self.world.introspect(token, "api", self.caller).json["active"])
+        active = self.is_told_active(token)
         if token.count(".") == 2:
             assert self.is_listed_valid(token) == active
         return active
+
+    def is_told_active(self, token: str) -> bool:
+        """As the API is told."""
+        return bool(self.world.introspect(token, "api", self.caller).json["active"])
 
     def is_listed_valid(self, token: str) -> bool:
         """Whether its status is valid in the published list."""
@@ -109,11 +125,12 @@ class Place(Mortal):
             thing, undisturbed = self._one(NEVER, begin, ask, fresh=fresh)
             yield thing, undisturbed
             at = [*steps(undisturbed.told)]
-            assert {"received", "commit", "committed", "reply", "answered"} < {each.name for each in at}
+        deadly = set()
         for each in at:
             thing, death = self._one(each, begin, ask, fresh=fresh)
-            assert death.died or each.name.startswith("SELECT"), each
             yield thing, death
+            deadly.add(death.step)
+        assert deadly >= ({"received", "commit", "committed", "reply", "answered"} if wide else {"commit", "committed"})
 
     def _one(self, at: Step, begin: Callable[[], T], ask: Callable[[T], Answer], *, fresh: bool) -> tuple[T, Death]:
         if self.server is None:
@@ -181,13 +198,33 @@ class TestRefresh:
     @WIDE
     def test_who_repeats_for_ever_has_one_line(self, place: Place, wide: bool) -> None:
         """The same refresh dies at each of its steps, one after the other: all answers are the same successor."""
+        place.restart()
+        undisturbed = place.ask(NEVER, partial(place.refresh, place.world.open_grant("spa")))
         old, successors = place.world.open_grant("spa"), set()
-        for _, death in place.deaths(wide, lambda: old, place.refresh):
+        for each in steps(undisturbed.told):
+            death = place.ask(each, partial(place.refresh, old))
             if death.answer is not None:
                 successors.add(death.answer.json["refresh_token"])
             assert len(place.live_tokens(old)) == 1, death
         assert {digest_of(each) for each in successors} == set(place.live_tokens(old))
         assert place.refresh(successors.pop()).status == 200
+
+    @pytest.mark.wide
+    def test_a_worker_that_dies_is_not_missed(self, tmp_path: Path) -> None:
+        """The one beside it gives the successor at once, and nobody starts anything again."""
+        options = {"authentication__methods": METHODS, "tokens__bind": "requested", "server__workers": 2}
+        with mortal(Place, tmp_path, **options) as place:
+            place.prepare()
+            place.start()
+            server = place.server
+            for at in (Step("UPDATE refresh_tokens SET"), Step("commit"), Step("committed"), Step("reply")):
+                old = place.world.open_grant("spa")
+                death = place.ask_worker(at, partial(place.refresh, old))
+                assert death.died
+                successors = {place.refresh(old).json["refresh_token"] for _ in range(3)}
+                assert place.live_tokens(old) == [digest_of(each) for each in successors], death
+            assert place.server == server
+            assert place.log.read_text().count("died and is replaced") == 4
 
     @WIDE
     def test_a_reused_token_ends_its_family(self, place: Place, wide: bool) -> None:
@@ -237,7 +274,7 @@ class TestExchange:
             wide,
             lambda: (place.token(), place.count("access_tokens")),
             lambda made: self.exchange(place, name, made[0]),
-            fresh=True,
+            fresh=name == "api",  # nothing else would be written for it
         ):
             kept = place.count("access_tokens") - before
             assert kept in {0, int(name == "opaque")}, death
@@ -258,7 +295,7 @@ class TestExchange:
             return self.exchange(place, "api", subject, requested_token_type=token_exchange.REFRESH_TOKEN)
 
         for (subject, before), death in place.deaths(
-            wide, lambda: (place.token(), place.count("grants")), lambda made: ask(made[0]), fresh=True
+            wide, lambda: (place.token(), place.count("grants")), lambda made: ask(made[0])
         ):
             opened = place.count("grants") - before
             assert opened in ({1} if death.answer else {0, 1}), death
@@ -342,7 +379,7 @@ def test_an_assertion_counts_once(place: Place, wide: bool) -> None:
     def ask(value: str) -> Answer:
         return place.world.post("token", None, None, grant_type="client_credentials", **form(value))
 
-    for used, death in place.deaths(wide, lambda: assertion("signer", audience=place.world.issuer), ask, fresh=True):
+    for used, death in place.deaths(wide, lambda: assertion("signer", audience=place.world.issuer), ask):
         answers = [ask(used) for _ in range(2)]
         good = [each for each in answers if each.status == 200]
         assert len(good) <= (0 if death.was_granted or death.commits else 1), death
@@ -468,3 +505,180 @@ class TestRegistration:
     def clients(place: Place) -> dict[str, tuple[str, str, str | None]]:
         rows = place.rows("SELECT client_id, metadata, secrets, registration FROM clients")
         return {row[0]: row[1:] for row in rows}
+
+
+class TestKeys:
+    """One key signs, whatever happened; what was signed before verifies until it is said to be stolen."""
+
+    @WIDE
+    @pytest.mark.parametrize("now", [False, True], ids=["rotate", "now"])
+    def test_a_rotation_by_hand(self, place: Place, wide: bool, now: bool) -> None:
+        """By a command beside a server that lives, and for one that comes after it; it can be asked for again."""
+        command = ("key", "rotate", *(["--now"] if now else []))
+        kept, at = place.keep(), [NEVER]
+        for each in at:
+            place.put_back(kept)
+            place.start()
+            token, before = place.token(), self.kids(place)
+            death = place.command(each, *command)
+            at += steps(death.told[death.told.index("BEGIN IMMEDIATE") :]) if each is NEVER else ()
+            new = [kid for kid in self.kids(place) if kid not in before]
+            assert len(new) == (1 if each is NEVER or death.commits else 0), death
+            if new and now:
+                self.await_key(place, new[0])
+            for again in (False, True) if new else (False,):
+                if again:
+                    place.restart()
+                self.is_right(place, *(() if new and now else (token,)))
+                assert place.is_told_active(token) == (not (new and now)), death
+            if not new:
+                assert place.run(*command) == 0, death
+                assert len(self.kids(place)) == len(before) + 1, death
+        place.put_back(kept)
+
+    @WIDE
+    @pytest.mark.parametrize("when", ["starts", "runs"])
+    def test_a_rotation_by_schedule(self, place: Place, when: str, wide: bool) -> None:
+        """By a server that starts and finds that it is time, or that lives on until it is."""
+
+        def age() -> None:
+            place.write("UPDATE signing_keys SET created_at = created_at - 95 * 86400, signs_from = 0")
+
+        kept, at = place.keep(), [NEVER]
+        for each in at:
+            place.put_back(kept)
+            place.start()
+            token, before = place.token(), self.kids(place)
+            if when == "runs":
+                death = place.die_writing(each, age)
+            else:
+                place.kill()
+                age()
+                death = place.die_starting(each)
+            if each is NEVER:
+                assert "committed" in death.told
+                at += steps(death.told[: death.told.index("committed") + 1])
+            if place.server is None:
+                place.start()
+            assert len(self.kids(place)) == len(before) + 1, death
+            assert self.states(place).count("next") == 1, death
+            self.is_right(place, token)
+        place.put_back(kept)
+
+    @staticmethod
+    def kids(place: Place) -> Sequence[str]:
+        return [row[0] for row in place.rows("SELECT kid FROM signing_keys")]
+
+    @staticmethod
+    def states(place: Place) -> Sequence[str]:
+        return [each["state"] for each in place.said("key", "list")]
+
+    @staticmethod
+    def await_key(place: Place, kid: str) -> None:
+        [(moment,)] = place.rows("SELECT signs_from FROM signing_keys WHERE kid = ?", kid)
+        time.sleep(max(0, moment - time.time() + 1))
+
+    @staticmethod
+    def is_right(place: Place, *tokens: str) -> None:
+        """One key signs; everybody can verify what it signs, and these."""
+        assert TestKeys.states(place).count("signs") == 1
+        published = KeySet.import_key_set(place.world.ask(f"{place.world.issuer}/jwks", method="GET").json)
+        new = place.token()
+        for token in (new, *tokens):
+            assert jwt.decode(token, published).claims["sub"] == "web"
+            assert place.is_active(token)
+
+
+@WIDE
+def test_a_migration(place: Place, wide: bool) -> None:
+    """A server that dies while it migrates leaves what the next one finishes; nobody's token becomes valid."""
+    place.restart()
+    tokens = [place.world.token("api", place.caller, resource=RESOURCE) for _ in range(3)]
+    kept = place.keep()
+    old, before = old_database(place, tokens), {}
+    at = [NEVER]
+    for each in at:
+        place.put_back(old)
+        before = before or {name: place.rows(f"SELECT * FROM {name} ORDER BY 1, 2") for name in OLD}
+        death = place.die_starting(each)
+        if each is NEVER:
+            assert "committed" in death.told
+            at += steps(death.told[: death.told.index("committed") + 1])
+        if place.server is None:
+            place.start()
+        for name, (columns, *_) in OLD.items():
+            assert place.rows(f"SELECT {columns} FROM {name} ORDER BY 1, 2") == before[name], death
+        assert [place.is_active(token) for token in tokens] == [True, False, False], death
+        answers = [place.world.token_request(name, place.caller) for name in ("api", "closed")]
+        assert [answer.status for answer in answers] == [200, 401], death
+        assert place.is_active(access(answers[0])), death
+    place.put_back(kept)
+
+
+OLD = {
+    "clients": ("client_id, metadata, enabled, version, created_at",),
+    "signing_keys": ("kid, alg, private_key, created_at",),
+    "revocations": ("kind, value, revoked_at",),
+    "statuses": ("idx, client_id, thumbprint, authorities, twins, valid, created_at, ends_at",),
+}
+"""Tables of schema 0002, and their columns."""
+
+
+def old_database(place: Place, tokens: Sequence[str]) -> Path:
+    """One of schema 0002, where the first token is valid, the second is not, and the third is of a revoked client."""
+    path, now = place.folder / "old.kept", time.time()
+    scripts = ScriptDirectory(Path(migrations.__file__).parent)
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE})
+        for step in ("0001", "0002"):
+            scripts.get_revision(step).module.upgrade(Operations(context))
+        context.stamp(scripts, "0002")
+    engine.dispose()
+    metadata_of_api = place.rows("SELECT metadata FROM clients WHERE client_id = 'api'")[0][0]
+    keys = place.rows("SELECT kid, alg, private_key, created_at FROM signing_keys")
+    places = [claims_of(token)["status"]["status_list"]["idx"] for token in tokens]
+    owners = ["api", "api", "closed"]
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.executemany(
+            "INSERT INTO clients VALUES (?, ?, ?, ?, ?)",
+            [("api", metadata_of_api, 1, 3, now - 60), ("closed", metadata_of_api, 0, 7, now - 50)],
+        )
+        database.executemany("INSERT INTO signing_keys VALUES (?, ?, ?, ?)", keys)
+        database.execute("INSERT INTO revocations VALUES ('client', 'closed', ?)", (now - 40,))
+        database.execute("INSERT INTO revocations VALUES ('certificate', 'stolen', ?)", (now - 30,))
+        database.executemany(
+            "INSERT INTO statuses VALUES (?, ?, 'any', ' ', ' ', ?, ?, ?)",
+            [(*each, at == 0, now - 20, now + 3600) for at, each in enumerate(zip(places, owners, strict=True))],
+        )
+        database.execute("UPDATE revision SET number = 7")
+    return path
+
+
+@WIDE
+@pytest.mark.parametrize("overlap", [0, 3600])
+def test_a_new_secret(place: Place, overlap: int, wide: bool) -> None:
+    """The old one counts as it was asked, until one is shown that counts; one that was lost is listed, and can go."""
+    add = ("client", "secret", "add", "web", "--overlap", f"{overlap}")
+    if place.server is None:
+        place.start()
+    at = [NEVER]
+    for each in at:
+        place.secret = place.said("client", "secret", "add", "web", "--overlap", "0")["client_secret"]
+        eventually(place, place.secret, counts=True)
+        death = place.command(each, *add)
+        at += steps(death.told[death.told.index("BEGIN IMMEDIATE") :]) if each is NEVER else ()
+        made = each is NEVER or death.commits > 0
+        assert len(place.said("client", "secret", "list", "web")) == 1 + int(made and overlap > 0), death
+        eventually(place, place.secret, counts=bool(overlap) or not made)
+        new = place.said(*add)["client_secret"]
+        eventually(place, new, counts=True)
+        eventually(place, place.secret, counts=overlap > 0)
+    place.secret = new
+
+
+def eventually(place: Place, secret: str, *, counts: bool) -> None:
+    """The server that lives hears of what a command did, within a second."""
+    time.sleep(1)
+    answer = by_secret(place.world, {"client_id": "web", "client_secret": secret})
+    assert (answer.status == 200) == counts, answer
