@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from certbound.app import ANCHOR_INTERVAL, open_revoker, opened_store
 from certbound.core.certificate import read_pem_certificates
@@ -124,6 +126,8 @@ def test_signed_answers(built: World, people: People) -> None:
         assert abs(claims["iat"] - time.time()) < 5
         assert claims["token_introspection"]["active"] is active
         assert not {"sub", "exp"} & claims.keys(), "nobody can take it for an access token"
+        keys = KeySet.import_key_set(built.ask(f"{built.issuer}/jwks", method="GET").json)
+        assert jwt.decode(answer.body.decode(), keys).claims == claims
     assert built.call_api(answer.body.decode(), people.client).status == 401
 
 

@@ -658,7 +658,7 @@ NONE_ALONE: dict[str, Expected | None] = {
     "introspect refresh": UNAUTHENTICATED,
     "revoke jwt": None,
     "revoke opaque": None,
-    "revoke refresh": NOTHING,
+    "revoke refresh": BAD_GRANT,
 }
 """What a public client gets that only names itself, without the certificate that its refresh token is bound to."""
 BAD_TOKEN = {"refresh": BAD_GRANT, "exchange": BAD_SUBJECT, "introspect jwt": INACTIVE, "revoke refresh": NOTHING}

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 from sqlalchemy import event
@@ -67,7 +68,8 @@ def statements() -> Iterator[list[str]]:
     seen: list[str] = []
 
     def see(_: object, __: object, statement: str, *___: object) -> None:
-        if "revision" not in statement:  # that is asked by the clock, not by the request
+        # Clients and revocations are asked for by the clock, not by the request.
+        if any(f"FROM {table}" in statement for table in ("access_tokens", "statuses", "grants", "refresh_tokens")):
             seen.append(statement)
 
     event.listen(Engine, "before_cursor_execute", see)
@@ -189,3 +191,40 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     proven.keep("a", "api", claims, ["new"])
     assert proven.find("a", "other", ["new"]) is None
     assert proven.find("a", "api", ["new"]) == claims
+
+
+async def test_the_log_learns_why_a_token_is_not_active(service: Service) -> None:
+    """Whoever asks does not: the answer is the same."""
+    token = await obtain(service)
+    reasons = []
+    for name, asked in (("stranger", token), ("api", "cbat_nothing"), ("api", "cbrt_nothing")):
+        why = call(name, token=asked)
+        assert json.loads((await introspect(why, service)).body) == {"active": False}
+        reasons.append(why.notes.reason)
+    given_back = call("stranger", token=token)
+    await revoke(given_back, service)
+    reasons.append(given_back.notes.reason)
+
+    assert "is for 'https://api.example', not for who asks" in reasons[0]
+    assert ["the token is none of this server"] == reasons[1:2]
+    assert "revoked or replaced" in reasons[2]
+    assert reasons[3].startswith("nothing ended: the token ")
+    assert not any(token in each for each in reasons)
+
+
+@pytest.mark.parametrize(
+    ("accept", "signed"),
+    [
+        (b"application/token-introspection+jwt", True),
+        (b"application/json, Application/Token-Introspection+JWT ; q=0.5", True),
+        (b"application/token-introspection+jwt;q=0", False),
+        (b"application/token-introspection+jwt; q=0.000, */*", False),
+        (b"application/json", False),
+        (b"*/*", False),
+        (b"", False),
+    ],
+)
+async def test_a_signed_answer_is_for_whoever_names_its_type(service: Service, accept: bytes, signed: bool) -> None:
+    """And does not refuse it (RFC 9701 section 4, RFC 9110 section 12.5.1)."""
+    asked = msgspec.structs.replace(call("api", token="nonsense"), accept=accept)
+    assert ((await introspect(asked, service)).body[:3] == b"eyJ") is signed

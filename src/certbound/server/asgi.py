@@ -156,18 +156,18 @@ class Application:
 
 def _call(scope: Scope, connection: ConnectionFacts | None, rest: str, request_id: str, service: Service) -> Call:
     """The request, before its body is read."""
-    authorization, accept = [], b""
+    authorization, accept = [], []
     for name, value in scope["headers"]:
         if name == b"authorization":
             authorization.append(value)
         elif name == b"accept":
-            accept = value
+            accept.append(value)
     client = scope.get("client")
     return Call(
         now=service.clock(),
         peer=connection.peer_certificate if connection else None,
         authorization=authorization,
-        accept=accept,
+        accept=b",".join(accept),
         rest=rest,
         request_id=request_id,
         address=client[0] if client else "",

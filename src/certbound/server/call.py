@@ -23,6 +23,10 @@ class Form(msgspec.Struct, frozen=True):
 
     values: Mapping[str, Sequence[str]]
 
+    def __repr__(self) -> str:
+        """Without what is secret in it."""
+        return f"<Form of {len(self.values)}>"
+
     def one(self, name: str) -> str | None:
         """The value of `name`, or None."""
         values = self.values.get(name)
@@ -54,6 +58,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     authorization: Sequence[bytes] = ()
     """The values of every Authorization header."""
     accept: bytes = b""
+    """What every Accept header says, as if it were one."""
     rest: str = ""
     """What stands in the path behind that of the endpoint, as it came."""
     request_id: str = ""

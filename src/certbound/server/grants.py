@@ -9,13 +9,13 @@ import msgspec
 
 from certbound.core.authentication import AuthenticatedClient, digest_of
 from certbound.core.certificate import Certificate
-from certbound.core.errors import InvalidClient, InvalidGrant, InvalidRequest, UnauthorizedClient
+from certbound.core.errors import InvalidClient, InvalidGrant, InvalidRequest, UnacceptableToken, UnauthorizedClient
 from certbound.core.grants import TokenRequest, client_credentials, refresh_token, token_exchange
 from certbound.core.grants.refresh_token import Granted
 from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation
 from certbound.core.tokens import Grant
 from certbound.server.call import Call
-from certbound.server.inspection import read_access_token
+from certbound.server.inspection import NotLive, read_access_token
 from certbound.server.service import Service
 
 
@@ -95,9 +95,12 @@ async def _exchange(asked: Asked) -> Given:
     if wanted == token_exchange.REFRESH_TOKEN and refresh_token.GRANT_TYPE not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {refresh_token.GRANT_TYPE}")
     # (2) The subject token is valid now, and meant for the caller; which of the two it was not, the log says.
-    live = await read_access_token(form.require("subject_token"), service, call.now, lambda claims: True)
+    try:
+        live = await read_access_token(form.require("subject_token"), service, call.now, lambda claims: True)
+    except NotLive as why:
+        raise UnacceptableToken(f"the subject token is not valid: {why}") from why
     request = TokenRequest(scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")])
-    grant = token_exchange.exchange(live.claims if live else None, asked.authenticated, request, service.policy)
+    grant = token_exchange.exchange(live.claims, asked.authenticated, request, service.policy)
     members = {"issued_token_type": token_exchange.ACCESS_TOKEN}
     if wanted == token_exchange.ACCESS_TOKEN:
         return Given(grant=grant, members=members)

@@ -13,6 +13,10 @@ from certbound.core.status import BadStatus, read_reference
 from certbound.server.service import Service
 
 
+class NotLive(Exception):
+    """Why a token is not live, or not the business of whoever asks: for the log, and nobody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveToken:
     """Proof that an access token is ours, valid now, and not revoked; `index` is that of its status."""
@@ -23,8 +27,8 @@ class LiveToken:
 
 async def read_access_token(
     token: str, service: Service, now: float, concerns: Callable[[Mapping[str, Any]], bool], *, asker: str = ""
-) -> LiveToken | None:
-    """The token, if it is live at `now` and `concerns` whoever asks, as its claims tell; else None.
+) -> LiveToken:
+    """The token, live at `now`; it `concerns` whoever asks, as its claims tell.  `NotLive` if it is anything else.
 
     `asker` is who may ask for the same again: for that client it is remembered.  `StoreUnavailable` if only the store
     could say.
@@ -34,20 +38,20 @@ async def read_access_token(
     remembered = service.proven.find(token, asker, kids) if asker else None
     claims = remembered or await _said(token, service, now)
     if claims is None:
-        return None
+        raise NotLive("the token is none of this server")
     try:
         # (2) Its time is now.
         require_time(claims, now)
         reference = read_reference(claims.get("status"))
-    except (BadJwt, BadStatus):
-        return None
+    except (BadJwt, BadStatus) as error:
+        raise NotLive(f"the token {claims.get('jti')!r:.80}: {error}") from error
     # (3) It is the business of whoever asks; before the status, which may be one question more to the store: of the
     # tokens of others nobody learns, by the time it takes, whether they are there.
     if not concerns(claims):
-        return None
+        raise NotLive(f"the token {claims.get('jti')!r:.80} is for {claims.get('aud')!r:.200}, not for who asks")
     # (4) Nobody revoked it, its grant, its client, its certificate, or an authority above that.
     if reference.uri != service.statuses.uri or not await service.statuses.is_valid(reference.index, now=now):
-        return None
+        raise NotLive(f"the token {claims.get('jti')!r:.80} was revoked")
     if asker and remembered is None:
         service.proven.keep(token, asker, claims, kids)
     return LiveToken(claims, reference.index)

@@ -4,6 +4,7 @@ Rule 1: who asks is authenticated, and the token was meant for it; a public clie
 Rule 2: whatever is not so, the answer is the same `{"active": false}`, from the same statements.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from certbound.core.scope import format_scope
 from certbound.core.signing import sign_jwt
 from certbound.server.authentication import authenticated_client
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
-from certbound.server.inspection import read_access_token
+from certbound.server.inspection import NotLive, read_access_token
 from certbound.server.service import Service
 
 
@@ -27,10 +28,11 @@ async def introspect(call: Call, service: Service) -> Reply:
     authenticated = await authenticated_client(call, service, INTROSPECTION)
     token = call.form.require("token")
     # (2) The token is live and meant for who asks.
-    if token.startswith(REFRESH):
-        answer = await _describe_refresh_token(token, authenticated.client, call, service)
-    else:
-        answer = await _describe_access_token(token, authenticated.client, call, service)
+    describe = _describe_refresh_token if token.startswith(REFRESH) else _describe_access_token
+    try:
+        answer = await describe(token, authenticated.client, call, service)
+    except NotLive as why:
+        call.notes.reason, answer = str(why), INACTIVE
     return _signed(answer, authenticated, call, service) if _asks_for_jwt(call) else json_reply(200, answer, NO_STORE)
 
 
@@ -38,8 +40,6 @@ async def _describe_access_token(token: str, client: Client, call: Call, service
     live = await read_access_token(
         token, service, call.now, lambda claims: _is_meant_for(client, claims), asker=client.client_id
     )
-    if live is None:
-        return INACTIVE
     call.notes.jti = live.claims["jti"]
     said = {name: value for name, value in live.claims.items() if name not in _OURS}
     return {"active": True, "token_type": "Bearer", **said}
@@ -49,13 +49,14 @@ async def _describe_refresh_token(token: str, client: Client, call: Call, servic
     """To its own client alone."""
     found = await service.store.grants.find(digest_of(token), now=call.now)
     if found is None or not found.grant.valid or found.replaced_at is not None:
-        return INACTIVE
+        raise NotLive("the refresh token is none of this server, or was revoked or replaced")
     if found.grant.client_id != client.client_id:
-        return INACTIVE
+        raise NotLive(f"the refresh token of the grant {found.grant.grant_id} is of another client")
     try:
         granted = read(found.grant.content, client_id=client.client_id, grant_id=found.grant.grant_id)
-    except InvalidGrant:
-        return INACTIVE
+    except InvalidGrant as error:
+        raise NotLive(str(error)) from error
+    call.notes.grant_id = found.grant.grant_id
     answer = {
         "active": True,
         "client_id": client.client_id,
@@ -74,7 +75,12 @@ def _is_meant_for(client: Client, claims: Mapping[str, Any]) -> bool:
 
 
 def _asks_for_jwt(call: Call) -> bool:
-    return any(each.split(b";")[0].strip().lower() == MEDIA_TYPE.encode() for each in call.accept.split(b","))
+    """`Accept` names the type, and does not say that it is not acceptable (RFC 9110 section 12.4.2)."""
+    for each in call.accept.lower().split(b","):
+        media_type, *parameters = (part.strip() for part in each.split(b";"))
+        if media_type == MEDIA_TYPE.encode():
+            return not any(map(_NOT_ACCEPTABLE.fullmatch, parameters))
+    return False
 
 
 def _signed(answer: Mapping[str, Any], authenticated: AuthenticatedClient, call: Call, service: Service) -> Reply:
@@ -94,5 +100,6 @@ REFRESH = "cbrt_"
 INACTIVE: Mapping[str, Any] = {"active": False}
 TYPE = "token-introspection+jwt"
 MEDIA_TYPE = f"application/{TYPE}"
+_NOT_ACCEPTABLE = re.compile(rb"q=0(?:\.0{0,3})?")
 _OURS = frozenset({"status"})
 """Claims that are no business of who asks: the answer is the status."""

@@ -100,7 +100,7 @@ def _decision(
         remote=call.address,
         error=error,
         step=step,
-        reason=reason,
+        reason=reason or notes.reason,
         jti=notes.jti,
         grant_id=notes.grant_id,
         scope=notes.scope,

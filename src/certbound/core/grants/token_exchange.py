@@ -38,24 +38,21 @@ def require_authenticated(authenticated: AuthenticatedClient) -> None:
 
 
 def exchange(
-    claims: Mapping[str, Any] | None, authenticated: AuthenticatedClient, request: TokenRequest, policy: Policy
+    claims: Mapping[str, Any], authenticated: AuthenticatedClient, request: TokenRequest, policy: Policy
 ) -> Grant:
-    """What the exchange gives for a subject token that says `claims`; None if it is not valid now.
+    """What the exchange gives for a subject token that is valid now, and says `claims`.
 
     `UnacceptableToken`, `InvalidScope` or `InvalidTarget` (400).
     """
     client = authenticated.client
-    # (a) The subject token is valid: signed or kept here, not over, not revoked.
-    if claims is None:
-        raise UnacceptableToken("the subject token is not valid")
-    # (b) It was meant for the caller.
+    # (a) It was meant for the caller.
     if not _is_meant_for(client, claims):
         raise UnacceptableToken(f"the subject token is for {claims.get('aud')!r:.200}, and does not name the caller")
-    # (c) It says who acts, and so do those before.
+    # (b) It says who acts, and so do those before.
     actor = {"sub": client.client_id, **({"act": claims["act"]} if "act" in claims else {})}
     if _depth(actor) > MOST_ACTORS:
         raise UnacceptableToken(f"more than {MOST_ACTORS} act one for another")
-    # (d) No more than the subject token, the client and the deployment have.
+    # (c) No more than the subject token, the client and the deployment have.
     return Grant(
         client_id=client.client_id,
         subject=str(claims["sub"]),
