@@ -114,16 +114,12 @@ MUTATIONS = [
     Mutation(
         TOKEN,
         "6",
-        "await service.statuses.reference(\n        StatusOwner.of(authenticated, certificate, grant.grant_id), "
-        "now=call.now, lifetime=service.lifetime\n    )",
+        "await service.statuses.reference(\n        StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin),"
+        "\n        now=call.now,\n        lifetime=service.lifetime,\n    )",
         "None",
     ),
-    Mutation(
-        TOKEN,
-        "6",
-        "StatusOwner.of(authenticated, certificate, grant.grant_id)",
-        "StatusOwner.of(authenticated, certificate)",
-    ),
+    Mutation(TOKEN, "6", "certificate, grant.grant_id, given.origin)", 'certificate, "", given.origin)'),
+    Mutation(TOKEN, "6", "certificate, grant.grant_id, given.origin)", "certificate, grant.grant_id)"),
     Mutation(TOKEN, "7", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
     Mutation(SERVER_AUTHENTICATION, "1", "authorization=call.authorization", "authorization=()"),
     Mutation(CALL, "rule", "elif name in REPEATABLE:", "elif True:"),
@@ -201,7 +197,7 @@ MUTATIONS = [
         "registry = registrar.registry\n    metadata",
     ),
     Mutation(REGISTRATION, "3", "stated=shown.stated", "stated={}"),
-    Mutation(REGISTRATION, "3", "    require_own_name(way, client, shown.certificate)", "    pass"),
+    Mutation(REGISTRATION, "3", "    require_own_name(way, client, shown.certificate, but=shown.but)", "    pass"),
     Mutation(REGISTRATION, "4", "await _use_up(way, shown, registrar, call.now)", "pass"),
     Mutation(
         REGISTRATION,
@@ -213,14 +209,15 @@ MUTATIONS = [
     Mutation(
         REGISTRATION,
         "5",
-        "_bind(RegistrationRecord(digest=digest_of(token), way=way.name), client, call, shown.certificate)",
+        "_bind(RegistrationRecord(digest=digest_of(token), way=way.name), way, shown.certificate)",
         "RegistrationRecord(digest=digest_of(token), way=way.name)",
     ),
     Mutation(
         REGISTRATION,
         "1",
-        'owned = await _owned(call, service)\n        call.notes.subject += ", replaced"',
-        'owned = Owned((found := await service.store.clients.find(call.rest)), found.registration, "")',
+        'owned, before = await _owned(call, service)\n        call.notes.subject += ", replaced"',
+        'owned = Owned((found := await service.store.clients.find(call.rest)), found.registration, "")\n'
+        "        before = readable(found)",
     ),
     Mutation(
         REGISTRATION,
@@ -241,7 +238,8 @@ MUTATIONS = [
         "fits_secret=[each.digest for each in counting]",
         'fits_secret=[digest_of(body.get("client_secret") or "")]',
     ),
-    Mutation(REGISTRATION, "2", "if before is None or before.subject != client.subject:", "if False:"),
+    Mutation(REGISTRATION, "2", "if before.subject != client.subject:", "if False:"),
+    Mutation(REGISTRATION, "3", "if Need.MUTUAL_TLS not in way.needs:", "if False:"),
     Mutation(
         REGISTRATION,
         "3",
@@ -254,12 +252,17 @@ MUTATIONS = [
         "require_token(await service.store.clients.find(call.rest), token)",
         "Owned((found := await service.store.clients.find(call.rest)), found.registration, token)",
     ),
-    Mutation(REGISTRATION, "b", "    await _require_holder(owned, call, service)\n", ""),
-    Mutation(REGISTRATION, "b", "if not by_certificate and bound is None:", "if bound is None:"),
-    Mutation(REGISTRATION, "b", "if revoked.includes(peer.leaf):", "if False:"),
-    Mutation(REGISTRATION, "b", " and peer.leaf.is_valid_at(call.now):", ":"),
+    Mutation(REGISTRATION, "a", "if client is None:  #", "if False:  #"),
     Mutation(REGISTRATION, "b", "await _authenticate(client, call, service)", "pass"),
-    Mutation(REGISTRATION, "b", " or _subject(certificate) != owned.registration.subject:", ":"),
+    Mutation(REGISTRATION, "b", "revoked=service.clients.revoked,\n", "revoked=type(service.clients.revoked)(),\n"),
+    Mutation(REGISTRATION, "c", "elif owned.registration.subject:", "elif False:"),
+    Mutation(
+        REGISTRATION,
+        "c",
+        "certificate, but = await _registrar(service).vouched(call, service.clients.revoked)\n    if",
+        'certificate, but = call.peer and call.peer.leaf, ""\n    if',
+    ),
+    Mutation(REGISTRATION, "c", "if name_of(certificate) != owned.registration.subject:", "if False:"),
     Mutation(REGISTRAR, "rule 1", 'raise TooManyRegistrations(f"{self._most} clients', 'print(f"{self._most} clients'),
     Mutation(
         REGISTRAR,
@@ -309,7 +312,14 @@ MUTATIONS = [
         "if lacking := sorted(policy.must_have - given_members(claims).keys()):",
         "if lacking := []:",
     ),
-    Mutation(CORE_REGISTRATION, "name", "            match_subject(certificate, client.subject)", "            pass"),
+    Mutation(CORE_REGISTRATION, "name", "        match_subject(certificate, client.subject)", "        pass"),
+    Mutation(
+        CORE_REGISTRATION,
+        "name",
+        "    if certificate is None:\n        raise",
+        "    if certificate is None:\n        return client\n        raise",
+    ),
+    Mutation(CORE_REGISTRATION, "name", "if certificate.subject_der != _NO_SUBJECT:", "if True:"),
     Mutation(
         CLIENTS,
         "rule 1",

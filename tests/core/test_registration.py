@@ -17,6 +17,7 @@ from certbound.core.registration import (
     Way,
     bearer_token,
     choose_way,
+    name_of,
     read_replacement,
     read_request,
     require_token,
@@ -24,7 +25,8 @@ from certbound.core.registration import (
     verify_statement,
 )
 from certbound.core.scope import Scope
-from certificates import NOW
+from certbound.trust.authority import Authority, self_signed
+from certificates import NOW, TODAY, read
 
 SIGNER = ECKey.generate_key("P-256")
 ISSUER = "https://directory.example"
@@ -156,3 +158,17 @@ def test_a_registration_token_is_its_clients() -> None:
             require_token(found, token)
         refusals.add((refused.value.error, refused.value.status, refused.value.description))
     assert len(refusals) == 1
+
+
+def test_a_renewed_certificate_has_the_same_name() -> None:
+    """The subject; where there is none the other names, in any order; a certificate without any is known by itself."""
+    authority = Authority.create("CA", now=TODAY)
+
+    def name(subject: str, *dns: str) -> str:
+        return name_of(read(authority.issue(subject, dns=dns, now=TODAY)))
+
+    assert name("CN=a", "a.example") == name("CN=a", "b.example") != name("CN=b", "a.example")
+    assert name("", "a.example", "b.example") == name("", "b.example", "a.example")
+    assert len({name("", "a.example"), name("", "a.example", "b.example"), name("", "b.example"), name("CN=a")}) == 4
+    nameless = [read(self_signed("", now=TODAY)) for _ in range(2)]
+    assert len({name_of(each) for each in nameless}) == 2

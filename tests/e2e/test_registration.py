@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,13 @@ from certbound.core.jwks import make_jwks
 from certbound.core.ports import InitialTokenRecord, RegistrationRecord, RevocationRecord, RevokedKind
 from certbound.trust.authority import Authority, Issued, self_signed
 from e2e.world import RESOURCE, Answer, World, world
+from revoking import crl
 
 DIRECTORY = "https://directory.example"
 SIGNER = ECKey.generate_key("P-256", {"kid": "one", "alg": "ES256"})
 REGISTRANTS = Authority.create("Registrants")
+STOLEN = REGISTRANTS.issue("CN=member", dns=["member.example"])
+"""Its authority says so."""
 MEMBER = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "member.example"}
 PKI = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "new.example"}
 SECRET = {"token_endpoint_auth_method": "client_secret_basic"}
@@ -49,11 +53,15 @@ def registering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One with a way for each need."""
     directory = tmp_path_factory.mktemp("registration")
     (directory / "registrants.pem").write_bytes(REGISTRANTS.certificate_pem)
+    (directory / "registrants.crl").write_bytes(crl(REGISTRANTS, STOLEN, at=datetime.now(UTC)))
     (directory / "directory.json").write_text(json.dumps({"keys": [SIGNER.as_dict(private=False)]}))
     with world(
         directory,
         registration__ways=WAYS,
         registration__anchors=["registrants.pem"],
+        trust__anchors=["anchors.pem", "registrants.pem"],
+        revocation__mode="soft",
+        revocation__crls=["registrants.crl"],
         registration__statement_issuers=[{"issuer": DIRECTORY, "jwks": "directory.json"}],
         registration__statement_must_have=["software_id"],
         authentication__methods=[
@@ -346,6 +354,80 @@ def test_a_renewed_certificate_locks_nobody_out(registering: World, member: Issu
     ]
 
 
+@pytest.mark.parametrize("body", [MEMBER, SECRET], ids=["authenticates", "vouched for"])
+def test_what_its_authority_revoked_manages_nothing(registering: World, member: Issued, body: dict[str, Any]) -> None:
+    """Though it is the client's in every other way: with it a thief would register a key that nobody revokes."""
+    made = send(registering, "POST", body, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    own = {**own_keys(self_signed("CN=thief")), "client_id": made["client_id"]}
+    for method, content in (("GET", None), ("PUT", own), ("DELETE", None)):
+        assert 401 == send(registering, method, content, identity=STOLEN, **owner).status
+    assert 200 == send(registering, "GET", identity=member, **owner).status
+
+
+@pytest.mark.parametrize("who", ["administrator", "client"])
+def test_a_replaced_certificate_manages_nothing(registering: World, who: str) -> None:
+    """Neither can it put itself back; the one that stands in its place manages, whoever put it there."""
+    old, new = self_signed("CN=own"), self_signed("CN=own")
+    made = send(registering, "POST", own_keys(old), invite(registering), identity=old).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    replacement, back = ({**own_keys(each), "client_id": made["client_id"]} for each in (new, old))
+    if who == "client":
+        assert 200 == send(registering, "PUT", replacement, identity=old, **owner).status
+    else:
+        registering.update(made["client_id"], jwks=own_keys(new)["jwks"])
+    for method, content in (("GET", None), ("PUT", back), ("DELETE", None)):
+        assert 401 == send(registering, method, content, identity=old, **owner).status
+    assert 200 == send(registering, "PUT", replacement, identity=new, **owner).status
+
+
+def test_a_name_that_was_replaced_manages_nothing(registering: World, member: Issued) -> None:
+    """Though somebody vouches for the certificate still, and the client came with it."""
+    made = send(registering, "POST", MEMBER, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    registering.update(made["client_id"], tls_client_auth_san_dns="other.example")
+    assert 401 == send(registering, "GET", identity=member, **owner).status
+    other = REGISTRANTS.issue("CN=other", dns=["other.example"])
+    assert 200 == send(registering, "GET", identity=other, **owner).status
+
+
+def test_who_needs_no_certificate_any_more_is_bound_to_none(registering: World, member: Issued) -> None:
+    """From a method with one to another: bound to nothing, unless the way demands that somebody vouches."""
+    own = self_signed("CN=own")
+    made = send(registering, "POST", own_keys(own), invite(registering), identity=own).json
+    changed = send(registering, "PUT", {**SECRET, "client_id": made["client_id"]}, made["registration_access_token"],
+                   own, uri=made["registration_client_uri"]).json  # fmt: skip
+    assert changed["registration_client_uri"].startswith(registering.issuer)
+    owner = {"token": changed["registration_access_token"], "uri": changed["registration_client_uri"]}
+    body = {**SECRET, "client_id": made["client_id"]}
+    there = owner | {"uri": made["registration_client_uri"]}
+    assert 200 == send(registering, "PUT", body, identity=member, **there).status
+    assert 200 == send(registering, "GET", **owner).status
+
+    made = send(registering, "POST", MEMBER, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    changed = send(registering, "PUT", {**SECRET, "client_id": made["client_id"]}, identity=member, **owner).json
+    assert changed["registration_client_uri"].startswith(registering.mtls)
+    renewed = REGISTRANTS.issue("CN=member", dns=["member.example"])
+    assert [200, 401, 401] == [
+        send(registering, "GET", identity=each, **owner).status for each in (renewed, self_signed("CN=member"), None)
+    ]
+
+
+def test_a_new_name_needs_somebody_who_vouches(registering: World, member: Issued) -> None:
+    """As at registration: nobody's word is the same as a wrong one.  A name that stays is not asked about again."""
+    made = send(registering, "POST", MEMBER, identity=member).json
+    owner = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    elsewhere = registering.authority.issue("CN=member", dns=["member.example", "new.example"])
+    body = {**MEMBER, "client_id": made["client_id"]}
+    assert 200 == send(registering, "PUT", body, identity=elsewhere, **owner).status
+    changed = {**PKI, "client_id": made["client_id"]}
+    refused = send(registering, "PUT", changed, identity=elsewhere, **owner)
+    assert (401, "invalid_token") == (refused.status, refused.json["error"])
+    both = REGISTRANTS.issue("CN=member", dns=["member.example", "new.example"])
+    assert 200 == send(registering, "PUT", changed, identity=both, **owner).status
+
+
 def test_a_removed_client_has_no_token(registering: World) -> None:
     """204, and neither its token nor its registration access token is worth anything."""
     made = send(registering, "POST", SECRET, invite(registering)).json
@@ -455,6 +537,14 @@ def statement(*, key: ECKey = SIGNER, header: Mapping[str, Any] | None = None, *
     said = {"iss": DIRECTORY, "iat": time.time(), "software_id": "s-1", **claims}
     named = {"alg": "ES256", "kid": "one", "typ": "JWT", **(header or {})}
     return jwt.encode(named, {name: value for name, value in said.items() if value is not None}, key)
+
+
+def own_keys(issued: Issued) -> dict[str, Any]:
+    """A client that is known by this certificate."""
+    return {
+        "token_endpoint_auth_method": "self_signed_tls_client_auth",
+        "jwks": make_jwks([read_certificate(issued.der)]),
+    }
 
 
 def forged() -> Issued:

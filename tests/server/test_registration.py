@@ -1,7 +1,6 @@
 """Registration requests without HTTP: every field wrong in turn, anything at all, and what is left in the store."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import time
@@ -17,11 +16,13 @@ from joserfc.jwk import ECKey, RSAKey
 
 from certbound.app import open_service
 from certbound.core.authentication import digest_of
+from certbound.core.certificate import Certificate
 from certbound.core.clients import is_known
-from certbound.core.errors import OAuthError, RegistrationDenied, TooManyRegistrations
+from certbound.core.errors import OAuthError, RegistrationDenied, TemporarilyUnavailable, TooManyRegistrations
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord, NotFound, RegistrationRecord
-from certbound.core.registration import SERVER_MADE
+from certbound.core.registration import SERVER_MADE, name_of
+from certbound.core.revoked import Revoked
 from certbound.server import registration
 from certbound.server.call import Call, Reply
 from certbound.server.registrar import Quota
@@ -33,6 +34,8 @@ from certificates import peer, read
 
 KEYS = {"keys": [ECKey.generate_key("P-256").as_dict(private=False)]}
 CERTIFICATE = read(self_signed("CN=own"))
+CA = Authority.create("CA")
+NAMED = read(CA.issue("CN=own", dns=["a.example"]))
 SECRET: dict[str, Any] = {"token_endpoint_auth_method": "client_secret_basic"}
 PKI: dict[str, Any] = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
 OWN: dict[str, Any] = {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": make_jwks([CERTIFICATE])}
@@ -57,6 +60,11 @@ methods = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt", 
 
 [registration]
 open_per_minute = 10000
+anchors = ["ca.pem"]
+[[registration.ways]]
+name = "vouched"
+needs = ["mutual_tls"]
+methods = ["tls_client_auth"]
 [[registration.ways]]
 name = "open"
 needs = []
@@ -77,7 +85,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def service(tmp_path_factory: pytest.TempPathFactory, loop: asyncio.AbstractEventLoop) -> Iterator[Service]:
     """A server that anybody may register at."""
     directory = tmp_path_factory.mktemp("server")
-    (directory / "ca.pem").write_bytes(Authority.create("CA").certificate_pem)
+    (directory / "ca.pem").write_bytes(CA.certificate_pem)
     (directory / "certbound.toml").write_text(CONFIGURATION)
     opening = open_service(load(directory / "certbound.toml", {}))
     yield loop.run_until_complete(opening.__aenter__())
@@ -300,25 +308,40 @@ def keep(service: Service, loop: asyncio.AbstractEventLoop, metadata: dict[str, 
     loop.run_until_complete(clients.add(ClientRecord(client_id="mine", metadata=metadata, registration=owner)))
 
 
-@pytest.mark.parametrize("metadata", [PKI, OWN, SECRET], ids=lambda each: each["token_endpoint_auth_method"])
-def test_who_has_a_certificate_shows_it_while_it_is_valid(
-    service: Service, loop: asyncio.AbstractEventLoop, metadata: dict[str, Any]
+@pytest.mark.parametrize(
+    ("metadata", "own", "subject"),
+    [(PKI, NAMED, ""), (PKI, NAMED, name_of(NAMED)), (OWN, CERTIFICATE, ""), (SECRET, NAMED, name_of(NAMED))],
+    ids=["PKI", "PKI, vouched", "self-signed", "secret, vouched"],
+)
+def test_who_has_a_certificate_shows_it_while_it_is_good(
+    service: Service, loop: asyncio.AbstractEventLoop, metadata: dict[str, Any], own: Certificate, subject: str
 ) -> None:
-    """Not another, not none, and not the one of the registration when it has ended; whether the client came over
-    mutual TLS or only authenticates so."""
-    own, now = peer(CERTIFICATE), time.time()
-    subject = base64.b64encode(CERTIFICATE.subject_der).decode()
-    keep(service, loop, metadata, thumbprint=CERTIFICATE.thumbprint, subject=subject)
-    assert 200 == loop.run_until_complete(registration.read(managing(service, now, peer=own), service)).status
-    ended = now + 400 * 86400
-    keep_out = [(now, None), (now, peer(self_signed("CN=own"))), (ended, own)]
-    for bound in (True, False):
-        if not bound and metadata is SECRET:
-            continue  # nothing binds it
-        keep(service, loop, metadata, **({"thumbprint": CERTIFICATE.thumbprint, "subject": subject} if bound else {}))
-        for when, who in keep_out:
+    """Neither another nor none, nor one that has ended or was revoked here: as at any endpoint, whether somebody
+    vouches for it or it authenticates the client."""
+    now = time.time()
+    keep(service, loop, metadata, subject=subject)
+    assert 200 == loop.run_until_complete(registration.read(managing(service, now, peer=peer(own)), service)).status
+    revoked: Any = Between(service.clients, revoked=Revoked(frozenset({own.thumbprint})))
+    kept_out: list[tuple[float, Any, Service]] = [
+        (now, None, service),
+        (now, peer(self_signed("CN=own", dns=["a.example"])), service),
+        (now + 400 * 86400, peer(own), service),
+        (now, peer(own), replace(service, clients=revoked)),
+    ]
+    for endpoint in (registration.read, registration.remove, registration.put):
+        for when, who, at in kept_out:
+            body = json.dumps({**metadata, "client_id": "mine"}).encode()
             with pytest.raises(RegistrationDenied):
-                loop.run_until_complete(registration.read(managing(service, when, peer=who), service))
+                loop.run_until_complete(endpoint(managing(service, when, peer=who, body=body), at))
+
+
+def test_what_nobody_can_read_nobody_manages(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """It is not known what else must be shown, so the token alone is not enough."""
+    keep(service, loop, {"token_endpoint_auth_method": "tls_client_auth"})
+    body = json.dumps({**SECRET, "client_id": "mine"}).encode()
+    for endpoint in (registration.read, registration.put, registration.remove):
+        with pytest.raises(TemporarilyUnavailable):
+            loop.run_until_complete(endpoint(managing(service, time.time(), body=body), service))
 
 
 def test_a_way_that_was_closed_lets_nobody_change(service: Service, loop: asyncio.AbstractEventLoop) -> None:

@@ -11,6 +11,7 @@ refusal.
 """
 
 import hmac
+from base64 import b64encode
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,6 +24,7 @@ from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.client_information import MAX_STATEMENT, STATEMENT
 from certbound.core.clients import Allowed, Client, Method, is_known
 from certbound.core.errors import (
+    BadCertificate,
     InvalidClient,
     InvalidClientMetadata,
     InvalidStatement,
@@ -197,16 +199,34 @@ def read_replacement(body: Mapping[str, Any], *, client_id: str, fits_secret: Co
     return {name: value for name, value in given.items() if name not in {"client_id", "client_secret"}}
 
 
-def require_own_name(way: Way, client: Client, certificate: Certificate | None) -> Client:
-    """`client`, if it is known by a name in the certificate that was shown.  `InvalidClientMetadata` (400) else."""
-    if Need.MUTUAL_TLS in way.needs and way.own_name and client.subject is not None and certificate is not None:
-        try:
-            match_subject(certificate, client.subject)
-        except InvalidClient as error:
-            raise InvalidClientMetadata(
-                client.subject.kind, "is not the name in the certificate of this connection"
-            ) from error
+def require_own_name(way: Way, client: Client, certificate: Certificate | None, *, but: str = "") -> Client:
+    """`client`, if it is known by a name in `certificate`, for which somebody vouches.
+
+    `InvalidClientMetadata` (400) if it is not, `RegistrationDenied` (401) if there is none, `but` is why.
+    """
+    if client.subject is None or not way.own_name or Need.MUTUAL_TLS not in way.needs:
+        return client
+    if certificate is None:
+        raise RegistrationDenied(f"nobody vouches for a certificate with the name that is asked for: {but}")
+    try:
+        match_subject(certificate, client.subject)
+    except InvalidClient as error:
+        raise InvalidClientMetadata(
+            client.subject.kind, "is not the name in the certificate of this connection"
+        ) from error
     return client
+
+
+def name_of(certificate: Certificate) -> str:
+    """By which a renewed one is known: the subject, DER in base64; where that is empty, a hash of the other names."""
+    if certificate.subject_der != _NO_SUBJECT:
+        return b64encode(certificate.subject_der).decode("ascii")
+    try:
+        names = sorted(f"{each.tag:x}:{each.value.hex()}" for each in certificate.alternative_names)
+    except BadCertificate:
+        names = []
+    # Who has no name at all is known by nothing but this very certificate.
+    return f"san {digest_of(' '.join(names))}" if names else f"x5t {certificate.thumbprint}"
 
 
 def require_token(record: ClientRecord | None, token: str | None) -> Owned:
@@ -238,3 +258,4 @@ SERVER_MADE = (
 _TYPES = frozenset({None, "jwt"})
 _LEEWAY = 60
 _NOBODYS = "0" * 43
+_NO_SUBJECT = b"\x30\x00"

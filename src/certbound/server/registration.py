@@ -2,13 +2,13 @@
 
 Rule 1: what is registered here passes the same validation as `certbound client add`, and no more of it is allowed than
 the way in has for everybody.
-Rule 2: a registration access token alone is enough for clients without certificates only.  Where a client authenticates
-by one, or was vouched for by one, it is shown here too; and any that would authenticate the client does, so a renewed
-certificate locks nobody out.
+Rule 2: a registration access token alone is enough for clients without certificates only.  Who authenticates by one
+shows here what would authenticate it now, judged as at any endpoint; who was vouched for by one, and authenticates
+otherwise, shows one of the same name for which somebody vouches still.  What was shown before counts for nothing: so a
+renewed certificate locks nobody out, and a replaced or revoked one lets nobody in.
 Rule 3: what `PUT` says is all there is (RFC 7592 section 2.2); of two at once one follows the other.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,7 @@ from certbound.core.registration import (
     Way,
     bearer_token,
     choose_way,
+    name_of,
     read_replacement,
     read_request,
     read_statement,
@@ -59,7 +60,7 @@ async def register(call: Call, service: Service) -> Reply:
     metadata = _with(read_request(body, stated=shown.stated, way=way), shown.statement)
     client_id = call.notes.client_id = service.new_id()
     client = registry.check(client_id, metadata)
-    require_own_name(way, client, shown.certificate)
+    require_own_name(way, client, shown.certificate, but=shown.but)
     # (4) What counts only so often is used up last.
     await _use_up(way, shown, registrar, call.now)
     # (5) The server makes what proves the client and its owner, and keeps hashes.
@@ -69,7 +70,7 @@ async def register(call: Call, service: Service) -> Reply:
         metadata,
         client_id=client_id,
         secrets_kept=kept,
-        registration=_bind(RegistrationRecord(digest=digest_of(token), way=way.name), client, call, shown.certificate),
+        registration=_bind(RegistrationRecord(digest=digest_of(token), way=way.name), way, shown.certificate),
     )
     record = await _stored(registry, client_id)
     await service.clients.refresh()  # whoever has the answer may use it at once
@@ -78,11 +79,8 @@ async def register(call: Call, service: Service) -> Reply:
 
 async def read(call: Call, service: Service) -> Reply:
     """The client as it is registered (RFC 7592 section 2.1)."""
-    owned = await _owned(call, service)
+    owned, client = await _owned(call, service)
     call.notes.subject += ", read"
-    client = readable(owned.record)
-    if client is None:
-        raise TemporarilyUnavailable(f"stored client {call.rest!r} is unusable")
     return _reply(200, owned.record, client, _registrar(service).registry, service, token=owned.token)
 
 
@@ -92,7 +90,7 @@ async def put(call: Call, service: Service) -> Reply:
     body = read_json(call.body)
     for _ in range(ATTEMPTS):
         # (1) Whoever asks owns the client.
-        owned = await _owned(call, service)
+        owned, before = await _owned(call, service)
         call.notes.subject += ", replaced"
         # (2) The way by which it came is open still, and what it asks for can stand and is no more than that has.
         way = registrar.way(owned.registration.way)
@@ -101,13 +99,12 @@ async def put(call: Call, service: Service) -> Reply:
         given = read_replacement(body, client_id=call.rest, fits_secret=[each.digest for each in counting])
         metadata = await _restated(given, owned.record, registrar, way, call.now)
         client = registry.check(call.rest, metadata)
-        certificate, _ = await registrar.vouched(call, service.clients.revoked)
-        before = readable(owned.record)
-        if before is None or before.subject != client.subject:
-            require_own_name(way, client, certificate)
+        certificate, but = await registrar.vouched(call, service.clients.revoked)
+        if before.subject != client.subject:
+            require_own_name(way, client, certificate, but=but)
         # (3) It stands, if nobody else was quicker.
         secret, kept = _secret_for(client, counting, call.now)
-        registration = _bind(owned.registration, client, call, certificate)
+        registration = _bind(owned.registration, way, certificate)
         changed = replace(owned.record, metadata=metadata, secrets=kept, registration=registration)
         try:
             await registry.put(changed)
@@ -120,7 +117,7 @@ async def put(call: Call, service: Service) -> Reply:
 
 async def remove(call: Call, service: Service) -> Reply:
     """The client is gone, and no token of it is valid (RFC 7592 section 2.3)."""
-    owned = await _owned(call, service)
+    owned, _ = await _owned(call, service)
     call.notes.subject += ", removed"
     if not await _registrar(service).registry.remove(owned.record.client_id):
         raise RegistrationDenied("the client was removed a moment ago")
@@ -128,46 +125,32 @@ async def remove(call: Call, service: Service) -> Reply:
     return Reply(204, b"", NO_STORE)
 
 
-async def _owned(call: Call, service: Service) -> Owned:
+async def _owned(call: Call, service: Service) -> tuple[Owned, Client]:
     """The client in the path, proven to be that of whoever asks.  `RegistrationDenied` (401) if it is not."""
     # (a) The token is this client's; looked up in the store, so that what was removed is gone at once.
     token = bearer_token(call.authorization, REGISTRATION_TOKEN_PREFIX)
     owned = require_token(await service.store.clients.find(call.rest), token)
     call.notes.client_id = owned.record.client_id
     call.notes.subject = f"by way {owned.registration.way}"
-    # (b) So is the certificate, where the client has any.
-    await _require_holder(owned, call, service)
-    call.notes.method = "registration_token"
-    return owned
-
-
-async def _require_holder(owned: Owned, call: Call, service: Service) -> None:
-    bound, client = owned.registration.thumbprint, readable(owned.record)
-    by_certificate = client is not None and client.method.is_mutual_tls
-    if not by_certificate and bound is None:
-        return
-    peer, revoked = call.peer, service.clients.revoked
-    if peer is None:
-        raise RegistrationDenied("the registration access token is bound to a certificate, and none is shown")
-    if revoked.includes(peer.leaf):
-        raise RegistrationDenied(f"certificate {peer.leaf.thumbprint} was revoked here")
-    if peer.leaf.thumbprint == bound and peer.leaf.is_valid_at(call.now):
-        return
-    if by_certificate:
+    client = readable(owned.record)
+    if client is None:  # so nobody knows what else it must show
+        raise TemporarilyUnavailable(f"stored client {call.rest!r} is unusable")
+    if client.method.is_mutual_tls:
+        # (b) The certificate authenticates the client as it is registered now, as it would for an access token.
         await _authenticate(client, call, service)
-        return
-    certificate, but = await _registrar(service).vouched(call, revoked)
-    if certificate is None or _subject(certificate) != owned.registration.subject:
-        raise RegistrationDenied(f"certificate {peer.leaf.thumbprint} is not that of the registration; {but}")
+    elif owned.registration.subject:
+        # (c) Where one was vouched for and does not authenticate, somebody vouches now for one of the same name.
+        await _require_vouched(owned, call, service)
+    call.notes.method = "registration_token"
+    return owned, client
 
 
-async def _authenticate(client: Client | None, call: Call, service: Service) -> None:
-    """The certificate on the connection authenticates the client, as it would at the token endpoint."""
+async def _authenticate(client: Client, call: Call, service: Service) -> None:
     accepted = Accepted(methods={each for each in Method if each.is_mutual_tls}, issuer=service.offer.issuer)
     try:
         await authenticate(
             client,
-            Presented(client.client_id if client is not None else ""),
+            Presented(client.client_id),
             call.peer,
             accepted=accepted,
             sources=service.sources,
@@ -176,6 +159,14 @@ async def _authenticate(client: Client | None, call: Call, service: Service) -> 
         )
     except InvalidClient as error:
         raise RegistrationDenied(f"not so: {error.step}: {error.reason}") from error
+
+
+async def _require_vouched(owned: Owned, call: Call, service: Service) -> None:
+    certificate, but = await _registrar(service).vouched(call, service.clients.revoked)
+    if certificate is None:
+        raise RegistrationDenied(f"nobody vouches for the certificate that the token is bound to: {but}")
+    if name_of(certificate) != owned.registration.subject:
+        raise RegistrationDenied(f"certificate {certificate.thumbprint} has another name than that of the registration")
 
 
 async def _use_up(way: Way, shown: Shown, registrar: Registrar, now: float) -> None:
@@ -227,23 +218,16 @@ def _reply(
 
 def _uri(record: ClientRecord, client: Client, service: Service) -> str:
     """On the host where it works: the one that asks for certificates, if one must be shown."""
-    bound = record.registration is not None and record.registration.thumbprint is not None
+    bound = record.registration is not None and record.registration.subject
     base = service.offer.mtls_base if bound or client.method.is_mutual_tls else None
     return f"{base or service.offer.issuer}{service.offer.direct[REGISTRATION].path}/{record.client_id}"
 
 
-def _bind(
-    registration: RegistrationRecord, client: Client, call: Call, vouched: Certificate | None
-) -> RegistrationRecord:
-    """Bound to the certificate on the connection, where it means something: it is `vouched` for, or is the method."""
-    if call.peer is None or (vouched is None and not client.method.is_mutual_tls):
-        return registration
-    subject = _subject(vouched) if vouched is not None else registration.subject
-    return replace(registration, thumbprint=call.peer.leaf.thumbprint, subject=subject)
-
-
-def _subject(certificate: Certificate) -> str:
-    return b64encode(certificate.subject_der).decode("ascii")
+def _bind(registration: RegistrationRecord, way: Way, vouched: Certificate | None) -> RegistrationRecord:
+    """To the name for which somebody vouched, where the way needs that; not to one that merely was there."""
+    if Need.MUTUAL_TLS not in way.needs:
+        return replace(registration, subject="")
+    return registration if vouched is None else replace(registration, subject=name_of(vouched))
 
 
 def _secret_for(

@@ -98,7 +98,7 @@ class StoreConformance(KeyConformance, StatusConformance, GrantConformance, Toke
         """With the client, after `add` and after `replace`, which replaces them too."""
         async with self.opened() as store:
             secrets = (SecretRecord(digest="a", created_at=NOW, ends_at=NOW + 1), SecretRecord(digest="b"))
-            registration = RegistrationRecord(digest="c", thumbprint="leaf", way="open")
+            registration = RegistrationRecord(digest="c", subject="MAA=", way="open")
             stored = await store.clients.add(replace(client(), secrets=secrets, registration=registration))
             assert (stored.secrets, stored.registration) == (secrets, registration)
             assert await store.clients.find("client") == stored
