@@ -264,7 +264,14 @@ async def test_tables_that_are_gone_are_unavailable(opening: Opening, url: str, 
     await _filled(url)
     _by_hand(path, "DELETE FROM revision", "DROP TABLE signing_keys")
     store = await opening(url)
-    for call in (store.revision(), store.keys.list(), store.clients.add(client()), store.clients.remove("a")):
+    for call in (
+        store.revision(),
+        store.keys.list(),
+        store.clients.add(client()),
+        store.clients.remove("a"),
+        store.revocations.invalidate(7, until=NOW),
+        store.revocations.statuses(NOW),
+    ):
         with pytest.raises(StoreUnavailable):
             await call
     assert len(await store.clients.list()) == 2
