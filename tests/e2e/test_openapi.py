@@ -103,12 +103,14 @@ def test_strangers_are_answered_as_it_says(everything: World) -> None:
     document = at(everything.issuer, api_of(everything.settings))
     settings = f"""
         {STATUSES}
+        [phases.stateful]
+        enabled = false
         [[operations]]
         include-tag = "registration"
         phases.coverage.enabled = false
     """
     tested = run(everything, document, settings, "--max-examples", "20")
-    assert tested.requests >= 400
+    assert tested.requests >= 300
     assert tested.accepted == {f"GET {path}" for path, item in document["paths"].items() if is_public(item)}
 
 
