@@ -1,5 +1,6 @@
 """`certbound client`: the same use cases as the endpoints, said in options."""
 
+import asyncio
 import json
 import shlex
 import sqlite3
@@ -14,9 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
+from certbound.app import open_registry
 from certbound.core.anchors import CERTIFICATES, KEYS
+from certbound.core.authentication import digest_of
 from certbound.core.certificate import thumbprint
 from certbound.core.clients import DN_ORDER, IGNORE_VALIDITY
+from certbound.core.ports import RegistrationRecord
+from certbound.settings import load
 from certbound.trust.authority import Authority, Issued, self_signed
 from certificates import der, read
 
@@ -486,3 +491,24 @@ def test_initial_access_tokens_are_made_listed_and_removed(certbound: Certbound)
     assert certbound("registration", "remove", listed["name"]).status == 0
     assert "no tokens" in certbound("registration", "list").out
     assert "there is no token" in certbound("registration", "remove", listed["name"]).err
+
+
+def test_a_registration_token_is_made_anew(certbound: Certbound, deployment: Path) -> None:
+    """Shown once; who did not register itself has none."""
+
+    async def register() -> None:
+        settings = load(deployment / "certbound.toml", {})
+        registration = RegistrationRecord(digest=digest_of("cbrg_old"), way="open")
+        async with open_registry(settings) as registry:
+            metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "a.example"}
+            await registry.register(metadata, client_id="a", registration=registration)
+
+    asyncio.run(register())
+    said = certbound("client", "management-token", "a").out
+    assert "shown this once: cbrg_" in said
+    made = json.loads(certbound("client", "management-token", "a", "--json").out)
+    assert made["client_id"] == "a"
+    assert made["registration_access_token"] not in said
+    certbound("client", "add", "--id", "b", "--san-dns", "b.example", "--scope", "")
+    assert "did not register itself" in certbound("client", "management-token", "b").err
+    assert "there is no client" in certbound("client", "management-token", "c").err

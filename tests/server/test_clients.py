@@ -12,8 +12,9 @@ from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.ports import StatusRecord
+from certbound.core.ports import RegistrationRecord, StatusRecord
 from certbound.core.scope import Scope
+from certbound.server.audit import LOGGER
 from certbound.server.clients import ClientRegistry, secret_name
 from certbound.stores import open_store
 
@@ -209,6 +210,40 @@ async def test_secrets_overlap_and_end(registry: ClientRegistry) -> None:
     assert await registry.remove_secret("a", secret_name(record.secrets[0]))
     assert not await registry.remove_secret("a", secret_name(record.secrets[0]))
     assert await registry.add_secret("nobody", overlap=0) is None
+
+
+async def test_the_audit_says_what_becomes_of_other_secrets(
+    registry: ClientRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the first nothing, for there are none; else when they end, or that they have."""
+    told = replace(registry, actor="somebody")
+    await told.register(SECRET, client_id="a")
+    caplog.clear()
+    for overlap in (0, 60, 0):
+        await told.add_secret("a", overlap=overlap)
+    said = [each.getMessage() for each in caplog.records if each.name == LOGGER]
+    assert len(said) == 3
+    assert "other" not in said[0]
+    assert "1 others end in 60 seconds" in said[1]
+    assert "2 others ended" in said[2]
+
+
+async def test_a_registration_token_is_made_anew(registry: ClientRegistry, caplog: pytest.LogCaptureFixture) -> None:
+    """The one before it ends, and what it is bound to stays; a client that an administrator registered has none."""
+    before = RegistrationRecord(digest=digest_of("cbrg_old"), subject="MAA=", way="open")
+    await registry.register(SECRET, client_id="a", registration=before)
+    token = await replace(registry, actor="somebody").renew_registration_token("a")
+    assert token is not None
+    assert token.startswith("cbrg_")
+    record = await registry.find("a")
+    assert record is not None
+    assert record.registration == replace(before, digest=digest_of(token))
+    assert "renew registration access token" in caplog.text
+    assert token not in caplog.text
+    assert await registry.renew_registration_token("nobody") is None
+    await registry.register(SECRET, client_id="b")
+    with pytest.raises(InvalidClientMetadata, match="did not register itself"):
+        await registry.renew_registration_token("b")
 
 
 async def test_secrets_go_with_their_method(registry: ClientRegistry) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from certbound.cli import _client_secret
+from certbound.cli import _client_management, _client_secret
 from certbound.cli._certificates import OPTIONS, key_kind, option, read_file
 from certbound.cli._client_options import (
     AnchorKeys,
@@ -205,6 +205,9 @@ def remove(
     Example: certbound client remove billing --yes
     """
     asyncio.run(_remove(config, client_id, yes=yes))
+
+
+app.command("management-token")(_client_management.management_token)
 
 
 async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str, Any], *, json: bool) -> None:

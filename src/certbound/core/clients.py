@@ -38,7 +38,7 @@ from certbound.core.subject import Subject
 __all__ = [
     "ASSERTION_ALG", "DN_ORDER", "FORMAT", "IGNORE_VALIDITY", "PKI_MEMBERS", "RESOURCES", "SELF_SIGNED_MEMBERS",
     "Allowed", "Client", "ClientId", "Method", "SigningAlgorithm", "TokenFormat",
-    "describe_client", "is_known", "read_client", "require_allowed",
+    "describe_client", "is_known", "read_client", "require_allowed", "require_method",
 ]  # fmt: skip
 
 ClientId = NewType("ClientId", str)
@@ -160,11 +160,7 @@ def read_client(
 
 def require_allowed(client: Client, allowed: Allowed) -> Client:
     """`client`, if the deployment lets it have what it asks for; else `InvalidClientMetadata` (400)."""
-    if client.method not in allowed.methods:
-        raise InvalidClientMetadata(
-            "token_endpoint_auth_method",
-            f"{client.method} is not enabled here; enabled: {listed(allowed.methods)}",
-        )
+    _require_method(client.method, allowed)
     if client.anchors.certificates and not allowed.own_anchors:
         raise InvalidClientMetadata(
             "tls_client_auth_trust_anchors", "clients may not bring trust anchors here; see trust.client_anchors"
@@ -193,6 +189,11 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
     if len(client.name) > MAX_TEXT:
         raise InvalidClientMetadata("client_name", f"has more than {MAX_TEXT} characters")
     return client
+
+
+def require_method(metadata: Mapping[str, Any], allowed: Allowed) -> None:
+    """Asked before the credentials are read: who may not have the method need not hear what it lacks for it."""
+    _require_method(read_method(given_members(metadata)), allowed)
 
 
 def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
@@ -233,6 +234,13 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
 def is_known(name: str) -> bool:
     """Whether a member of this name means anything here; what does not is ignored (RFC 7591 section 2)."""
     return name in MEMBERS or is_information(name)
+
+
+def _require_method(method: Method, allowed: Allowed) -> None:
+    if method not in allowed.methods:
+        raise InvalidClientMetadata(
+            "token_endpoint_auth_method", f"{method} is not enabled here; enabled: {listed(allowed.methods)}"
+        )
 
 
 def _require_offered(name: str, wanted: Iterable[Any], offered: Iterable[Any]) -> None:

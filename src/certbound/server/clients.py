@@ -3,7 +3,9 @@
 Rule 1: what cannot stand is not stored, whether an endpoint or a command asks for it.
 Rule 2: a secret is made here, shown once and kept as a hash; a new one and those before it count side by side for as
 long as it is said, and at most `MOST_SECRETS` do.
-Rule 3: with a client that is removed or disabled go its tokens, and its grants; enabled again, it begins anew.
+Rule 3: the registration access token of a client that registered itself is made anew on request, and ends the one
+before it at once: two would let whoever stole one go on.
+Rule 4: with a client that is removed or disabled go its tokens, and its grants; enabled again, it begins anew.
 """
 
 import contextlib
@@ -15,7 +17,7 @@ from typing import Any
 
 from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind, is_bound
-from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed
+from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed, require_method
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import given_members
 from certbound.core.ports import (
@@ -28,7 +30,7 @@ from certbound.core.ports import (
     SecretRecord,
     Store,
 )
-from certbound.core.registration import SECRET_PREFIX
+from certbound.core.registration import REGISTRATION_TOKEN_PREFIX, SECRET_PREFIX
 from certbound.server.audit import AUDIT, Decision
 from certbound.server.directory import readable
 
@@ -139,7 +141,7 @@ class ClientRegistry:
         secret, new = make_secret(now)
         ending = tuple(_ending(each, now + overlap) for each in counting) if overlap > 0 else ()
         await self.store.clients.replace(replace(record, secrets=(*ending, new)))
-        self._tell("add secret", client_id, f"{len(ending)} others end in {overlap:.0f} seconds")
+        self._tell("add secret", client_id, _end_of_others(len(counting), overlap))
         return secret
 
     async def remove_secret(self, client_id: str, name: str) -> bool:
@@ -153,6 +155,22 @@ class ClientRegistry:
         await self.store.clients.replace(replace(record, secrets=left))
         self._tell("remove secret", client_id, f"{len(left)} are left")
         return True
+
+    async def renew_registration_token(self, client_id: str) -> str | None:
+        """A new registration access token, shown this once; the one before it ends.  None if there is no such client.
+
+        `InvalidClientMetadata` (400) if the client did not register itself.
+        """
+        record = await self.store.clients.find(client_id)
+        if record is None:
+            return None
+        if record.registration is None:
+            raise InvalidClientMetadata("registration_access_token", f"{client_id!r} did not register itself")
+        token = REGISTRATION_TOKEN_PREFIX + secrets.token_urlsafe(32)
+        registration = replace(record.registration, digest=digest_of(token))
+        await self.store.clients.replace(replace(record, registration=registration))
+        self._tell("renew registration access token", client_id)
+        return token
 
     async def find(self, client_id: str) -> ClientRecord | None:
         """The client as it is kept, readable or not."""
@@ -168,6 +186,7 @@ class ClientRegistry:
 
     def check(self, client_id: str, metadata: Mapping[str, Any], *, version: int = 0) -> Client:
         """The client that `metadata` describes, if this deployment allows it.  `InvalidClientMetadata` (400) else."""
+        require_method(metadata, self.allowed)
         return require_allowed(read_client(client_id, metadata, version=version), self.allowed)
 
     def _tell(self, what: str, client_id: str, subject: str = "") -> None:
@@ -197,6 +216,12 @@ def secret_name(secret: SecretRecord) -> str:
 def counting_secrets(record: ClientRecord, now: float) -> Sequence[SecretRecord]:
     """Those that have not ended."""
     return [each for each in record.secrets if each.ends_at is None or now < each.ends_at]
+
+
+def _end_of_others(count: int, overlap: float) -> str:
+    if not count:
+        return ""
+    return f"{count} others end in {overlap:.0f} seconds" if overlap > 0 else f"{count} others ended"
 
 
 def _ending(secret: SecretRecord, at: float) -> SecretRecord:
