@@ -23,7 +23,8 @@ test: .venv/.dev ## Run the tests that need nothing but Python
 	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres" $(TEST_OPTIONS)
 
 test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
-	$(BIN)/pytest -m "wide and not postgres" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "wide and not postgres and not alone" $(TEST_OPTIONS)
+	$(BIN)/pytest -m "alone and not postgres" $(TEST_OPTIONS)
 
 test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
 	$(BIN)/pytest -m peers $(TEST_OPTIONS)

@@ -20,7 +20,7 @@ from e2e.world import World, world
 from loading import FLOOR, best, client, compared, resident
 from tls.test_load import linked_chain
 
-pytestmark = [pytest.mark.wide, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.wide, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 @dataclass
