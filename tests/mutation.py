@@ -44,7 +44,13 @@ VERIFIER = "trust/verifier.py"
 CHAINS = "trust/chains.py"
 
 SUITES = {
-    TOKEN: ["server/test_asgi.py", "e2e/test_token.py", "e2e/test_revoke.py", "e2e/test_refresh.py"],
+    TOKEN: [
+        "server/test_asgi.py",
+        "e2e/test_token.py",
+        "e2e/test_revoke.py",
+        "e2e/test_refresh.py",
+        "e2e/test_exchange.py",
+    ],
     SERVER_AUTHENTICATION: [
         "e2e/test_introspection.py",
         "e2e/test_private_key_jwt.py",
@@ -114,8 +120,9 @@ MUTATIONS = [
     Mutation(
         TOKEN,
         "6",
-        "await service.statuses.reference(\n        StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin),"
-        "\n        now=call.now,\n        lifetime=service.lifetime,\n    )",
+        "await service.statuses.reference(\n        "
+        "StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin),\n        "
+        "now=call.now,\n        lifetime=service.lifetime,\n    )",
         "None",
     ),
     Mutation(TOKEN, "6", "certificate, grant.grant_id, given.origin)", 'certificate, "", given.origin)'),
@@ -149,7 +156,9 @@ MUTATIONS = [
         "live.claims if live else None",
         "__import__('certbound.core.jws').core.jws.unverified_claims(form.require('subject_token'))",
     ),
-    Mutation(GRANTS, "3", "replace(grant, grant_id=service.new_id())", "replace(grant, grant_id='')"),
+    Mutation(GRANTS, "3", "members=members, origin=origin)\n    # (4)", "members=members)\n    # (4)"),
+    Mutation(GRANTS, "3", "sources=origin.sources if origin else ()", "sources=()"),
+    Mutation(GRANTS, "4", "replace(grant, grant_id=service.new_id())", "replace(grant, grant_id='')"),
     Mutation(
         INSPECTION,
         "1",

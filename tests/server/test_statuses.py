@@ -19,7 +19,7 @@ from certbound.core.certificate import Certificate, read_certificate, read_pem_c
 from certbound.core.clients import read_client
 from certbound.core.errors import InvalidClient, StoreUnavailable
 from certbound.core.keys import require_strong_key
-from certbound.core.ports import ClientRecord, GrantRecord, RevocationRecord, RevokedKind, SecretRecord, Store
+from certbound.core.ports import ClientRecord, GrantRecord, Origin, RevocationRecord, RevokedKind, SecretRecord, Store
 from certbound.core.proofs import KnownSecret, TrustedChain
 from certbound.core.signing import SigningKey
 from certbound.core.status import LIFETIME, Runs, StatusReference, read_list
@@ -29,7 +29,7 @@ from certbound.server.statuses import (
     AHEAD,
     FEWEST,
     FIRST,
-    FIRST_OF_GRANT,
+    FIRST_OF_FEW,
     LEASE,
     MOST,
     REMADE,
@@ -74,9 +74,9 @@ class Counted:
         store.revocations.allot = self.allot  # type: ignore[method-assign]
         store.revocations.statuses = self.statuses  # type: ignore[method-assign]
 
-    async def allot(self, record: Any, *, now: float) -> Any:
+    async def allot(self, record: Any, *, now: float, origin: int | None = None) -> Any:
         self.sizes.append(record.count)
-        return await self._allot(record, now=now)
+        return await self._allot(record, now=now, origin=origin)
 
     async def statuses(self, now: float, *, since: int | None = None) -> Any:
         self.asked.append(since is None)
@@ -126,6 +126,11 @@ def by_secret() -> AuthenticatedClient:
 def owner(certificate: Any = LEAF, *authorities: Any, grant_id: str = "") -> StatusOwner:
     """Of tokens that are bound to the certificate."""
     return StatusOwner.of(authenticated(certificate, *authorities), certificate, grant_id)
+
+
+def from_token(origin: Origin | None) -> StatusOwner:
+    """The same owner, of what was obtained from a token."""
+    return StatusOwner.of(authenticated(), LEAF, origin=origin)
 
 
 async def place(book: StatusBook, of: StatusOwner | None = None, *, at: float = NOW) -> int:
@@ -191,7 +196,29 @@ async def test_what_can_be_revoked_apart_shares_no_block(book: StatusBook, store
         await place(book, each)
     found = await blocks(store)
     assert len(found) == len(owners)
-    assert {each.grant_id: each.count for each in found} == {"": FIRST, "g": FIRST_OF_GRANT}
+    assert {each.grant_id: each.count for each in found} == {"": FIRST, "g": FIRST_OF_FEW}
+    origins = [await store.revocations.origin(each.index) for each in found]
+    for origin in origins * 2:
+        await place(book, from_token(origin))
+    obtained = [each for each in await blocks(store) if each.sources]
+    assert {(each.sources, each.count) for each in obtained} == {
+        (each.sources, FIRST_OF_FEW) for each in origins if each
+    }
+    assert len(obtained) == len(owners)
+
+
+async def test_what_a_revoked_token_gave_has_no_status(book: StatusBook, store: Store) -> None:
+    """Although the client itself may go on: nobody has the place that it would have got."""
+    subject = StatusOwner("a", OTHER)
+    origin = await store.revocations.origin(await place(book, subject))
+    obtained = from_token(origin)
+    await place(book, obtained)
+    await revoke(store, RevokedKind.CERTIFICATE, OTHER.thumbprint)
+    await store.revocations.remove(RevokedKind.CERTIFICATE, OTHER.thumbprint)
+    book.forget()
+    with pytest.raises(InvalidClient):
+        await place(book, obtained)
+    assert await store.revocations.origin(await place(book, subject)) is not None
 
 
 def test_whose_a_status_is() -> None:

@@ -73,7 +73,7 @@ async def test_a_look_is_the_same_statement_whatever_it_finds(store: Store, stat
 
 
 async def test_looks_and_purges_go_by_an_index(store: Store, path: Path, statements: list[str]) -> None:
-    """No statement of a request, nor of a purge, reads a whole table."""
+    """No statement of a request, nor of a purge, reads a whole table: at most all that was obtained by exchange."""
     await opened_grant(store)
     await store.tokens.add(access_token("there"))
     statements.clear()
@@ -89,7 +89,8 @@ async def test_looks_and_purges_go_by_an_index(store: Store, path: Path, stateme
     with closing(sqlite3.connect(path)) as database:
         for each in questions:
             plan = [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {each}", [None] * each.count("?"))]
-            assert [step for step in plan if step.startswith("SCAN")] == [], each
+            scans = [step for step in plan if step.startswith("SCAN") and not step.endswith("_obtained")]
+            assert scans == [], each
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ class StatusRecord:
     """Consecutive places in the status list: for tokens which one client gets with one certificate over one path.
 
     `authorities` are the thumbprints of the keys on the path above the certificate; `thumbprint` is empty where there
-    was no certificate.  `index`, the first of `count` places, is made by the store, and no other record has any of
-    them until this one has ended.
+    was no certificate; `sources` are those of `Origin`.  `index`, the first of `count` places, is made by the store,
+    and no other record has any of them until this one has ended.
     """
 
     client_id: str
@@ -89,12 +89,27 @@ class StatusRecord:
     authorities: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     """The other thumbprints of `Certificate.thumbprints`: a revocation of any of them is one of this certificate."""
+    sources: tuple[str, ...] = ()
     index: int = -1
     valid: bool = True
     """False for ever once it was revoked; what the client gets afterwards has another place."""
     created_at: float = 0
     ends_at: float = 0
     """Seconds since the epoch: afterwards no token can live that stands here, and the record may go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A token from which another one is obtained: its block of places, and what would end it.
+
+    `sources` are names that the store makes, and only it reads: of the client, the certificate, the authorities and the
+    grant, and of all that the token was itself obtained from.  A revocation of any of them ends what has it among its
+    own `sources`.
+    """
+
+    index: int | None
+    """The first place of the block.  None of what a grant was obtained from: that is asked whether it is valid."""
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +129,8 @@ class GrantRecord:
     """What a client holds refresh tokens for.
 
     `thumbprint`, `authorities` and `twins` are those of the certificate that was presented when it was given, as in
-    `StatusRecord`; empty if there was none.  `seed` is a secret from which successors of refresh tokens are derived.
+    `StatusRecord`; empty if there was none.  `sources` are those of `Origin`.  `seed` is a secret from
+    which successors of refresh tokens are derived.
     """
 
     grant_id: str
@@ -125,6 +141,7 @@ class GrantRecord:
     thumbprint: str = ""
     authorities: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     valid: bool = True
     created_at: float = 0
     ends_at: float = 0
@@ -244,8 +261,8 @@ class Clients(Protocol):
     async def remove(self, client_id: str) -> None:
         """The client is gone, its grants are revoked, and the statuses of its tokens are not valid, all or nothing.
 
-        With it goes its revocation: whoever comes under this id later is somebody else.  `NotFound` if it was not
-        there.
+        What was obtained from its tokens ends too.  With it goes its revocation: whoever comes under this id later is
+        somebody else.  `NotFound` if it was not there.
         """
 
 
@@ -277,7 +294,8 @@ class Revocations(Protocol):
     async def affected(self, kind: RevokedKind, value: str, *, now: float) -> Sequence[StatusRecord]:
         """The statuses that are valid, have not ended at `now`, and would not survive the revocation.
 
-        Those of grants that would not are among them, whichever certificate they were obtained with.
+        Those of grants that would not are among them, whichever certificate they were obtained with, and those that
+        were obtained from any of these.
         """
 
     async def add(self, record: RevocationRecord) -> Sequence[StatusRecord]:
@@ -291,11 +309,18 @@ class Revocations(Protocol):
     async def remove(self, kind: RevokedKind, value: str) -> None:
         """It is not revoked any more, a client enabled; statuses stay as they are.  `NotFound` if it was not."""
 
-    async def allot(self, record: StatusRecord, *, now: float) -> StatusRecord:
+    async def allot(self, record: StatusRecord, *, now: float, origin: int | None = None) -> StatusRecord:
         """`record` with an index nobody can foretell: `count` places that nobody else has, all valid.
 
         Those who ask at once share a transaction; the revision stays.  `RevokedMeanwhile` if anything of it is revoked
-        at that moment, its grant is not there or has ended, or the client is not there or disabled.
+        at that moment, its grant is not there or has ended, the client is not there or disabled, or there is no valid
+        block at `origin`, the `Origin.index` of what its `sources` are of.
+        """
+
+    async def origin(self, index: int) -> Origin | None:
+        """What the token whose status stands at `index` is to those that are obtained from it; None if it was revoked.
+
+        Whether it was revoked alone is not asked.
         """
 
     async def invalidate(self, index: int, *, until: float) -> None:
@@ -314,10 +339,11 @@ class Revocations(Protocol):
 class Grants(Protocol):
     """What clients hold refresh tokens for."""
 
-    async def open(self, grant: GrantRecord, digest: str, *, now: float) -> None:
+    async def open(self, grant: GrantRecord, digest: str, *, now: float, origin: int | None = None) -> None:
         """The grant is there, with its first refresh token.
 
-        `RevokedMeanwhile` if its client is not there or disabled, or anything of its certificate is revoked.
+        `RevokedMeanwhile` if its client is not there or disabled, anything of its certificate is revoked, or there is
+        no valid block at `origin`, as for `Revocations.allot`.
         """
 
     async def find(self, digest: str, *, now: float) -> RefreshTokenRecord | None:
@@ -335,7 +361,7 @@ class Grants(Protocol):
     async def revoke(self, grant_id: str, *, now: float) -> bool:
         """No refresh token of the grant counts, and the statuses of its access tokens are not valid.
 
-        False if there was no such grant, or it was revoked already.
+        What was obtained from those ends too.  False if there was no such grant, or it was revoked already.
         """
 
 

@@ -3,6 +3,7 @@
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 import msgspec
@@ -12,7 +13,7 @@ from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient, InvalidGrant, InvalidRequest, UnacceptableToken, UnauthorizedClient
 from certbound.core.grants import TokenRequest, client_credentials, refresh_token, token_exchange
 from certbound.core.grants.refresh_token import Granted
-from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation
+from certbound.core.ports import GrantRecord, Origin, RefreshTokenRecord, RevokedMeanwhile, Rotation
 from certbound.core.tokens import Grant
 from certbound.server.call import Call
 from certbound.server.inspection import NotLive, read_access_token
@@ -40,6 +41,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """Makes or replaces the refresh token that is answered, if one is; told the certificate of the access token."""
     members: Mapping[str, str] = {}
     """More members of the answer."""
+    origin: Origin | None = None
+    """What it was obtained from, if from a token: it ends with that."""
 
 
 async def _client_credentials(asked: Asked) -> Given:
@@ -57,8 +60,9 @@ async def _refresh(asked: Asked) -> Given:
     grant, granted = refresh_token.refresh(found, asked.authenticated, call.peer, asked.request, service.policy)
     call.notes.grant_id = grant.grant_id
     assert found is not None  # else `refresh` had refused
+    origin = Origin(index=None, sources=found.grant.sources) if found.grant.sources else None
     if not granted.rotates:
-        return Given(grant=grant)
+        return Given(grant=grant, origin=origin)
     # (3) One that was replaced, and not a moment ago, is in two hands: the family ends.
     if _is_reused(found, call.now, service.refresh.grace):
         await service.store.grants.revoke(grant.grant_id, now=call.now)
@@ -76,7 +80,7 @@ async def _refresh(asked: Asked) -> Given:
             raise InvalidGrant(f"the refresh token cannot be replaced: {rotation}")
         return successor
 
-    return Given(grant=grant, refresh_token=rotate)
+    return Given(grant=grant, refresh_token=rotate, origin=origin)
 
 
 async def _exchange(asked: Asked) -> Given:
@@ -101,15 +105,21 @@ async def _exchange(asked: Asked) -> Given:
         raise UnacceptableToken(f"the subject token is not valid: {why}") from why
     request = TokenRequest(scope=asked.request.scope, resources=[*asked.request.resources, *form.all("audience")])
     grant = token_exchange.exchange(live.claims, asked.authenticated, request, service.policy)
+    # (3) What is given ends with whatever would have ended the subject token, and that is not over yet.
+    origin = await service.store.revocations.origin(live.index)
+    if origin is None:
+        raise UnacceptableToken("the subject token was revoked a moment ago")
     members = {"issued_token_type": token_exchange.ACCESS_TOKEN}
     if wanted == token_exchange.ACCESS_TOKEN:
-        return Given(grant=grant, members=members)
-    # (3) A refresh token outlives the subject token: whoever registered the client let it have one.
-    opened, refresh = opening(asked, grant)
-    return Given(grant=opened, refresh_token=refresh, members=members)
+        return Given(grant=grant, members=members, origin=origin)
+    # (4) A refresh token outlives the subject token: whoever registered the client let it have one.
+    opened, refresh = opening(asked, grant, origin)
+    return Given(grant=opened, refresh_token=refresh, members=members, origin=origin)
 
 
-def opening(asked: Asked, grant: Grant) -> tuple[Grant, Callable[[Certificate | None], Awaitable[str]]]:
+def opening(
+    asked: Asked, grant: Grant, origin: Origin | None = None
+) -> tuple[Grant, Callable[[Certificate | None], Awaitable[str]]]:
     """`grant` with an id of its own, and what opens it and makes its first refresh token."""
     service, now = asked.service, asked.call.now
     opened = msgspec.structs.replace(grant, grant_id=service.new_id())
@@ -120,8 +130,9 @@ def opening(asked: Asked, grant: Grant) -> tuple[Grant, Callable[[Certificate | 
         )
         token = "cbrt_" + service.new_secret()
         record = _record(opened, granted, asked.authenticated, certificate, service, now)
+        record = replace(record, sources=origin.sources if origin else ())
         try:
-            await service.store.grants.open(record, digest_of(token), now=now)
+            await service.store.grants.open(record, digest_of(token), now=now, origin=origin.index if origin else None)
         except RevokedMeanwhile as error:
             raise InvalidClient(str(error)) from error
         asked.call.notes.grant_id = opened.grant_id

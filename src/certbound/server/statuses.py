@@ -25,7 +25,7 @@ import msgspec
 from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient
-from certbound.core.ports import RevokedMeanwhile, Statuses, StatusRecord, Store
+from certbound.core.ports import Origin, RevokedMeanwhile, Statuses, StatusRecord, Store
 from certbound.core.signing import SigningKey
 from certbound.core.status import Runs, StatusReference, describe_list, encode_list, make_list
 from certbound.core.tokens import sign_list
@@ -34,8 +34,8 @@ from certbound.server.keys import KeyRing
 
 FIRST = 16
 """Places of the first block of a client; of the next one twice as many if they were soon given, half if few were."""
-FIRST_OF_GRANT = 4
-"""Those of a grant, which is used once in the life of a token."""
+FIRST_OF_FEW = 4
+"""Those of a grant, which is used once in the life of a token, and of what is obtained from a token."""
 FEWEST, MOST = 4, 1024
 """Places of a block, powers of two."""
 LEASE = 6 * 3600
@@ -65,22 +65,33 @@ class StatusOwner(msgspec.Struct, frozen=True):
     authorities: tuple[str, ...] = ()
     """The thumbprints of the keys above it, if a path proved it."""
     grant_id: str = ""
+    origin: Origin | None = None
+    """What they were obtained from, if from a token."""
 
     @classmethod
     def of(
-        cls, authenticated: AuthenticatedClient, certificate: Certificate | None, grant_id: str = ""
+        cls,
+        authenticated: AuthenticatedClient,
+        certificate: Certificate | None,
+        grant_id: str = "",
+        origin: Origin | None = None,
     ) -> "StatusOwner":
         """The owner of what this client gets, bound to `certificate`, by the grant if there is one that lasts."""
         client_id = authenticated.client.client_id
-        return cls(client_id, certificate or authenticated.certificate, authenticated.authorities, grant_id)
+        return cls(client_id, certificate or authenticated.certificate, authenticated.authorities, grant_id, origin)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Those of `Origin`."""
+        return () if self.origin is None else self.origin.sources
 
     def key(self) -> "_Key":
         """What tells owners apart, soon compared."""
         thumbprint = "" if self.certificate is None else self.certificate.thumbprint
-        return self.client_id, thumbprint, self.grant_id, self.authorities
+        return self.client_id, thumbprint, self.grant_id, self.authorities, self.sources
 
 
-_Key = tuple[str, str, str, tuple[str, ...]]
+_Key = tuple[str, str, str, tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(slots=True)
@@ -270,10 +281,11 @@ class StatusBook:
 
     async def _allot(self, key: _Key, owner: StatusOwner, now: float, lifetime: int) -> None:
         before = self._blocks.get(key)
-        size = (FIRST_OF_GRANT if owner.grant_id else FIRST) if before is None else before.next_size(now)
+        size = (FIRST_OF_FEW if owner.grant_id or owner.origin else FIRST) if before is None else before.next_size(now)
         until = _until(owner.certificate, now, size)
         record = _record(owner, size, now, until + lifetime + STANDS)
-        block = _Block.of(await self._store.revocations.allot(record, now=now), until)
+        origin = None if owner.origin is None else owner.origin.index
+        block = _Block.of(await self._store.revocations.allot(record, now=now, origin=origin), until)
         if self._is_revoked(block):  # since it was allotted; and the directory knows already
             raise RevokedMeanwhile(f"client {owner.client_id!r} was revoked a moment ago")
         self._blocks[key] = block
@@ -318,6 +330,7 @@ def _record(owner: StatusOwner, count: int, now: float, ends_at: float) -> Statu
         count=count,
         authorities=owner.authorities,
         twins=() if certificate is None else tuple(sorted(certificate.thumbprints - {certificate.thumbprint})),
+        sources=owner.sources,
         created_at=now,
         ends_at=ends_at,
     )

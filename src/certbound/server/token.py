@@ -45,9 +45,12 @@ async def token(call: Call, service: Service) -> Reply:
     )
     # (5) The refresh token, if there is one, is given or replaced: of this request, nothing is left that could refuse.
     refresh_token = await given.refresh_token(certificate)
-    # (6) It is known where it will stand whether the token was revoked, and that nothing of it is by now.
+    # (6) It is known where it will stand whether the token was revoked, and that nothing of it is by now, nor of that
+    # from which it is obtained.
     status = await service.statuses.reference(
-        StatusOwner.of(authenticated, certificate, grant.grant_id), now=call.now, lifetime=service.lifetime
+        StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin),
+        now=call.now,
+        lifetime=service.lifetime,
     )
     # (7) Only now is anything signed, or kept under a name that nobody can guess.
     claims = claims_of(

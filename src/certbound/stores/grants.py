@@ -22,8 +22,9 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation, StatusRecord
 from certbound.stores.content import read_list, read_object, write_json, write_list
 from certbound.stores.database import Database, can_be_kept
+from certbound.stores.descent import GRANT, end_obtained, name_of
 from certbound.stores.schema import grants, refresh_tokens
-from certbound.stores.statuses import invalidate_grant_statuses, judge
+from certbound.stores.statuses import Wish, invalidate_grant_statuses, judge
 
 
 class SqlGrants:
@@ -32,14 +33,14 @@ class SqlGrants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open(self, grant: GrantRecord, digest: str, *, now: float) -> None:
+    async def open(self, grant: GrantRecord, digest: str, *, now: float, origin: int | None = None) -> None:
         """The grant is there, with its first refresh token."""
         values = _write(grant)
 
         async def steps(connection: AsyncConnection) -> None:
-            asked = _asked(grant)
-            refuse = await judge(connection, [asked])
-            if (reason := refuse(asked, now)) is not None:
+            wish = Wish(_asked(grant), now, origin)
+            refuse = await judge(connection, [wish])
+            if (reason := refuse(wish)) is not None:
                 raise RevokedMeanwhile(reason)
             await connection.execute(insert(grants).values(values))
             await _add(connection, digest, grant.grant_id, grant.ends_at)
@@ -154,6 +155,7 @@ async def _revoke(connection: AsyncConnection, grant_id: str) -> None:
     if revoked.rowcount == 0:
         raise _NothingThere
     await invalidate_grant_statuses(connection, grant_id)
+    await end_obtained(connection, name_of(GRANT, grant_id))
 
 
 async def _add(connection: AsyncConnection, digest: str, grant_id: str, ends_at: float) -> None:
@@ -184,6 +186,7 @@ def _grant(row: Any) -> GrantRecord:
         thumbprint=row.thumbprint,
         authorities=read_list(row.authorities),
         twins=read_list(row.twins),
+        sources=read_list(row.sources),
         valid=row.valid == 1 and content is not None,
         created_at=_time(row.created_at),
         ends_at=_time(row.ends_at),
@@ -196,8 +199,8 @@ def _time(stored: Any) -> float:
 
 
 def _write(grant: GrantRecord) -> dict[str, Any]:
-    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, *_thumbprints(grant)))):
-        raise StoreUnavailable("a grant is of a client_id and of thumbprints, text without NUL")
+    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, *_listed(grant)))):
+        raise StoreUnavailable("a grant is of ids and thumbprints, text without NUL")
     return {
         "grant_id": grant.grant_id,
         "client_id": grant.client_id,
@@ -206,14 +209,15 @@ def _write(grant: GrantRecord) -> dict[str, Any]:
         "thumbprint": grant.thumbprint,
         "authorities": write_list(grant.authorities),
         "twins": write_list(grant.twins),
+        "sources": write_list(grant.sources),
         "valid": grant.valid,
         "created_at": grant.created_at,
         "ends_at": grant.ends_at,
     }
 
 
-def _thumbprints(grant: GrantRecord) -> Sequence[str]:
-    return (grant.thumbprint, *grant.authorities, *grant.twins)
+def _listed(grant: GrantRecord) -> Sequence[str]:
+    return (grant.thumbprint, *grant.authorities, *grant.twins, *grant.sources)
 
 
 def _asked(grant: GrantRecord) -> StatusRecord:
@@ -245,6 +249,7 @@ _TOKENS = (
         grants.c.thumbprint,
         grants.c.authorities,
         grants.c.twins,
+        grants.c.sources,
         # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
         type_coerce(grants.c.valid, Integer).label("valid"),
         grants.c.created_at,

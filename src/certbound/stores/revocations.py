@@ -3,7 +3,8 @@
 Rules kept here:
 - a revocation and what it ends, statuses and grants, are one transaction, behind the lock of all changes; so is a block
   of statuses that is allotted meanwhile (`statuses`).  Whichever comes second sees the first;
-- a grant that ends takes the statuses of its access tokens with it, with whatever certificate they were obtained.
+- a grant that ends takes the statuses of its access tokens with it, with whatever certificate they were obtained;
+- and so does a token what was obtained from it, whoever obtained it (`descent`).
 """
 
 import logging
@@ -30,6 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import (
     NotFound,
+    Origin,
     RevocationRecord,
     RevokedKind,
     Statuses,
@@ -38,6 +40,7 @@ from certbound.core.ports import (
 from certbound.stores.batches import Batches
 from certbound.stores.content import read_list
 from certbound.stores.database import Database, can_be_kept
+from certbound.stores.descent import is_obtained, name_of, origin_at
 from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 from certbound.stores.statuses import (
     ALL_STATUSES,
@@ -113,9 +116,15 @@ class SqlRevocations:
 
         await self._database.change(steps)
 
-    async def allot(self, record: StatusRecord, *, now: float) -> StatusRecord:
+    async def allot(self, record: StatusRecord, *, now: float, origin: int | None = None) -> StatusRecord:
         """`record` with places of its own.  `RevokedMeanwhile` if anything of it is revoked."""
-        return await self._allotments.allot(record, now)
+        return await self._allotments.allot(record, now, origin)
+
+    async def origin(self, index: int) -> Origin | None:
+        """What the token whose status stands there is to those obtained from it; None if it was revoked."""
+        if not 0 <= index < 1 << 63:
+            return None
+        return await self._database.ask(lambda connection: origin_at(connection, index))
 
     async def invalidate(self, index: int, *, until: float) -> None:
         """The status at `index` is not valid.  Those that come at once share a transaction."""
@@ -189,8 +198,10 @@ def _said(blocks: ColumnElement[bool], alone: ColumnElement[bool], now: float) -
 async def _touched(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[StatusRecord]:
     """The valid statuses of what is revoked, and of the grants that end with it, by index."""
     valid = ALL_STATUSES.where(_is_valid(statuses))
-    rows = (await connection.execute(valid.where(_seems_touched(statuses, kind, value)))).all()
-    found = {each.index: each for each in map(read_status, rows) if _is_touched(each, kind, value)}
+    found: dict[int, StatusRecord] = {}
+    for seems_touched in _seem_touched(statuses, kind, value):
+        rows = (await connection.execute(valid.where(seems_touched))).all()
+        found |= {each.index: each for each in map(read_status, rows) if _is_touched(each, kind, value)}
     for some in chunks(await _touched_grants(connection, kind, value)):
         rows = (await connection.execute(valid.where(statuses.c.grant_id.in_(some)))).all()
         found |= {each.index: each for each in map(read_status, rows)}
@@ -199,22 +210,24 @@ async def _touched(connection: AsyncConnection, kind: RevokedKind, value: str) -
 
 async def _touched_grants(connection: AsyncConnection, kind: RevokedKind, value: str) -> Sequence[str]:
     """The ids of the valid grants of what is revoked."""
-    columns = grants.c.grant_id, grants.c.client_id, grants.c.thumbprint, grants.c.authorities, grants.c.twins
-    question = select(*columns).where(_is_valid(grants), _seems_touched(grants, kind, value))
-    rows = (await connection.execute(question)).all()
-    found = [StatusRecord(client_id=row[1], thumbprint=row[2], grant_id=row[0],
-                          authorities=read_list(row[3]), twins=read_list(row[4])) for row in rows]  # fmt: skip
-    return [each.grant_id for each in found if _is_touched(each, kind, value)]
+    columns = [grants.c[each] for each in ("grant_id", "client_id", "thumbprint", "authorities", "twins", "sources")]
+    found: set[str] = set()
+    for seems_touched in _seem_touched(grants, kind, value):
+        rows = (await connection.execute(select(*columns).where(_is_valid(grants), seems_touched))).all()
+        records = [StatusRecord(client_id=row[1], thumbprint=row[2], grant_id=row[0], authorities=read_list(row[3]),
+                                twins=read_list(row[4]), sources=read_list(row[5])) for row in rows]  # fmt: skip
+        found |= {each.grant_id for each in records if _is_touched(each, kind, value)}
+    return sorted(found)
 
 
-def _seems_touched(table: Table, kind: RevokedKind, value: str) -> ColumnElement[bool]:
-    """Of statuses and of grants, whose columns are the same."""
+def _seem_touched(table: Table, kind: RevokedKind, value: str) -> Sequence[ColumnElement[bool]]:
+    """Of statuses and of grants, whose columns are the same; a question each, so that each has its index."""
     conditions = {
         RevokedKind.CLIENT: table.c.client_id == value,
         RevokedKind.CERTIFICATE: (table.c.thumbprint == value) | _is_listed(table.c.twins, value),
         RevokedKind.AUTHORITY: _is_listed(table.c.authorities, value),
     }
-    return conditions[kind]
+    return conditions[kind], is_obtained(table, name_of(kind, value))
 
 
 def _is_listed(column: ColumnElement[str], value: str) -> ColumnElement[bool]:
@@ -228,7 +241,7 @@ def _is_touched(record: StatusRecord, kind: RevokedKind, value: str) -> bool:
         RevokedKind.CERTIFICATE: (record.thumbprint, *record.twins),
         RevokedKind.AUTHORITY: record.authorities,
     }
-    return value in values[kind]
+    return value in values[kind] or name_of(kind, value) in record.sources
 
 
 async def _switch(connection: AsyncConnection, client_id: str, revision: int, *, enabled: bool) -> None:

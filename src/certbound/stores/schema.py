@@ -58,8 +58,10 @@ revocations = Table(
 
 _IS_REVOKED = text("revoked_in IS NOT NULL")
 
-# `authorities` and `twins` are thumbprints with a space before, between and after them; `revoked_in` is what
-# `revision.statuses` was when it became invalid.
+IS_OBTAINED = text("sources <> ' '")
+
+# `authorities` and `twins` are thumbprints with a space before, between and after them, and `sources` names of
+# `descent`; `revoked_in` is what `revision.statuses` was when it became invalid.
 statuses = Table(
     "statuses",
     tables,
@@ -74,10 +76,12 @@ statuses = Table(
     Column("count", Integer, nullable=False, server_default="1"),
     Column("grant_id", Text, nullable=False, server_default=""),
     Column("revoked_in", BigInteger, nullable=True),
+    Column("sources", Text, nullable=False, server_default=" "),
     Index("statuses_by_client", "client_id", "thumbprint"),
     Index("statuses_by_grant", "grant_id"),
     Index("statuses_by_end", "ends_at"),
     Index("statuses_by_revocation", "revoked_in", sqlite_where=_IS_REVOKED, postgresql_where=_IS_REVOKED),
+    Index("statuses_obtained", "idx", sqlite_where=IS_OBTAINED, postgresql_where=IS_OBTAINED),
 )
 
 # Single statuses that are not valid, of rows of `statuses` that are.
@@ -105,8 +109,10 @@ grants = Table(
     Column("valid", Boolean, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
+    Column("sources", Text, nullable=False),
     Index("grants_by_client", "client_id"),
     Index("grants_by_end", "ends_at"),
+    Index("grants_obtained", "grant_id", sqlite_where=IS_OBTAINED, postgresql_where=IS_OBTAINED),
 )
 
 # `digest` and `successor` are the SHA-256 of tokens, base64url.

@@ -27,6 +27,7 @@ from certbound.core.ports import (
 )
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
+from certbound.stores.descent import end_obtained, name_of
 from certbound.stores.grants import SqlGrants, end_grants_of
 from certbound.stores.initial_tokens import SqlInitialTokens
 from certbound.stores.revocations import SqlRevocations
@@ -157,6 +158,7 @@ class SqlClients:
                 raise NotFound(client_id)
             await end_grants_of(connection, client_id)
             await invalidate_client_statuses(connection, client_id)
+            await end_obtained(connection, name_of(RevokedKind.CLIENT, client_id))
             # Whoever comes under this id later is somebody else.
             await connection.execute(delete(revocations).where(_is_revoked(client_id)))
 

@@ -12,7 +12,7 @@ Rules kept here:
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Integer, Select, distinct, exists, func, insert, or_, select, type_coerce, update
@@ -36,6 +36,16 @@ LARGEST = MAX_BYTES * 8
 """Places there are at most, so that whoever reads the list can."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """For a status, or for a grant as if it were one."""
+
+    record: StatusRecord
+    now: float
+    origin: int | None = None
+    """Where the block begins that it is obtained from, if it is."""
+
+
 class Allotments:
     """Allots blocks of places.  For one event loop."""
 
@@ -46,28 +56,27 @@ class Allotments:
         """Where the last block of each size came to lie."""
         self._among = self._turns = 0
 
-    async def allot(self, record: StatusRecord, now: float) -> StatusRecord:
+    async def allot(self, record: StatusRecord, now: float, origin: int | None) -> StatusRecord:
         """As `core.ports.Revocations.allot`."""
-        named = (record.client_id, record.thumbprint, record.grant_id, *record.authorities, *record.twins)
+        lists = (*record.authorities, *record.twins, *record.sources)
+        named = (record.client_id, record.thumbprint, record.grant_id, *lists)
         if not (all(map(can_be_kept, named)) and 1 <= record.count <= PAGE):
             raise StoreUnavailable(f"a status is of ids and thumbprints, text without NUL, and has 1 to {PAGE} places")
-        return await self._batches.ask((record, now))
+        return await self._batches.ask(Wish(record, now, origin))
 
-    async def _answer(self, some: Sequence[tuple[StatusRecord, float]]) -> Sequence[StatusRecord | Exception]:
+    async def _answer(self, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
         return await self._database.change_quietly(lambda connection: self._allot(connection, some))
 
-    async def _allot(
-        self, connection: AsyncConnection, some: Sequence[tuple[StatusRecord, float]]
-    ) -> Sequence[StatusRecord | Exception]:
+    async def _allot(self, connection: AsyncConnection, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
         """What each has afterwards, or why it has nothing."""
-        refuse = await judge(connection, [record for record, _ in some])
+        refuse = await judge(connection, some)
         answers: dict[int, StatusRecord | Exception] = {}
         good: dict[int, list[tuple[int, StatusRecord]]] = {}
-        for at, (record, now) in enumerate(some):
-            if (reason := refuse(record, now)) is not None:
+        for at, wish in enumerate(some):
+            if (reason := refuse(wish)) is not None:
                 answers[at] = RevokedMeanwhile(reason)
             else:
-                good.setdefault(_slot(record), []).append((at, record))
+                good.setdefault(_slot(wish.record), []).append((at, wish.record))
         for size, wanted in good.items():
             free = await self._free(connection, size, len(wanted))
             placed = [replace(record, index=index, valid=True) for (_, record), index in zip(wanted, free, strict=True)]
@@ -132,17 +141,18 @@ def _lies_in(column: Any, page: int) -> Any:
     return column.between(page * PAGE, (page + 1) * PAGE - 1)
 
 
-async def judge(
-    connection: AsyncConnection, some: Sequence[StatusRecord]
-) -> Callable[[StatusRecord, float], str | None]:
-    """Says of a record why it may not have a status, or None."""
-    ids = {each.client_id for each in some}
+async def judge(connection: AsyncConnection, some: Sequence[Wish]) -> Callable[[Wish], str | None]:
+    """Says of a wish why it may not come true, or None."""
+    records = [each.record for each in some]
+    ids = {each.client_id for each in records}
     question = select(clients.c.client_id).where(clients.c.client_id.in_(ids), clients.c.enabled.is_(True))
     enabled = set((await connection.execute(question)).scalars())
     revoked = {(row[0], row[1]) for row in (await connection.execute(select(revocations))).all()}
-    granted = await _granted(connection, {each.grant_id for each in some if each.grant_id})
+    granted = await _granted(connection, {each.grant_id for each in records if each.grant_id})
+    origins = await _valid_blocks(connection, {each.origin for each in some if each.origin is not None})
 
-    def refuse(record: StatusRecord, now: float) -> str | None:
+    def refuse(wish: Wish) -> str | None:
+        record = wish.record
         if record.client_id not in enabled:
             return f"client {record.client_id!r} is not there or disabled"
         for thumbprint in (record.thumbprint, *record.twins):
@@ -151,8 +161,10 @@ async def judge(
         for authority in record.authorities:
             if (RevokedKind.AUTHORITY.value, authority) in revoked:
                 return f"the authority with the key {authority} was revoked here"
-        if record.grant_id and not granted.get(record.grant_id, float("-inf")) >= now:
+        if record.grant_id and not granted.get(record.grant_id, float("-inf")) >= wish.now:
             return f"the grant {record.grant_id} is not there, was revoked, or has ended"
+        if wish.origin is not None and wish.origin not in origins:
+            return "what it is obtained from was revoked"
         return None
 
     return refuse
@@ -164,6 +176,14 @@ async def _granted(connection: AsyncConnection, ids: Iterable[str]) -> dict[str,
         return {}
     question = select(grants.c.grant_id, grants.c.ends_at).where(grants.c.grant_id.in_(ids), grants.c.valid.is_(True))
     return {row[0]: _time(row[1]) for row in (await connection.execute(question)).all()}
+
+
+async def _valid_blocks(connection: AsyncConnection, firsts: Set[int]) -> Set[int]:
+    """Those of them where a valid block begins."""
+    if not firsts:
+        return firsts
+    question = select(statuses.c.idx).where(statuses.c.idx.in_(firsts), statuses.c.valid.is_(True))
+    return set((await connection.execute(question)).scalars())
 
 
 async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]) -> None:
@@ -198,7 +218,7 @@ def indices(pages: int) -> int:
 
 def read_status(row: Sequence[Any]) -> StatusRecord:
     """The record of a row of `ALL_STATUSES`."""
-    index, client_id, thumbprint, authorities, twins, valid, created_at, ends_at, count, grant_id = row
+    index, client_id, thumbprint, authorities, twins, valid, created_at, ends_at, count, grant_id, sources = row
     return StatusRecord(
         client_id=client_id,
         thumbprint=thumbprint,
@@ -206,6 +226,7 @@ def read_status(row: Sequence[Any]) -> StatusRecord:
         count=count,
         authorities=read_list(authorities),
         twins=read_list(twins),
+        sources=read_list(sources),
         index=index,
         valid=valid == 1,
         created_at=_time(created_at),
@@ -235,6 +256,7 @@ def _row(record: StatusRecord) -> dict[str, Any]:
         "ends_at": record.ends_at,
         "count": record.count,
         "grant_id": record.grant_id,
+        "sources": write_list(record.sources),
     }
 
 
@@ -258,4 +280,5 @@ ALL_STATUSES = select(
     statuses.c.ends_at,
     statuses.c.count,
     statuses.c.grant_id,
+    statuses.c.sources,
 )

@@ -9,8 +9,27 @@ from typing import Any
 import pytest
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedKind, RevokedMeanwhile, Rotation, Store
-from certbound.testing.store_place import METADATA, NOW, StorePlace, allot, client, refused, revocation, status
+from certbound.core.ports import (
+    GrantRecord,
+    RefreshTokenRecord,
+    RevokedKind,
+    RevokedMeanwhile,
+    Rotation,
+    StatusRecord,
+    Store,
+)
+from certbound.testing.store_place import (
+    METADATA,
+    NOW,
+    StorePlace,
+    allot,
+    client,
+    invalid,
+    places,
+    refused,
+    revocation,
+    status,
+)
 
 GRACE = 30.0
 
@@ -41,6 +60,39 @@ async def opened_grant(store: Store, record: GrantRecord | None = None) -> Grant
 async def rotate(store: Store, digest: str, successor: str, after: float = 0) -> Rotation:
     """So many seconds after the grant was opened."""
     return await store.grants.rotate(digest, successor, now=NOW + after, grace=GRACE)
+
+
+async def obtained_grant(store: Store, subject: StatusRecord, grant_id: str, client_id: str) -> StatusRecord:
+    """A status of the grant that was given for the token which stands there; its refresh token is of the same name."""
+    origin = await store.revocations.origin(subject.index)
+    record = grant(grant_id, client_id, thumbprint=f"of {client_id}", authorities=(), twins=(),
+                   sources=origin.sources if origin else ())  # fmt: skip
+    await store.grants.open(record, grant_id, now=NOW, origin=subject.index)
+    found = await store.grants.find(grant_id, now=NOW)
+    assert found is not None
+    assert found.grant == record
+    return await allot(store, status(client_id, f"of {client_id}", grant_id=grant_id))
+
+
+async def obtained_status(store: Store, subject: StatusRecord, client_id: str) -> StatusRecord:
+    """Of a token for which that one was exchanged."""
+    origin = await store.revocations.origin(subject.index)
+    assert origin is not None
+    record = status(client_id, f"of {client_id}", sources=origin.sources)
+    return await store.revocations.allot(record, now=NOW, origin=origin.index)
+
+
+async def end_grant(store: Store, how: str) -> None:
+    """That of `opened_grant`."""
+    if how == "revoked":
+        assert await store.grants.revoke("grant", now=NOW)
+    elif how == "used again":
+        await rotate(store, "first", "successor")
+        assert await rotate(store, "first", "another") is Rotation.REUSED
+    elif how == "certificate":
+        await store.revocations.add(revocation(RevokedKind.CERTIFICATE, "twin"))
+    else:
+        await store.clients.remove("client")
 
 
 class GrantConformance(StorePlace):
@@ -238,6 +290,45 @@ class GrantConformance(StorePlace):
             assert await store.revocations.is_valid(others.index)
             await refused(RevokedMeanwhile, allot(store, status(grant_id="grant")))
             assert await rotate(store, "other", "others") is Rotation.REPLACED
+
+    @pytest.mark.parametrize("how", ["revoked", "used again", "certificate", "client"])
+    async def test_what_was_obtained_from_a_grant_ends_with_it(self, how: str) -> None:
+        """Tokens and grants, those too that came of these; a grant of the same caller from nowhere goes on."""
+        async with self.opened() as store:
+            await opened_grant(store)
+            for name in ("one", "two"):
+                await store.clients.add(client(name))
+            subject = await allot(store, status("client", "renewed", grant_id="grant"))
+            first = await obtained_grant(store, subject, "first grant", "one")
+            second = await obtained_grant(store, first, "second grant", "two")
+            token = await obtained_status(store, second, "one")
+            await store.grants.open(grant("lives", "two", thumbprint="x", twins=()), "lives", now=NOW)
+            lives = await allot(store, status("two", "x", grant_id="lives"))
+            await end_grant(store, how)
+            for digest in ("first", "first grant", "second grant"):
+                found = await store.grants.find(digest, now=NOW)
+                assert found is not None
+                assert not found.grant.valid
+                assert await rotate(store, digest, f"after {digest}") is Rotation.GONE
+            assert await invalid(store) == places(subject, first, second, token)
+            assert await rotate(store, "lives", "after") is Rotation.REPLACED
+            assert await store.revocations.is_valid(lives.index)
+            await refused(RevokedMeanwhile, obtained_grant(store, subject, "third", "two"))
+            assert await store.grants.find("third", now=NOW) is None
+
+    async def test_what_was_obtained_does_not_end_where_it_is_from(self) -> None:
+        """Nor what else was obtained there."""
+        async with self.opened() as store:
+            await opened_grant(store)
+            for name in ("one", "two"):
+                await store.clients.add(client(name))
+            subject = await allot(store, status(grant_id="grant"))
+            obtained = [await obtained_grant(store, subject, each, each) for each in ("one", "two")]
+            assert await store.grants.revoke("one", now=NOW)
+            assert await invalid(store) == places(obtained[0])
+            assert [await rotate(store, each, f"after {each}") for each in ("one", "two", "first")] == [
+                Rotation.GONE, Rotation.REPLACED, Rotation.REPLACED,
+            ]  # fmt: skip
 
     async def test_a_grant_does_not_survive_its_client(self) -> None:
         """Who takes the id of a client that is gone has none of its refresh tokens."""

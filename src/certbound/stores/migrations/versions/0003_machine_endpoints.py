@@ -24,6 +24,9 @@ def upgrade(op: Operations) -> None:
     op.create_index(
         "statuses_by_revocation", "statuses", ["revoked_in"], sqlite_where=revoked, postgresql_where=revoked
     )
+    op.add_column("statuses", sa.Column("sources", sa.Text, nullable=False, server_default=" "))
+    obtained = sa.text("sources <> ' '")
+    op.create_index("statuses_obtained", "statuses", ["idx"], sqlite_where=obtained, postgresql_where=obtained)
     op.create_table(
         "invalid_statuses",
         sa.Column("idx", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -44,9 +47,11 @@ def upgrade(op: Operations) -> None:
         sa.Column("valid", sa.Boolean, nullable=False),
         sa.Column("created_at", sa.Double, nullable=False),
         sa.Column("ends_at", sa.Double, nullable=False),
+        sa.Column("sources", sa.Text, nullable=False),
     )
     op.create_index("grants_by_client", "grants", ["client_id"])
     op.create_index("grants_by_end", "grants", ["ends_at"])
+    op.create_index("grants_obtained", "grants", ["grant_id"], sqlite_where=obtained, postgresql_where=obtained)
     op.create_table(
         "refresh_tokens",
         sa.Column("digest", sa.Text, primary_key=True),
