@@ -262,7 +262,9 @@ class Model:
         token.dead |= self.is_owner(client, token)
 
     def give_back_grant(self, client: Client, grant: Grant, card: Card | None) -> None:
-        if self.is_owner(client, grant) and self.is_holder(grant, card) and self.lives(grant):
+        if self.is_owner(client, grant) and self.now <= grant.ends:
+            if not self.is_holder(grant, card):
+                raise Refused("invalid_grant")
             self.end_grant(grant)
 
     def end_grant(self, grant: Grant) -> None:

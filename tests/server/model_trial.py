@@ -301,8 +301,7 @@ class Trial:
         answer = self.run(self.servers.answer(revoke, call, at))
 
         def say(model: Model) -> None:
-            if self.expect(answer, lambda: (model.authenticate(model.clients[name], shown, card),)) is not None:
-                then(model)
+            self.expect(answer, lambda: (model.authenticate(model.clients[name], shown, card), then(model)))
 
         self.hold(say)
         self.servers.settle()
