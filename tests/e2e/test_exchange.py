@@ -1,14 +1,23 @@
 """Token exchange over real TLS (RFC 8693): a service that was called calls on, under its own certificate."""
 
+import asyncio
 import json
+import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from certbound.app import open_registry, open_revoker, opened_store
+from certbound.core.certificate import read_certificate
 from certbound.core.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE, REFRESH_TOKEN
+from certbound.core.jwks import make_jwks
+from certbound.core.ports import RevokedKind
+from certbound.server.directory import NEWS
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
@@ -135,6 +144,151 @@ def test_no_refresh_token_for_whom_none_was_allowed(built: World, client: Issued
     refused = exchange(built, token, "short", short, requested_token_type=REFRESH_TOKEN)
     assert (refused.status, refused.json["error"]) == (400, "unauthorized_client")
     assert exchange(built, token, "short", short).status == 200
+
+
+# What ends it
+
+
+@dataclass(frozen=True)
+class Line:
+    """A client, what it has, and those who called on one for another; `answers` are of the exchanges, in this order."""
+
+    built: World
+    client: str
+    issued: Issued
+    grant: str
+    """A refresh token that the first access token is from."""
+    subject: str
+    answers: list[Answer]
+
+    def is_active(self) -> list[bool]:
+        """The token of the client, and those of the exchanges."""
+        tokens = [self.subject, *(each.json["access_token"] for each in self.answers)]
+        return [self.built.introspect(each, *self.caller(0)).json["active"] for each in tokens]
+
+    def caller(self, at: int) -> tuple[str, Issued]:
+        """Who exchanged; everybody serves both resources."""
+        return CALLERS[at % 2], _callers()[at % 2]
+
+    def refresh(self, at: int) -> Answer:
+        """With the refresh token of the exchange."""
+        token = self.answers[at].json["refresh_token"]
+        return self.built.post("token", *self.caller(at), grant_type="refresh_token", refresh_token=token)
+
+    def change(self, kind: RevokedKind, value: str, *, lift: bool = False) -> None:
+        """As `certbound revoke` does, in another process."""
+
+        async def go() -> None:
+            async with open_revoker(self.built.settings, "test") as revoker:
+                await (revoker.lift(kind, value) if lift else revoker.revoke(kind, value))
+
+        asyncio.run(go())
+
+    def ends(self) -> bool:
+        """No token is active any more, which is so within a second or two."""
+        until = time.monotonic() + 3
+        while any(self.is_active()) and time.monotonic() < until:
+            time.sleep(0.05)
+        return not any(self.is_active())
+
+
+CALLERS = ("even", "odd")
+
+
+@cache
+def _callers() -> list[Issued]:
+    return [self_signed(f"CN={each}") for each in CALLERS]
+
+
+@pytest.fixture(scope="module")
+def users(built: World) -> Iterator[tuple[str, Issued]]:
+    """Clients that end, one for each test."""
+    some = [(f"user {n}", self_signed("CN=user")) for n in range(8)]
+
+    async def go() -> None:
+        async with open_registry(built.settings) as registry:
+            for name, issued in [*some, *zip(CALLERS, _callers(), strict=True)]:
+                facts = {
+                    "scope": "read write",
+                    "token_endpoint_auth_method": "self_signed_tls_client_auth",
+                    "jwks": make_jwks([read_certificate(issued.der)]),
+                    "grant_types": [*TYPES, "refresh_token"],
+                    "protected_resources": [RESOURCE, OTHER] if name in CALLERS else [],
+                }
+                await registry.register(facts, client_id=name)
+
+    asyncio.run(go())
+    time.sleep(2 * NEWS)
+    return iter(some)
+
+
+@pytest.fixture
+def line(built: World, users: Iterator[tuple[str, Issued]]) -> Line:
+    """A token of a client that was exchanged, and that again, and that again."""
+    name, issued = next(users)
+    grant = built.open_grant(name, issued)
+    subject = built.post("token", name, issued, grant_type="refresh_token", refresh_token=grant).json["access_token"]
+    made = Line(built, name, issued, grant, subject, [])
+    token = subject
+    for at in range(3):
+        made.answers.append(exchange(built, token, *made.caller(at), requested_token_type=REFRESH_TOKEN))
+        token = made.answers[-1].json["access_token"]
+    # Without a grant: what has no row but its status.
+    made.answers.append(exchange(built, token, *made.caller(3)))
+    assert made.is_active() == [True] * 5
+    assert [made.refresh(at).status for at in range(3)] == [200] * 3
+    return made
+
+
+@pytest.mark.parametrize("how", ["client", "removed", "certificate", "grant"])
+def test_all_that_came_of_a_token_ends_with_what_it_was_from(line: Line, how: str) -> None:
+    """Whoever exchanged it last, and for ever: what is lifted later brings none of it back."""
+    if how == "client":
+        line.change(RevokedKind.CLIENT, line.client)
+        line.change(RevokedKind.CLIENT, line.client, lift=True)
+    elif how == "removed":
+        remove(line.built, line.client)
+    elif how == "certificate":
+        line.change(RevokedKind.CERTIFICATE, thumbprint(line.issued))
+        line.change(RevokedKind.CERTIFICATE, thumbprint(line.issued), lift=True)
+    else:
+        assert line.built.revoke(line.grant, line.client, line.issued).status == 200
+    assert line.ends()
+    assert [line.refresh(at).json["error"] for at in range(3)] == ["invalid_grant"] * 3
+    assert exchange(line.built, line.subject, *line.caller(0)).status == 400
+    assert exchange(line.built, line.answers[0].json["access_token"], *line.caller(1)).status == 400
+
+
+def test_a_refreshed_token_ends_so_too(line: Line) -> None:
+    """And what comes of that one."""
+    refreshed = line.refresh(2)
+    more = exchange(line.built, refreshed.json["access_token"], *line.caller(1))
+    line.answers[:] = [refreshed, more]
+    assert line.is_active() == [True] * 3
+    line.change(RevokedKind.CLIENT, line.client)
+    assert line.ends()
+
+
+def test_a_grant_of_an_exchange_ends_what_came_of_it_alone(line: Line) -> None:
+    line.built.revoke(line.answers[1].json["refresh_token"], *line.caller(1))
+    assert line.is_active() == [True, True, False, False, False]
+    assert [line.refresh(at).status for at in range(3)] == [200, 400, 400]
+
+
+def test_one_token_is_given_back_alone(line: Line) -> None:
+    """What was obtained from it goes on: it is as good as the token was then, and its grant and client were not."""
+    line.built.revoke(line.subject, line.client, line.issued)
+    assert line.is_active() == [False, True, True, True, True]
+    assert line.refresh(0).status == 200
+    assert exchange(line.built, line.subject, *line.caller(0)).status == 400
+
+
+def remove(built: World, client_id: str) -> None:
+    async def go() -> None:
+        async with opened_store(built.settings) as store:
+            await store.clients.remove(client_id)
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize(
