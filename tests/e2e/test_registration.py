@@ -15,7 +15,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from certbound.app import opened_store
+from certbound.app import open_registry, opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
@@ -112,7 +112,9 @@ def test_who_shows_nothing_good_is_refused(registering: World, kind: str) -> Non
     }
     answer = send(registering, "POST", PKI, **shown[kind])
     assert (401, "invalid_token") == (answer.status, answer.json["error"])
-    assert 'Bearer realm="certbound"' == answer.headers["www-authenticate"]
+    has_token = "token" in kind
+    error = ', error="invalid_token"' if has_token else ""  # RFC 6750 section 3.1
+    assert f'Bearer realm="certbound"{error}' == answer.headers["www-authenticate"]
 
 
 def test_a_bad_token_is_not_passed_over(registering: World, member: Issued) -> None:
@@ -426,6 +428,23 @@ def test_a_new_name_needs_somebody_who_vouches(registering: World, member: Issue
     assert (401, "invalid_token") == (refused.status, refused.json["error"])
     both = REGISTRANTS.issue("CN=member", dns=["member.example", "new.example"])
     assert 200 == send(registering, "PUT", changed, identity=both, **owner).status
+
+
+def test_a_registration_token_is_made_anew(registering: World) -> None:
+    """The one before it is worth nothing at once; what must be shown beside it stays the same."""
+    own = self_signed("CN=own")
+    for body, identity in ((SECRET, None), (own_keys(own), own)):
+        made = send(registering, "POST", body, invite(registering), identity=identity).json
+        uri, old = made["registration_client_uri"], made["registration_access_token"]
+
+        async def renew(client_id: str = made["client_id"]) -> str | None:
+            async with open_registry(registering.settings) as registry:
+                return await registry.renew_registration_token(client_id)
+
+        new = asyncio.run(renew())
+        assert 401 == send(registering, "GET", None, old, identity, uri=uri).status
+        assert new == send(registering, "GET", None, new, identity, uri=uri).json["registration_access_token"]
+        assert (200 if identity is None else 401) == send(registering, "GET", None, new, uri=uri).status
 
 
 def test_a_removed_client_has_no_token(registering: World) -> None:

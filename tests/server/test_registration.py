@@ -181,6 +181,16 @@ def test_what_comes_back_registers_the_same_again(
     assert answer["client_id"] != again["client_id"]
 
 
+@pytest.mark.parametrize("method", ["none", "client_secret_post"])
+def test_a_method_that_is_not_offered_is_refused_first(
+    service: Service, loop: asyncio.AbstractEventLoop, method: str
+) -> None:
+    """Whatever else is wrong: who may not have it need not hear what it lacks for it."""
+    for more in ({}, {"jwks": 1}, {"tls_client_auth_san_dns": "*"}, {"scope": "admin"}):
+        refused = refusal_of(service, loop, {"token_endpoint_auth_method": method, **more})
+        assert refused.description.startswith(f"token_endpoint_auth_method: {method} is not enabled"), refused
+
+
 def test_null_is_absence(service: Service, loop: asyncio.AbstractEventLoop) -> None:
     """For every member, those too that a request must not bring (RFC 7591 section 3.1)."""
     answer = json.loads(post(service, loop, {**dict.fromkeys([*WRONG, *SERVER_MADE, "redirect_uris"]), **PKI}).body)

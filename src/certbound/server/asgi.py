@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -129,7 +129,7 @@ class Application:
             headers.append((b"allow", route.allow.encode()))
         elif refusal.status == 401 and (call.authorization or route.scheme == "Bearer"):
             # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes; RFC 6750 section 3: always.
-            headers.append((b"www-authenticate", route.scheme.encode() + b' realm="certbound"'))
+            headers.append((b"www-authenticate", _challenge(route.scheme, call.authorization, refusal.error)))
         return json_reply(refusal.status, document, headers)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -152,6 +152,14 @@ class Application:
             await receive()
             self._service = None
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _challenge(scheme: str, authorization: Sequence[bytes], error: str) -> bytes:
+    """RFC 6750 section 3.1: who showed a token learns that it is refused, who showed none needs no error code."""
+    challenge = f'{scheme} realm="certbound"'
+    if scheme == "Bearer" and any(each.lower().startswith(b"bearer ") for each in authorization):
+        challenge += f', error="{error}"'
+    return challenge.encode()
 
 
 def _call(scope: Scope, connection: ConnectionFacts | None, rest: str, request_id: str, service: Service) -> Call:

@@ -194,7 +194,11 @@ _HEADERS: Schema = {
         "description": "Where the request had an Authorization header (RFC 6749 section 5.2).",
         "schema": {"const": 'Basic realm="certbound"'},
     },
-    "Bearer": {"required": True, "schema": {"const": 'Bearer realm="certbound"'}},
+    "Bearer": {
+        "description": "With an error where the request had a token (RFC 6750 section 3.1).",
+        "required": True,
+        "schema": {"enum": ['Bearer realm="certbound"', 'Bearer realm="certbound", error="invalid_token"']},
+    },
 }
 
 _STATUSES: Mapping[type[OAuthError], Sequence[int]] = {
