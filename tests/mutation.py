@@ -153,8 +153,9 @@ MUTATIONS = [
     Mutation(
         GRANTS,
         "2",
-        "live.claims if live else None",
-        "__import__('certbound.core.jws').core.jws.unverified_claims(form.require('subject_token'))",
+        'await read_access_token(form.require("subject_token"), service, call.now, lambda claims: True)',
+        '__import__("certbound.server.inspection").server.inspection.LiveToken((said := __import__("certbound.core.jws")'
+        '.core.jws.unverified_claims(form.require("subject_token"))), said["status"]["status_list"]["idx"])',
     ),
     Mutation(GRANTS, "3", "members=members, origin=origin)\n    # (4)", "members=members)\n    # (4)"),
     Mutation(GRANTS, "3", "sources=origin.sources if origin else ()", "sources=()"),
@@ -335,12 +336,13 @@ MUTATIONS = [
         "require_allowed(read_client(client_id, metadata, version=version), self.allowed)",
         "read_client(client_id, metadata, version=version)",
     ),
+    Mutation(CLIENTS, "rule 3", "replace(record.registration, digest=digest_of(token))", "record.registration"),
     Mutation(CLIENTS, "rule 2", "record.secrets if client.method.has_secret else ()", "record.secrets"),
     Mutation(CLIENTS, "rule 2", "if overlap > 0 and len(counting) >= MOST_SECRETS:", "if False:"),
     Mutation(CLIENTS, "rule 2", "tuple(_ending(each, now + overlap) for each in counting) if", "tuple(counting) if"),
     Mutation(
         CLIENTS,
-        "rule 3",
+        "rule 4",
         "if not enabled:\n            await revocations.add(",
         "if not enabled:\n            await clients.replace(replace(await clients.find(client_id), enabled=False))\n"
         "            False and await revocations.add(",

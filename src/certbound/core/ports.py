@@ -25,13 +25,11 @@ class SecretRecord:
 class RegistrationRecord:
     """How a client that registered itself may be managed (RFC 7592).
 
-    `digest` is the SHA-256 of its registration access token, base64url; `thumbprint` the certificate that the token is
-    bound to, if it is, and `subject` the subject of that, DER in base64, by which a renewed one is known; `way` how it
-    was admitted.
+    `digest` is the SHA-256 of its registration access token, base64url; `subject` the name in the certificate that was
+    vouched for, if one had to be, as `core.registration.name_of` has it; `way` how it was admitted.
     """
 
     digest: str = field(repr=False)
-    thumbprint: str | None = None
     subject: str = ""
     way: str = ""
 
