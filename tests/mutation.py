@@ -155,7 +155,8 @@ MUTATIONS = [
         "2",
         'await read_access_token(form.require("subject_token"), service, call.now, lambda claims: True)',
         '__import__("certbound.server.inspection").server.inspection.LiveToken((said := '
-        '__import__("certbound.core.jws").core.jws.unverified_claims(form.require("subject_token"))), said["status"]["status_list"]["idx"])',
+        '__import__("certbound.core.jws").core.jws.unverified_claims(form.require("subject_token"))), '
+        'said["status"]["status_list"]["idx"])',
     ),
     Mutation(GRANTS, "3", "members=members, origin=origin)\n    # (4)", "members=members)\n    # (4)"),
     Mutation(GRANTS, "3", "sources=origin.sources if origin else ()", "sources=()"),
