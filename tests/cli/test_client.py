@@ -509,6 +509,8 @@ def test_a_registration_token_is_made_anew(certbound: Certbound, deployment: Pat
     made = json.loads(certbound("client", "management-token", "a", "--json").out)
     assert made["client_id"] == "a"
     assert made["registration_access_token"] not in said
+    certificate_file(deployment, "own")
+    assert "in no certificate" in certbound("client", "management-token", "a", "--certificate", "own.pem").err
     certbound("client", "add", "--id", "b", "--san-dns", "b.example", "--scope", "")
     assert "did not register itself" in certbound("client", "management-token", "b").err
     assert "there is no client" in certbound("client", "management-token", "c").err

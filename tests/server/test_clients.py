@@ -13,10 +13,13 @@ from certbound.core.binding import Bind
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.ports import RegistrationRecord, StatusRecord
+from certbound.core.registration import name_of
 from certbound.core.scope import Scope
 from certbound.server.audit import LOGGER
 from certbound.server.clients import ClientRegistry, secret_name
 from certbound.stores import open_store
+from certbound.trust.authority import self_signed
+from certificates import read
 
 GOOD: dict[str, Any] = {
     "token_endpoint_auth_method": "tls_client_auth",
@@ -240,7 +243,16 @@ async def test_a_registration_token_is_made_anew(registry: ClientRegistry, caplo
     assert record.registration == replace(before, digest=digest_of(token))
     assert "renew registration access token" in caplog.text
     assert token not in caplog.text
+    renamed = read(self_signed("CN=renamed"))
+    await registry.renew_registration_token("a", renamed)
+    record = await registry.find("a")
+    assert record is not None
+    assert record.registration is not None
+    assert record.registration.subject == name_of(renamed)
     assert await registry.renew_registration_token("nobody") is None
+    await registry.register(SECRET, client_id="c", registration=replace(before, subject=""))
+    with pytest.raises(InvalidClientMetadata, match="no certificate"):
+        await registry.renew_registration_token("c", renamed)
     await registry.register(SECRET, client_id="b")
     with pytest.raises(InvalidClientMetadata, match="did not register itself"):
         await registry.renew_registration_token("b")

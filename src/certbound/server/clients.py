@@ -17,6 +17,7 @@ from typing import Any
 
 from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind, is_bound
+from certbound.core.certificate import Certificate
 from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed, require_method
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import given_members
@@ -30,7 +31,7 @@ from certbound.core.ports import (
     SecretRecord,
     Store,
 )
-from certbound.core.registration import REGISTRATION_TOKEN_PREFIX, SECRET_PREFIX
+from certbound.core.registration import REGISTRATION_TOKEN_PREFIX, SECRET_PREFIX, name_of
 from certbound.server.audit import AUDIT, Decision
 from certbound.server.directory import readable
 
@@ -156,10 +157,11 @@ class ClientRegistry:
         self._tell("remove secret", client_id, f"{len(left)} are left")
         return True
 
-    async def renew_registration_token(self, client_id: str) -> str | None:
+    async def renew_registration_token(self, client_id: str, certificate: Certificate | None = None) -> str | None:
         """A new registration access token, shown this once; the one before it ends.  None if there is no such client.
 
-        `InvalidClientMetadata` (400) if the client did not register itself.
+        It is bound to the name in `certificate`, if one is given, instead of that for which somebody vouched before.
+        `InvalidClientMetadata` (400) if the client did not register itself, or nobody vouched for any.
         """
         record = await self.store.clients.find(client_id)
         if record is None:
@@ -168,6 +170,10 @@ class ClientRegistry:
             raise InvalidClientMetadata("registration_access_token", f"{client_id!r} did not register itself")
         token = REGISTRATION_TOKEN_PREFIX + secrets.token_urlsafe(32)
         registration = replace(record.registration, digest=digest_of(token))
+        if certificate is not None:
+            if not registration.subject:
+                raise InvalidClientMetadata("registration_access_token", "it is bound to the name in no certificate")
+            registration = replace(registration, subject=name_of(certificate))
         await self.store.clients.replace(replace(record, registration=registration))
         self._tell("renew registration access token", client_id)
         return token
