@@ -2,6 +2,7 @@
 
     make test-mutation            all of them
     python tests/mutation.py 7    the seventh alone
+    python tests/mutation.py --every 6
 
 A step `# (n)` in the files below without a mutation here is an error, so a new step cannot go unproven.
 """
@@ -495,7 +496,10 @@ MUTATIONS = [
 
 
 def main(chosen: list[str]) -> int:
+    """`chosen` are numbers; or `--every N`, of which the first, and then each Nth, is taken.  All, if it is empty."""
     require_every_step()
+    every = int(chosen[1]) if chosen[:1] == ["--every"] else 1
+    chosen = chosen if every == 1 else [str(each) for each in range(1, len(MUTATIONS) + 1, every)]
     numbers = [int(each) for each in chosen] or list(range(1, len(MUTATIONS) + 1))
     for mutation in MUTATIONS:
         mutated(mutation)
