@@ -64,6 +64,8 @@ class Held:
     """The authority that the credential led to, if one did."""
     ends: float
     dead: bool = field(default=False, init=False)
+    source: "Token | None" = field(default=None, init=False, repr=False)
+    """What it was exchanged for."""
 
 
 @dataclass(eq=False)
@@ -268,20 +270,21 @@ class Model:
             self.end_grant(grant)
 
     def end_grant(self, grant: Grant) -> None:
-        grant.dead = True
-        for each in self.tokens:
-            each.dead |= each.grant is grant
+        for each in (*self.grants, *self.tokens):
+            each.dead |= grant in self.line_of(each)
+
+    def line_of(self, held: Held) -> list[Held]:
+        """It, and all that it came of."""
+        before = (held.grant if isinstance(held, Token) else None, held.source)
+        return [held, *(each for one in before if one for each in self.line_of(one))]
 
     def revoke(self, kind: str, value: str) -> None:
         """For ever, whatever is lifted later."""
         self.revoked.add((kind, value))
         if kind == "client":
             self.clients[value].enabled = False
-        for token in self.tokens:
-            token.dead |= self.is_touched(token, kind, value)
-        for grant in self.grants:
-            if self.is_touched(grant, kind, value):
-                self.end_grant(grant)
+        for held in (*self.grants, *self.tokens):
+            held.dead |= any(self.is_touched(each, kind, value) for each in self.line_of(held))
 
     def is_touched(self, held: Held, kind: str, value: str) -> bool:
         over = held.over.name if held.over else ""

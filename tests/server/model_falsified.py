@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.model import EVER, METHODS, Grant, Held, Key, Model, Refused
+from server.model import EVER, METHODS, Grant, Held, Key, Model, Refused, Token
 
 
 def _is_touched_but(kind: str) -> Callable[..., bool]:
@@ -144,6 +144,9 @@ FALSE: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "anybody gives back": {"give_back": lambda self, client, token: setattr(token, "dead", True)},
     "a grant that was given back lives on": {"give_back_grant": lambda self, client, grant, card: None},
     "tokens of an ended grant live on": {"end_grant": _ends_own_alone},
+    "what was exchanged lives on": {
+        "line_of": lambda self, held: [held, *([held.grant] if isinstance(held, Token) and held.grant else [])]
+    },
     "tokens of a disabled client live on": {"is_touched": _is_touched_but("client")},
     "tokens over a revoked certificate live on": {"is_touched": _is_touched_but("certificate")},
     "tokens over a revoked authority live on": {"is_touched": _is_touched_but("authority")},

@@ -105,6 +105,8 @@ class Story:
         """And lift it."""
         for kind, value in (("certificate", ONE.name), ("authority", ONE.authority), ("client", "secret")):
             self.obtain()
+            of_another = next(each for each in self.model.tokens[::-1] if each.client == "secret")
+            self.trial.exchange("pki", of_another, ONE, True, next(self._turn))
             self.trial.revoke(kind, value, switches=True, racing=None)
             self.obtain()
             self.ask()

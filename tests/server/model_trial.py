@@ -279,7 +279,8 @@ class Trial:
             if lasts:
                 before = found.bound is not None
                 grant = model.open(answer["refresh_token"], client, found.subject, bound, over, before)
-            model.token(answer["access_token"], client, found.subject, bound, over, ends, grant)
+                grant.source = found
+            model.token(answer["access_token"], client, found.subject, bound, over, ends, grant).source = found
 
         self.hold(say)
 
