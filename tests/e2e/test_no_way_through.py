@@ -716,16 +716,22 @@ class Wrong:
             said = answer.json
             if (said.get("error"), said.get("error_description")) != (expected.error, expected.description):
                 yield "another error"
-        # Whoever tried the header learns its scheme; browsers are told that they may read what comes.
-        tried = any(each == "authorization" for each, _ in shown.headers)
+        # Whoever tried the header learns its scheme, and that a token is refused if there was one in it (RFC 6750
+        # section 3.1); browsers are told that they may read what comes.
+        tried = {_has_token(value) for each, value in shown.headers if each == "authorization"}
         headers = {each: value for each, value in answer.headers.items() if each not in ("x-request-id", "date")}
         same = (answer.status, headers, answer.without_request_id[2])
-        first, _ = self.classes.setdefault((expected, host, tried), (same, ""))
+        first, _ = self.classes.setdefault((expected, host, frozenset(tried)), (same, ""))
         if first != same:
             yield f"not the bytes of its class, which are {first}"
 
     def __repr__(self) -> str:
         return f"{len(self.found)} of {self.judged}:\n" + "\n".join(self.found[:12])
+
+
+def _has_token(value: str | bytes) -> bool:
+    scheme, _, token = (value if isinstance(value, str) else value.decode("latin-1")).partition(" ")
+    return scheme.lower() == "bearer" and bool(token.strip())
 
 
 def malformations(answer: Answer) -> list[str]:

@@ -157,7 +157,7 @@ class Application:
 def _challenge(scheme: str, authorization: Sequence[bytes], error: str) -> bytes:
     """RFC 6750 section 3.1: who showed a token learns that it is refused, who showed none needs no error code."""
     challenge = f'{scheme} realm="certbound"'
-    if scheme == "Bearer" and any(each.lower().startswith(b"bearer ") for each in authorization):
+    if scheme == "Bearer" and any(each.lower().startswith(b"bearer ") and each[7:].strip() for each in authorization):
         challenge += f', error="{error}"'
     return challenge.encode()
 
