@@ -22,6 +22,7 @@ from certbound.trust.chains import verify_chain
 from certbound.trust.crls import BadList, read_lists
 from certificates import NOW, SUBJECT, TODAY, anchors, der, name, peer, read, tlv, with_field
 from fuzz.mutations import MOST_BYTES
+from machine import cpu
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 SPIFFE = "spiffe://trust.example/workload"
@@ -81,7 +82,7 @@ def test_a_hundred_certificates_behind_the_leaf(authority: Authority, behind: st
             with pytest.raises(Untrusted):
                 verify_chain(presented, trusted, NOW)
             costs.append(time.thread_time() - start)
-        assert min(costs) < 0.020
+        assert min(costs) < cpu(0.020)
 
 
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "P-521"])
@@ -140,7 +141,7 @@ def test_a_list_of_an_issuer_with_a_long_name(authority: Authority) -> None:
     start = time.thread_time()
     with pytest.raises(BadList, match="bytes"):
         read_lists(found)
-    assert time.thread_time() - start < 0.060
+    assert time.thread_time() - start < cpu(0.060)
 
 
 COSTLY: dict[str, tuple[str, bytes]] = {
@@ -171,7 +172,7 @@ def test_extensions_that_the_second_judge_would_read_for_long(oid: str, value: b
     start = time.thread_time()
     with pytest.raises(Untrusted, match=f"an extension {oid} of"):
         verify_chain(long, anchors(edwards), NOW)
-    assert time.thread_time() - start < 0.020
+    assert time.thread_time() - start < cpu(0.020)
 
 
 def test_a_subject_that_a_judge_would_fold_for_long() -> None:
@@ -182,4 +183,4 @@ def test_a_subject_that_a_judge_would_fold_for_long() -> None:
     start = time.thread_time()
     with pytest.raises(Untrusted, match="a name of more than"):
         verify_chain(presented, trusted, NOW)
-    assert time.thread_time() - start < 0.020
+    assert time.thread_time() - start < cpu(0.020)

@@ -15,6 +15,7 @@ from certbound.core import _der
 from certbound.trust.authority import Authority
 from certbound.trust.crls import MOST_UNCUT, BadList, read_lists
 from certificates import NOW, TODAY, read, tlv
+from machine import cpu
 from revoking import crl, resigned, v1, without_next_update
 
 ROOT = Authority.create("Root", now=TODAY)
@@ -204,8 +205,8 @@ def test_a_long_list_is_looked_up_in_no_time() -> None:
     began = time.process_time()
     [found] = read_lists(many(50_000, first))
     assert found.entries == 50_000
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < cpu(2)
     began = time.process_time()
     for n in range(1000):
         assert len(found.about([first + 2 * n]).signed) > len(found.about([first + 2 * n + 1]).signed)
-    assert (time.process_time() - began) / 2000 < 0.001
+    assert (time.process_time() - began) / 2000 < cpu(0.001)

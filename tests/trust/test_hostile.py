@@ -22,6 +22,7 @@ from certbound.trust.anchors import Anchors
 from certbound.trust.authority import digest_for
 from certbound.trust.chains import verify_chain
 from certificates import NOW, TODAY, der, tlv
+from machine import cpu
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 COSTLY = ec.generate_private_key(ec.SECP521R1())
@@ -135,7 +136,7 @@ def test_a_hostile_chain_has_a_bounded_cost(chain: str, kind: str) -> None:
         with pytest.raises(Untrusted):
             verify_chain(presented, trusted, NOW)
         costs.append(time.thread_time() - began)
-    assert min(costs) < LIMIT
+    assert min(costs) < cpu(LIMIT)
 
 
 def nested(depth: int) -> bytes:
@@ -181,7 +182,7 @@ def test_what_an_authority_in_our_trust_may_certify(odd: str, *, of_leaf: bool) 
         with contextlib.suppress(Untrusted):
             verify_chain(presented, trusted, NOW)
         costs.append(time.thread_time() - began)
-    assert min(costs) < LIMIT
+    assert min(costs) < cpu(LIMIT)
 
 
 @pytest.mark.parametrize(("constraints", "names"), [(60, 33), (250, 7), (15, 135)])
@@ -196,7 +197,7 @@ def test_many_constraints_that_are_compared(constraints: int, names: int) -> Non
         began = time.thread_time()
         assert verify_chain(presented, trusted, NOW)
         costs.append(time.thread_time() - began)
-    assert min(costs) < LIMIT
+    assert min(costs) < cpu(LIMIT)
 
 
 def test_many_certified_authorities_of_one_name_and_a_leaf_with_a_long_one() -> None:
@@ -214,4 +215,4 @@ def test_many_certified_authorities_of_one_name_and_a_leaf_with_a_long_one() -> 
             with pytest.raises(Untrusted, match=refusal):
                 verify_chain(presented, trusted, NOW)
             costs.append(time.thread_time() - began)
-        assert min(costs) < LIMIT
+        assert min(costs) < cpu(LIMIT)

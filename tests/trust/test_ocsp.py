@@ -27,6 +27,7 @@ from certbound.trust.judgement import Evidence, Standing, judge
 from certbound.trust.ocsp import BadAnswer, ask, read_answer
 from certbound.trust.revocation import Revocation
 from certificates import NOW, TODAY, read, tlv
+from machine import cpu
 from revoking import Clock, answer, chain, crl, nonce_of, published, revocation
 from trust.test_revocation import standing
 
@@ -412,7 +413,7 @@ async def test_an_answer_full_of_certificates_costs_little() -> None:
     der = answer(ROOT, LEAF, signer=good, certificates=[*[OTHER.certificate] * 99, good.certificate])
     began = time.process_time()
     assert "unknown" == await said(der)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < cpu(1)
 
 
 @contextlib.contextmanager
