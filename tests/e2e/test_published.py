@@ -93,7 +93,7 @@ def eventually(holds: Callable[[], Any], *, within: float = 10) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("interval", [0.2, pytest.param(1.0, marks=pytest.mark.wide)])
+@pytest.mark.parametrize("interval", [0.2, pytest.param(1.0, marks=[pytest.mark.wide, pytest.mark.alone])])
 def test_a_client_rotates_under_load_and_flood(
     deployment: World, source: Served, monkeypatch: pytest.MonkeyPatch, interval: float
 ) -> None:

@@ -264,6 +264,7 @@ def test_the_guard_looks_once_for_many_requests(place: Place, caplog: pytest.Log
 
 
 @pytest.mark.wide
+@pytest.mark.alone
 def test_every_worker_hears_of_it_within_a_second(tmp_path: Path) -> None:
     """The command in one process, the server in four others: whichever of them a connection is with refuses."""
     authority = Authority.create("Test CA")
