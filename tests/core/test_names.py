@@ -24,7 +24,7 @@ from certbound.core.names import (
     read_name,
 )
 from certificates import name, tlv
-from machine import cpu
+from speed import cpu
 
 CN, ORG, COUNTRY, DC = "2.5.4.3", "2.5.4.10", "2.5.4.6", "0.9.2342.19200300.100.1.25"
 UTF8, NUMERIC, PRINTABLE, TELETEX, IA5, UNIVERSAL, BMP = 0x0C, 0x12, 0x13, 0x14, 0x16, 0x1C, 0x1E

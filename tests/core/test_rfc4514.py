@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from certbound.core._rfc4514 import Written, escape, read
 from certbound.core.attributes import BadName
-from machine import cpu
+from speed import cpu
 
 CN, ORG, COUNTRY = "2.5.4.3", "2.5.4.10", "2.5.4.6"
 

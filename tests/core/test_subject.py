@@ -16,7 +16,7 @@ from certbound.core.names import RdnOrder
 from certbound.core.subject import Subject, SubjectKind, match_subject
 from certbound.trust.authority import self_signed
 from certificates import SUBJECT, TODAY, general_names, name, read, with_field
-from machine import cpu
+from speed import cpu
 
 DN, DNS, URI, IP, EMAIL = SubjectKind.DN, SubjectKind.DNS, SubjectKind.URI, SubjectKind.IP, SubjectKind.EMAIL
 OTHER_NAME, RFC822, DNS_NAME, X400, DIRECTORY, EDI, URI_NAME, IP_ADDRESS, REGISTERED_ID = (

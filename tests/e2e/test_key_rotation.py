@@ -30,7 +30,7 @@ from certbound.server.key_keeper import KeyKeeper
 from certbound.tls import Port, VirtualHost
 from certbound.trust.authority import Authority, Issued
 from e2e.world import RESOURCE, World, _settings, sample_api, world
-from machine import cpu
+from speed import cpu
 
 SOON = Schedule(period=None, lead=2.0, kept=0.5)
 """A day and a day, in seconds: longer than the servers and the guard here need to hear of anything."""

@@ -16,8 +16,8 @@ import pytest
 
 from certbound.trust.authority import Authority, Issued
 from e2e.world import RESOURCE, Answer, World, _settings, free_port
-from machine import cpu
 from postgres_server import PostgresServer
+from speed import cpu
 
 pytestmark = pytest.mark.postgres
 

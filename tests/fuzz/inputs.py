@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from machine import cpu
+from speed import cpu
 
 
 class Target(Protocol):

@@ -22,7 +22,7 @@ from certbound.trust.chains import verify_chain
 from certbound.trust.crls import BadList, read_lists
 from certificates import NOW, SUBJECT, TODAY, anchors, der, name, peer, read, tlv, with_field
 from fuzz.mutations import MOST_BYTES
-from machine import cpu
+from speed import cpu
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 SPIFFE = "spiffe://trust.example/workload"

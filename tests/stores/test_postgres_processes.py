@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from machine import cpu
 from postgres_server import PostgresServer
+from speed import cpu
 
 pytestmark = pytest.mark.postgres
 

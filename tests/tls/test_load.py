@@ -10,7 +10,7 @@ from OpenSSL import SSL
 
 from certbound.tls import Limits
 from certbound.trust.authority import Authority, self_signed
-from machine import cpu
+from speed import cpu
 from tls.load import certificate_message, client_hello
 from tls.wire import Client, Recorder, Server, client_context, one_port, virtual_host
 

@@ -21,7 +21,7 @@ from certbound.trust.authority import Authority, Issued, self_signed
 from certbound.trust.chains import verify_chain
 from certbound.trust.material import MAX_SENT
 from certificates import DAY, NOW, TODAY, VERSION, anchors, der, peer, read, tlv, with_field
-from machine import cpu
+from speed import cpu
 
 LEAF_KEY = ec.generate_private_key(ec.SECP256R1())
 STRANGER = Authority.create("Stranger", now=TODAY)

@@ -15,8 +15,8 @@ from certbound.core import _der
 from certbound.trust.authority import Authority
 from certbound.trust.crls import MOST_UNCUT, BadList, read_lists
 from certificates import NOW, TODAY, read, tlv
-from machine import cpu
 from revoking import crl, resigned, v1, without_next_update
+from speed import cpu
 
 ROOT = Authority.create("Root", now=TODAY)
 OTHER = Authority.create("Root", now=TODAY)

@@ -16,7 +16,7 @@ from certbound.core.limits import read_limit
 from certbound.trust.authority import Authority, self_signed
 from certbound.trust.files import AnchorFiles
 from certificates import TODAY, anchors, der, read
-from machine import cpu
+from speed import cpu
 
 ROOT = Authority.create("Root", now=TODAY)
 OTHER = Authority.create("Other", now=TODAY)

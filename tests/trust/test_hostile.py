@@ -22,7 +22,7 @@ from certbound.trust.anchors import Anchors
 from certbound.trust.authority import digest_for
 from certbound.trust.chains import verify_chain
 from certificates import NOW, TODAY, der, tlv
-from machine import cpu
+from speed import cpu
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 COSTLY = ec.generate_private_key(ec.SECP521R1())

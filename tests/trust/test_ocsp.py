@@ -27,8 +27,8 @@ from certbound.trust.judgement import Evidence, Standing, judge
 from certbound.trust.ocsp import BadAnswer, ask, read_answer
 from certbound.trust.revocation import Revocation
 from certificates import NOW, TODAY, read, tlv
-from machine import cpu
 from revoking import Clock, answer, chain, crl, nonce_of, published, revocation
+from speed import cpu
 from trust.test_revocation import standing
 
 ROOT = Authority.create("Root", now=TODAY)
