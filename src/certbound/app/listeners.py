@@ -1,0 +1,98 @@
+"""What is served where: the server on its hosts (RFC 8705 section 5), and what those who run it may ask."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+from urllib.parse import urlsplit
+
+from certbound.app.service import open_service
+from certbound.server.admin import Admin
+from certbound.server.asgi import Application
+from certbound.server.metrics import Numbers
+from certbound.server.throttle import Throttle
+from certbound.server.watch import ENDPOINTS, Watch
+from certbound.settings import Settings
+from certbound.tls import AnyPort, Limits, PlainPort, Port, VirtualHost
+from certbound.tls.hosts import is_loopback
+
+TLSVersion = Literal["1.2", "1.3"]
+
+
+def make_ports(settings: Settings, numbers: Numbers | None = None) -> Sequence[AnyPort]:
+    """What is served where: the server itself, then what those who run it may ask, if they may.
+
+    `numbers` are those that all workers count in; without them this process has its own.
+    """
+    numbers = numbers or Numbers(ENDPOINTS)
+    throttle = Throttle(settings.authentication.failures_per_minute, time.monotonic)
+    app = Application(partial(open_service, settings, numbers), Watch(numbers, throttle))
+    return [*_server_ports(settings, app), *_admin_ports(settings, app, numbers)]
+
+
+def _admin_ports(settings: Settings, app: Application, numbers: Numbers) -> Sequence[AnyPort]:
+    admin = settings.admin
+    if admin.port is None:
+        return []
+    answers = Admin(lambda: app.service.vitals if app.service is not None else None, numbers)
+    if admin.tls:
+        host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, app=answers)
+        return [Port(host=admin.host, port=admin.port, virtual_hosts=(host,))]
+    names = frozenset({"localhost", "127.0.0.1", "::1", admin.host}) if is_loopback(admin.host) else None
+    return [PlainPort(host=admin.host, port=admin.port, app=answers, names=names)]
+
+
+def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
+    """RFC 8705 section 5: the issuer's host; mutual TLS on its own port, by SNI, or there."""
+    server = settings.server
+    limits = Limits(handshake_bytes=server.handshake_bytes)
+    conventional = VirtualHost(
+        certificate=server.certificate,
+        key=server.key,
+        app=app,
+        asks_for_certificate=server.mtls_url is None,
+        names=frozenset({_host(server.issuer)}),
+    )
+    # The protocol versions of a port are decided before SNI is read: where hosts share one, the stricter policy holds.
+    shared: TLSVersion = "1.3" if "1.3" in {server.minimum_tls, server.mtls_minimum_tls} else "1.2"
+    if server.mtls_url is None:
+        return [
+            Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared, limits=limits)
+        ]
+    mtls = VirtualHost(
+        certificate=server.mtls_certificate or server.certificate,
+        key=server.mtls_key or server.key,
+        app=app,
+        asks_for_certificate=True,
+        names=frozenset({_host(server.mtls_url)}),
+    )
+    if server.mtls_port is None:
+        return [
+            Port(
+                host=server.host,
+                port=server.port,
+                virtual_hosts=(conventional, mtls),
+                minimum_tls=shared,
+                limits=limits,
+            )
+        ]
+    return [
+        Port(
+            host=server.host,
+            port=server.port,
+            virtual_hosts=(conventional,),
+            minimum_tls=server.minimum_tls,
+            limits=limits,
+        ),
+        Port(
+            host=server.host,
+            port=server.mtls_port,
+            virtual_hosts=(mtls,),
+            minimum_tls=server.mtls_minimum_tls,
+            limits=limits,
+        ),
+    ]
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
