@@ -7,26 +7,22 @@ Rule 2: a URL of theirs is never fetched; one that a browser would run is refuse
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-from certbound.core.errors import InvalidClientMetadata, InvalidRedirectUri
+from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import url
 
 MAX_TEXT = 500
 """Characters of a text."""
 MAX_ITEMS = 20
 """Entries of a list, and members in other languages."""
-MAX_URI = 2048
 MAX_STATEMENT = 32 * 1024
 """Characters of a software statement, which is told again as it came."""
 
-REDIRECT_URIS = "redirect_uris"
-RESPONSE_TYPES = "response_types"
 STATEMENT = "software_statement"
 
 
 def read_information(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What `given` has of them.  `InvalidClientMetadata` or `InvalidRedirectUri` (400) names the one that is wrong."""
+    """What `given` has of them.  `InvalidClientMetadata` (400) names the one that is wrong."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         plain, tagged, language = name.partition("#")
@@ -74,34 +70,7 @@ def _statement(_: Mapping[str, Any], name: str, value: Any) -> str:
     return value
 
 
-def _redirect_uris(_: Mapping[str, Any], name: str, value: Any) -> list[str]:
-    if not isinstance(value, list) or len(value) > MAX_ITEMS:
-        raise InvalidRedirectUri(f"{name} must be an array of up to {MAX_ITEMS} URIs")
-    for position, each in enumerate(value):
-        if not isinstance(each, str) or not _is_redirect_uri(each):
-            raise InvalidRedirectUri(f"{name}[{position}] must be an absolute URI without fragment, not {each!r:.80}")
-    return value
-
-
-def _is_redirect_uri(text: str) -> bool:
-    """RFC 6749 section 3.1.2: https, an app's own scheme, or http for loopback alone (RFC 8252 section 7)."""
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  it is read here, and may raise
-    except ValueError:
-        return False
-    if len(text) > MAX_URI or not _URI.fullmatch(text) or "@" in parts.netloc:
-        return False
-    if parts.scheme == "https":
-        return bool(parts.hostname)
-    if parts.scheme == "http":
-        return parts.hostname in _LOOPBACK
-    return "." in parts.scheme  # a domain turned round (RFC 8252 section 7.1): never `javascript`, `data` or `file`
-
-
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]+")
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
@@ -114,7 +83,5 @@ MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
     "software_id": _text,
     "software_version": _text,
     STATEMENT: _statement,
-    REDIRECT_URIS: _redirect_uris,
-    RESPONSE_TYPES: _texts,
 }
 IN_LANGUAGES = frozenset({"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"})

@@ -16,6 +16,7 @@ from joserfc.jwk import KeySet
 
 from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, require_known
 from certbound.core.certificate import Certificate, KeyThumbprint
+from certbound.core.client_authorization import AUTHORIZATION_MEMBERS, describe_authorization, read_authorization
 from certbound.core.client_credentials import (
     DN_ORDER,
     IGNORE_VALIDITY,
@@ -25,7 +26,7 @@ from certbound.core.client_credentials import (
     read_credentials,
     read_method,
 )
-from certbound.core.client_information import MAX_TEXT, RESPONSE_TYPES, is_information, read_information
+from certbound.core.client_information import MAX_TEXT, is_information, read_information
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
 from certbound.core.jwks import make_jwks
 from certbound.core.keys import require_strong_key
@@ -91,6 +92,15 @@ class Client:
     """The resources that it serves: it may introspect tokens for them, and exchange those it was called with."""
     introspection_alg: SigningAlgorithm | None = None
     """`introspection_signed_response_alg`, RFC 9701 section 6."""
+    id_token_alg: SigningAlgorithm | None = None
+    """`id_token_signed_response_alg`, OpenID Connect Registration section 2."""
+    redirect_uris: tuple[str, ...] = ()
+    logout_uris: tuple[str, ...] = ()
+    """`post_logout_redirect_uris`, OpenID Connect RP-Initiated Logout section 3.1."""
+    must_push: bool = False
+    """`require_pushed_authorization_requests`, RFC 9126 section 6."""
+    sector: str = ""
+    """Where its subjects are pairwise, the host by which; empty where they are public."""
     uses_aliases: bool = False
     """`use_mtls_endpoint_aliases`, FAPI 2.0: what it intends; we serve it either way."""
     name: str = ""
@@ -138,16 +148,19 @@ def read_client(
         raise InvalidClientMetadata("client_id", "must be 1 to 255 printable ASCII characters, no space at its ends")
     given = given_members(metadata)
     method = read_method(given)
+    grant_types = _grant_types(given)
     return Client(
         client_id=ClientId(client_id),
         method=method,
         **read_credentials(method, given),
         scope=_scope(given),
-        grant_types=_grant_types(given),
+        grant_types=grant_types,
+        **read_authorization(given, grant_types),
         wants_bound_tokens=member(given, BOUND, bool, default=False),
         token_format=choice(given, FORMAT, TokenFormat),
         protected_resources=words(given, RESOURCES, default=[]),
         introspection_alg=choice(given, INTROSPECTION_ALG, SigningAlgorithm),
+        id_token_alg=choice(given, ID_TOKEN_ALG, SigningAlgorithm),
         uses_aliases=member(given, ALIASES, bool, default=False),
         name=member(given, "client_name", str, default=""),
         information=read_information(given),
@@ -183,7 +196,7 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
     _require_offered(FORMAT, {client.token_format} - {None}, allowed.formats)
     _require_offered(ASSERTION_ALG, {client.assertion_alg} - {None}, allowed.assertion_algorithms)
     _require_offered(INTROSPECTION_ALG, {client.introspection_alg} - {None}, allowed.signing_algorithms)
-    _require_offered(RESPONSE_TYPES, client.information.get(RESPONSE_TYPES, ()), ())
+    _require_offered(ID_TOKEN_ALG, {client.id_token_alg} - {None}, allowed.signing_algorithms)
     if client.ignores_validity and not allowed.ignored_validity:
         raise InvalidClientMetadata(IGNORE_VALIDITY, "the dates in certificates count here")
     if len(client.name) > MAX_TEXT:
@@ -218,16 +231,23 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
         answer[IGNORE_VALIDITY] = True
     if client.keys is not None:
         answer["jwks"] = client.keys.as_dict(private=False)
-    if client.token_format is not None:
-        answer[FORMAT] = client.token_format.value
     if client.protected_resources:
         answer[RESOURCES] = sorted(client.protected_resources)
-    if client.introspection_alg is not None:
-        answer[INTROSPECTION_ALG] = client.introspection_alg
+    answer |= describe_authorization(
+        redirect_uris=client.redirect_uris,
+        logout_uris=client.logout_uris,
+        must_push=client.must_push,
+        sector=client.sector,
+    )
     if client.uses_aliases:
         answer[ALIASES] = True
-    if client.assertion_alg is not None:
-        answer[ASSERTION_ALG] = client.assertion_alg.value
+    chosen: Mapping[str, StrEnum | None] = {
+        FORMAT: client.token_format,
+        INTROSPECTION_ALG: client.introspection_alg,
+        ID_TOKEN_ALG: client.id_token_alg,
+        ASSERTION_ALG: client.assertion_alg,
+    }
+    answer |= {name: value.value for name, value in chosen.items() if value is not None}
     return {**answer, **client.information, **describe_anchors(client.anchors)}
 
 
@@ -270,10 +290,12 @@ RESOURCES = "protected_resources"
 ASSERTION_ALG = "token_endpoint_auth_signing_alg"
 BOUND = "tls_client_certificate_bound_access_tokens"
 INTROSPECTION_ALG = "introspection_signed_response_alg"
+ID_TOKEN_ALG = "id_token_signed_response_alg"  # noqa: S105
 ALIASES = "use_mtls_endpoint_aliases"
 MEMBERS = frozenset({
     "token_endpoint_auth_method", "client_name", "scope", "grant_types", "jwks", "jwks_uri",
-    FORMAT, RESOURCES, ASSERTION_ALG, BOUND, INTROSPECTION_ALG, ALIASES, *PKI_MEMBERS, *SELF_SIGNED_MEMBERS,
+    FORMAT, RESOURCES, ASSERTION_ALG, BOUND, INTROSPECTION_ALG, ID_TOKEN_ALG, ALIASES,
+    *AUTHORIZATION_MEMBERS, *PKI_MEMBERS, *SELF_SIGNED_MEMBERS,
 })  # fmt: skip
 
 _CLIENT_ID = re.compile(r"[\x21-\x7E]([\x20-\x7E]{0,253}[\x21-\x7E])?")  # RFC 6749 appendix A.1

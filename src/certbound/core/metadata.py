@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from certbound.core.authorization import Prompt
+from certbound.core.client_authorization import SubjectType
 from certbound.core.clients import Method
 from certbound.core.errors import ConfigurationError
+from certbound.core.openid import CLAIMS
+from certbound.core.pkce import S256
+from certbound.core.redirects import ResponseMode
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
 
@@ -28,20 +33,35 @@ class Endpoint:
     """Those that authenticate by nothing may come here."""
     browsers: bool = False
     """Clients that run in a browser call it, at the conventional host."""
+    names_methods: bool = True
+    """How clients authenticate there has members of its own; else it is as at the token endpoint."""
 
 
 TOKEN = "token_endpoint"  # noqa: S105
 INTROSPECTION = "introspection_endpoint"
 REVOCATION = "revocation_endpoint"
 REGISTRATION = "registration_endpoint"
+PUSHED = "pushed_authorization_request_endpoint"
+DEVICE = "device_authorization_endpoint"
+USERINFO = "userinfo_endpoint"
 
 DIRECT_ENDPOINTS: Mapping[str, Endpoint] = {
     TOKEN: Endpoint("/token", authenticates=True, public_clients=True, browsers=True),
     INTROSPECTION: Endpoint("/introspect", authenticates=True),
     REVOCATION: Endpoint("/revoke", authenticates=True, public_clients=True, browsers=True),
     REGISTRATION: Endpoint("/register"),
+    PUSHED: Endpoint("/par", authenticates=True, public_clients=True, browsers=True, names_methods=False),
+    DEVICE: Endpoint(
+        "/device_authorization", authenticates=True, public_clients=True, browsers=True, names_methods=False
+    ),
+    USERINFO: Endpoint("/userinfo", browsers=True),
 }
 """By metadata name."""
+
+AUTHORIZATION = "authorization_endpoint"
+END_SESSION = "end_session_endpoint"
+PAGES: Mapping[str, str] = {AUTHORIZATION: "/authorize", END_SESSION: "/logout"}
+"""Where browsers are sent, by metadata name: on the issuer's host, which asks for no certificate, and nowhere else."""
 
 STATUS_LIST = "/status"
 """Below the issuer: the status list of its tokens (draft-ietf-oauth-status-list-21 section 8.1)."""
@@ -65,6 +85,14 @@ class Offer:
     assertion_algorithms: tuple[str, ...] = ()
     signing_algorithms: tuple[str, ...] = ()
     """What we sign with."""
+    authorizes: bool = False
+    """People let clients act for them."""
+    must_push: bool = False
+    """They are asked only what was pushed before."""
+    openid: bool = False
+    """Clients learn who they are."""
+    locales: tuple[str, ...] = ()
+    """The languages of the pages."""
 
     @property
     def direct(self) -> Mapping[str, Endpoint]:
@@ -83,10 +111,12 @@ def describe_server(offer: Offer) -> dict[str, Any]:
         **{name: offer.issuer + endpoint.path for name, endpoint in offer.direct.items()},
         "jwks_uri": offer.issuer + "/jwks",
         STATUS_LISTS_MEMBER: offer.issuer + STATUS_LISTS,
-        "response_types_supported": [],
+        "response_types_supported": ["code"] if offer.authorizes else [],
         "grant_types_supported": sorted(offer.grant_types),
         **_methods(offer),
         "tls_client_certificate_bound_access_tokens": offer.can_bind,
+        **(_authorization(offer) if offer.authorizes else {}),
+        **(_openid(offer) if offer.authorizes and offer.openid else {}),
     }
     if offer.scope:
         document["scopes_supported"] = sorted(offer.scope)
@@ -97,11 +127,37 @@ def describe_server(offer: Offer) -> dict[str, Any]:
     return document
 
 
+def _authorization(offer: Offer) -> dict[str, Any]:
+    """RFC 8414, RFC 9126 section 5, RFC 9207 section 3."""
+    return {
+        AUTHORIZATION: offer.issuer + PAGES[AUTHORIZATION],
+        "response_modes_supported": list(ResponseMode),
+        "code_challenge_methods_supported": [S256],
+        "authorization_response_iss_parameter_supported": True,
+        "require_pushed_authorization_requests": offer.must_push,
+        "prompt_values_supported": list(Prompt),
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        **({"ui_locales_supported": list(offer.locales)} if offer.locales else {}),
+    }
+
+
+def _openid(offer: Offer) -> dict[str, Any]:
+    """OpenID Connect Discovery section 3, RP-Initiated Logout section 2.1."""
+    return {
+        END_SESSION: offer.issuer + PAGES[END_SESSION],
+        "subject_types_supported": list(SubjectType),
+        "id_token_signing_alg_values_supported": list(offer.signing_algorithms),
+        "claims_supported": sorted(CLAIMS),
+        "claims_parameter_supported": False,
+    }
+
+
 def _methods(offer: Offer) -> dict[str, Any]:
     """`..._auth_methods_supported` of each endpoint, and the algorithms of assertions where there are any."""
     members: dict[str, Any] = {}
     for name, endpoint in offer.direct.items():
-        if endpoint.authenticates:
+        if endpoint.authenticates and endpoint.names_methods:
             members[f"{name}_auth_methods_supported"] = sorted(offer.methods_at(name))
             if Method.PRIVATE_KEY_JWT in offer.methods:
                 members[f"{name}_auth_signing_alg_values_supported"] = list(offer.assertion_algorithms)

@@ -7,10 +7,11 @@ ways.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from certbound.core import anchors, client_information, clients
-from certbound.core.client_information import IN_LANGUAGES, MAX_ITEMS, MAX_STATEMENT, MAX_TEXT, MAX_URI
+from certbound.core import anchors, client_authorization, client_information, clients
+from certbound.core.client_information import IN_LANGUAGES, MAX_ITEMS, MAX_STATEMENT, MAX_TEXT
 from certbound.core.clients import Method
 from certbound.core.names import RdnOrder
+from certbound.core.redirects import MAX_URI
 from certbound.core.registration import Need
 from certbound.core.subject import MAX_TEXT as MAX_NAME
 from certbound.core.subject import SubjectKind
@@ -151,8 +152,12 @@ _MEMBERS: Mapping[str, Callable[[Facts], Schema | None]] = {
     "software_id": always(_TEXT),
     "software_version": always(_TEXT),
     client_information.STATEMENT: _statement,
-    client_information.REDIRECT_URIS: always(_URIS),
-    client_information.RESPONSE_TYPES: always({"type": "array", "maxItems": 0}),
+    clients.ID_TOKEN_ALG: lambda facts: _one_of(_allowed("signing_algorithms")(facts)),
+    client_authorization.REDIRECT_URIS: always(_URIS),
+    client_authorization.RESPONSE_TYPES: always({"type": "array", "items": {"const": "code"}, "maxItems": 1}),
+    client_authorization.LOGOUT_URIS: always(_URIS),
+    client_authorization.MUST_PUSH: always(_FLAG),
+    client_authorization.SUBJECT_TYPE: lambda _: _one_of(client_authorization.SubjectType),
 }
 """By name; None where no way lets anybody register it."""
 

@@ -24,7 +24,7 @@ from certbound.core.errors import (
     TemporarilyUnavailable,
     describable,
 )
-from certbound.server.call import NO_STORE, Call, Reply, json_reply, read_form
+from certbound.server.call import NO_STORE, Browser, Call, Reply, json_reply, read_cookies, read_form
 from certbound.server.routes import Endpoint, Route, Routes, make_routes
 from certbound.server.service import Service
 from certbound.server.watch import Watch
@@ -93,6 +93,8 @@ class Application:
         assert self._service is not None
         try:
             endpoint = _endpoint(route, scope["method"])
+            if route.is_page:
+                call = _with_browser(call, scope)
             if scope["method"] in _WITH_BODY:
                 call = await _with_body(call, route, scope, receive)
             reply = await endpoint(call, self._service)
@@ -189,6 +191,18 @@ def _endpoint(route: Route, method: str) -> Endpoint:
     return endpoint
 
 
+def _with_browser(call: Call, scope: Scope) -> Call:
+    """What pages want to know of the request, beside the rest."""
+    said = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _OF_BROWSERS}
+    browser = Browser(
+        cookies=read_cookies([value for name, value in scope["headers"] if name == b"cookie"]),
+        origin=said.get(b"origin"),
+        site=said.get(b"sec-fetch-site"),
+        languages=said.get(b"accept-language", ""),
+    )
+    return msgspec.structs.replace(call, browser=browser, query=read_form(scope["query_string"], "URL"))
+
+
 async def _with_body(call: Call, route: Route, scope: Scope, receive: Receive) -> Call:
     types = [value for name, value in scope["headers"] if name == b"content-type"]
     wanted, pattern = _CONTENT[route.takes_form]
@@ -217,6 +231,7 @@ def _new_request_id() -> str:
     return secrets.token_hex(8)
 
 
+_OF_BROWSERS = frozenset({b"origin", b"sec-fetch-site", b"accept-language"})
 _NO_ENDPOINT = {"error": "invalid_request", "error_description": "no such endpoint"}
 _ALLOW_ORIGIN = (b"access-control-allow-origin", b"*")
 _PREFLIGHT = Reply(

@@ -47,12 +47,35 @@ class Form(msgspec.Struct, frozen=True):
 EMPTY = Form({})
 
 
+class Browser(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says of the browser that sent it: claims, but for the cookies, which nobody else has."""
+
+    cookies: Mapping[str, str] = {}
+    origin: str | None = None
+    """The header Origin; None if there was none."""
+    site: str | None = None
+    """The header Sec-Fetch-Site; None if there was none."""
+    languages: str = ""
+    """The header Accept-Language."""
+
+    def __repr__(self) -> str:
+        """Without what is secret in it."""
+        return f"<Browser with {len(self.cookies)} cookies>"
+
+
+NO_BROWSER = Browser()
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request.  `now` is seconds since the epoch, the same for every step that asks."""
 
     now: float
     peer: PeerCertificate | None = None
     form: Form = EMPTY
+    query: Form = EMPTY
+    """The parameters of the URL, where the endpoint takes some."""
+    browser: Browser = NO_BROWSER
+    """Of endpoints that people visit."""
     body: bytes = b""
     """The bytes of the body, where the endpoint takes no form."""
     authorization: Sequence[bytes] = ()
@@ -80,21 +103,24 @@ class Reply(msgspec.Struct, frozen=True):
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-def read_form(body: bytes) -> Form:
-    """The parameters in `body`, `application/x-www-form-urlencoded`.  `InvalidRequest` (400) if it is not that."""
+def read_form(body: bytes, where: str = "body") -> Form:
+    """The parameters in `body`, `application/x-www-form-urlencoded`.  `InvalidRequest` (400) if it is not that.
+
+    `where` they stand is what a refusal names.
+    """
     pairs = body.decode("latin-1").split("&") if body else []  # where nothing is encoded, a byte is a character
     if len(pairs) > MAX_PARAMETERS:
-        raise InvalidRequest(f"the body has more than {MAX_PARAMETERS} parameters")
+        raise InvalidRequest(f"the {where} has more than {MAX_PARAMETERS} parameters")
     is_ascii = body.isascii()
     values: dict[str, list[str]] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise InvalidRequest("the body is not application/x-www-form-urlencoded: a parameter has no '='")
+            raise InvalidRequest(f"the {where} is not application/x-www-form-urlencoded: a parameter has no '='")
         if not value:
             continue
         if "%" in pair or "+" in pair or not is_ascii:
-            name, value = _decode(name), _decode(value)
+            name, value = _decode(name, where), _decode(value, where)
         if name not in values:
             values[name] = [value]
         elif name in REPEATABLE:
@@ -115,18 +141,38 @@ def read_json(body: bytes) -> Mapping[str, Any]:
     return document
 
 
-def _decode(text: str) -> str:
+def read_cookies(values: Sequence[bytes]) -> dict[str, str]:
+    """The cookies in the values of the header Cookie (RFC 6265 section 4.2); of two with one name neither counts."""
+    cookies: dict[str, str] = {}
+    twice = set()
+    for pair in b"; ".join(values).decode("latin-1").split(";")[:MAX_PARAMETERS]:
+        name, equals, value = pair.strip(" ").partition("=")
+        if equals:
+            if name in cookies:
+                twice.add(name)
+            cookies[name] = value
+    return {name: value for name, value in cookies.items() if name not in twice}
+
+
+def _decode(text: str, where: str) -> str:
     if text.isascii() and not ("%" in text or "+" in text):  # most names
         return text
     try:
         return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InvalidRequest("the body is not application/x-www-form-urlencoded: a parameter is not UTF-8") from error
+        raise InvalidRequest(
+            f"the {where} is not application/x-www-form-urlencoded: a parameter is not UTF-8"
+        ) from error
 
 
 def json_reply(status: int, document: Any, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
     """`document` as JSON."""
     return Reply(status, _JSON.encode(document), (JSON_TYPE, *headers))
+
+
+def redirect_reply(location: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+    """303: whatever the method was, what follows is a GET (RFC 9700 section 4.12)."""
+    return Reply(303, b"", ((b"location", location.encode("ascii")), *NO_STORE, *headers))
 
 
 JSON_TYPE = (b"content-type", b"application/json")

@@ -40,6 +40,8 @@ class Route:
     takes_rest: bool = False
     """One more segment follows its path, which ends in a slash."""
     cors: bool = False
+    is_page: bool = False
+    """People visit it: it takes parameters in its URL, knows the browser, and refuses with a page."""
     scheme: str = "Basic"
     """The scheme that its Authorization header takes."""
 

@@ -14,8 +14,10 @@ from certbound.core.grants import Policy
 from certbound.core.metadata import Offer
 from certbound.core.ports import Store
 from certbound.core.proofs import Sources
+from certbound.server.accounts import AccountBook
 from certbound.server.directory import ClientDirectory
 from certbound.server.keys import KeyRing
+from certbound.server.pages import Pages
 from certbound.server.proven import ProvenTokens
 from certbound.server.registrar import Registrar
 from certbound.server.statuses import StatusBook
@@ -35,6 +37,23 @@ class Refresh:
     grace: int = 10
     """Seconds for which a token that was replaced gives its successor again: an answer may have been lost."""
     always_rotates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """What there is where people let clients act for them.  Lifetimes are in seconds."""
+
+    pages: Pages
+    accounts: AccountBook | None = None
+    """Who checks passwords; None where a login application says who people are."""
+    login_url: str | None = None
+    """That of the login application."""
+    login_clients: frozenset[str] = frozenset()
+    """The client ids of the login application."""
+    session_lifetime: int = 43200
+    code_lifetime: int = 60
+    request_lifetime: int = 900
+    pushed_lifetime: int = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +79,8 @@ class Service:
     """Who admits clients that register themselves; None where nobody does."""
     proven: ProvenTokens = field(default_factory=ProvenTokens)
     """Access tokens that whoever asks was told about."""
+    people: People | None = None
+    """None where clients act for themselves alone."""
     vitals: Vitals | None = None
     """For those who run the server; None where nobody asks."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))

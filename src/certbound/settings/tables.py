@@ -10,6 +10,7 @@ from certbound.core.binding import Bind
 from certbound.core.clients import Method
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import Scope
+from certbound.settings.login import Login
 from certbound.settings.registration import Registration
 from certbound.settings.section import PortNumber, Seconds, Secret, Section
 
@@ -381,6 +382,7 @@ class Settings(Section, frozen=True, kw_only=True):
     tokens: Tokens
     authentication: Authentication = Authentication()
     registration: Registration = Registration()
+    login: Login = Login()
     store: Store = Store()
     trust: Trust = Trust()
     revocation: Revocation = Revocation()
@@ -402,7 +404,7 @@ def sections() -> Mapping[str, type[Section]]:
     """The tables of the file by name."""
     return {
         "server": Server, "tokens": Tokens, "authentication": Authentication,
-        "registration": Registration, "store": Store, "trust": Trust,
+        "registration": Registration, "login": Login, "store": Store, "trust": Trust,
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
         "admin": Admin,
     }  # fmt: skip

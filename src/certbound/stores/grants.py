@@ -19,12 +19,21 @@ from sqlalchemy import Integer, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedMeanwhile, Rotation, StatusRecord
+from certbound.core.ports import (
+    AlreadyTaken,
+    GrantRecord,
+    RefreshTokenRecord,
+    RevokedMeanwhile,
+    Rotation,
+    StatusRecord,
+    TicketKind,
+)
 from certbound.stores.content import read_list, read_object, write_json, write_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.descent import GRANT, end_obtained, name_of
 from certbound.stores.schema import grants, refresh_tokens
 from certbound.stores.statuses import Wish, invalidate_grant_statuses, judge
+from certbound.stores.tickets import take
 
 
 class SqlGrants:
@@ -33,17 +42,30 @@ class SqlGrants:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def open(self, grant: GrantRecord, digest: str, *, now: float, origin: int | None = None) -> None:
-        """The grant is there, with its first refresh token."""
+    async def open(
+        self,
+        grant: GrantRecord,
+        digest: str | None,
+        *,
+        now: float,
+        origin: int | None = None,
+        ticket: tuple[TicketKind, str] | None = None,
+    ) -> None:
+        """The grant is there, with its first refresh token if it has one, and `ticket` is taken for it."""
         values = _write(grant)
+        if ticket is not None and not can_be_kept(ticket[1]):
+            raise AlreadyTaken(ticket[0])
 
         async def steps(connection: AsyncConnection) -> None:
+            if ticket is not None and not await take(connection, *ticket, now):
+                raise AlreadyTaken(ticket[0])
             wish = Wish(_asked(grant), now, origin)
             refuse = await judge(connection, [wish])
             if (reason := refuse(wish)) is not None:
                 raise RevokedMeanwhile(reason)
             await connection.execute(insert(grants).values(values))
-            await _add(connection, digest, grant.grant_id, grant.ends_at)
+            if digest is not None:
+                await _add(connection, digest, grant.grant_id, grant.ends_at)
 
         await self._database.change_quietly(steps)
 
@@ -88,6 +110,20 @@ class SqlGrants:
 async def end_grants_of(connection: AsyncConnection, client_id: str) -> None:
     """No refresh token of the client counts; one of the same id that comes later has none of them."""
     await connection.execute(update(grants).where(grants.c.client_id == client_id).values(valid=False))
+
+
+async def end_grants_from(connection: AsyncConnection, subject: str, client_id: str | None = None) -> int:
+    """How many grants of this person, to that client if one is named, count no more, nor what was given by them.
+
+    A part of a transaction that moves the number of statuses.
+    """
+    which = (grants.c.subject == subject) & (grants.c.subject != "") & grants.c.valid.is_(True)
+    if client_id is not None:
+        which &= grants.c.client_id == client_id
+    ended = (await connection.scalars(select(grants.c.grant_id).where(which))).all()
+    for grant_id in ended:
+        await _revoke(connection, grant_id)
+    return len(ended)
 
 
 class _NothingThere(Exception):
@@ -187,6 +223,7 @@ def _grant(row: Any) -> GrantRecord:
         authorities=read_list(row.authorities),
         twins=read_list(row.twins),
         sources=read_list(row.sources),
+        subject=row.subject,
         valid=row.valid == 1 and content is not None,
         created_at=_time(row.created_at),
         ends_at=_time(row.ends_at),
@@ -199,7 +236,7 @@ def _time(stored: Any) -> float:
 
 
 def _write(grant: GrantRecord) -> dict[str, Any]:
-    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, *_listed(grant)))):
+    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, grant.subject, *_listed(grant)))):
         raise StoreUnavailable("a grant is of ids and thumbprints, text without NUL")
     return {
         "grant_id": grant.grant_id,
@@ -210,6 +247,7 @@ def _write(grant: GrantRecord) -> dict[str, Any]:
         "authorities": write_list(grant.authorities),
         "twins": write_list(grant.twins),
         "sources": write_list(grant.sources),
+        "subject": grant.subject,
         "valid": grant.valid,
         "created_at": grant.created_at,
         "ends_at": grant.ends_at,
@@ -250,6 +288,7 @@ _TOKENS = (
         grants.c.authorities,
         grants.c.twins,
         grants.c.sources,
+        grants.c.subject,
         # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
         type_coerce(grants.c.valid, Integer).label("valid"),
         grants.c.created_at,

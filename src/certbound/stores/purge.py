@@ -18,7 +18,9 @@ from certbound.stores.schema import (
     initial_tokens,
     invalid_statuses,
     refresh_tokens,
+    sessions,
     statuses,
+    tickets,
     used,
 )
 
@@ -26,7 +28,17 @@ from certbound.stores.schema import (
 async def purge(database: Database, now: float, most: int) -> int:
     """How many records that had ended at `now` are gone: `most` of each kind."""
     gone = 0
-    for table in (access_tokens, used, statuses, invalid_statuses, refresh_tokens, grants, initial_tokens):
+    for table in (
+        access_tokens,
+        used,
+        statuses,
+        invalid_statuses,
+        refresh_tokens,
+        grants,
+        initial_tokens,
+        tickets,
+        sessions,
+    ):
         ended = _Ended(table, now, most)
         if await database.ask(ended.are_there):
             count = await database.write(ended.remove)
@@ -57,3 +69,8 @@ class _Ended:
         # SQLite needs no such words and gets none: there a transaction that writes is alone.
         unlocked = some.with_for_update(skip_locked=True)
         return (await connection.execute(delete(self.table).where(key.in_(unlocked)))).rowcount
+
+
+_ENDING = (
+    access_tokens, used, statuses, invalid_statuses, refresh_tokens, grants, initial_tokens, tickets, sessions,
+)  # fmt: skip

@@ -60,6 +60,8 @@ _IS_REVOKED = text("revoked_in IS NOT NULL")
 
 IS_OBTAINED = text("sources <> ' '")
 
+OF_A_PERSON = text("subject <> ''")
+
 # `authorities` and `twins` are thumbprints with a space before, between and after them, and `sources` names of
 # `descent`; `revoked_in` is what `revision.statuses` was when it became invalid.
 statuses = Table(
@@ -110,7 +112,9 @@ grants = Table(
     Column("created_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
     Column("sources", Text, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
     Index("grants_by_client", "client_id"),
+    Index("grants_by_subject", "subject", sqlite_where=OF_A_PERSON, postgresql_where=OF_A_PERSON),
     Index("grants_by_end", "ends_at"),
     Index("grants_obtained", "grant_id", sqlite_where=IS_OBTAINED, postgresql_where=IS_OBTAINED),
 )
@@ -156,6 +160,71 @@ used = Table(
     Column("digest", Text, primary_key=True),
     Column("ends_at", Double, nullable=False),
     Index("used_by_end", "ends_at"),
+)
+
+# `ticket` is the kind, a space, and the SHA-256 of what its holder shows, base64url; `content` is JSON.
+tickets = Table(
+    "tickets",
+    tables,
+    Column("ticket", Text, primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Column("taken_at", Double, nullable=True),
+    Column("version", BigInteger, nullable=False),
+    Index("tickets_by_end", "ends_at"),
+)
+
+accounts = Table(
+    "accounts",
+    tables,
+    Column("subject", Text, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("password", Text, nullable=False),
+    Column("claims", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("password_at", Double, nullable=False),
+    Index("accounts_by_username", "username", unique=True),
+)
+
+sessions = Table(
+    "sessions",
+    tables,
+    Column("digest", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("sid", Text, nullable=False),
+    Column("auth_time", Double, nullable=False),
+    Column("acr", Text, nullable=False),
+    Column("amr", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("ends_at", Double, nullable=False),
+    Index("sessions_by_subject", "subject"),
+    Index("sessions_by_end", "ends_at"),
+)
+
+# `scope`, `resources` and `amr` (above) are JSON arrays.
+consents = Table(
+    "consents",
+    tables,
+    Column("subject", Text, primary_key=True),
+    Column("client_id", Text, primary_key=True),
+    Column("scope", Text, nullable=False),
+    Column("resources", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=True),
+    Column("certificate", Text, nullable=False),
+    Index("consents_by_client", "client_id"),
+)
+
+pairwise_subjects = Table(
+    "pairwise_subjects",
+    tables,
+    Column("pairwise", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("sector", Text, nullable=False),
+    Index("pairwise_subjects_by_subject", "subject", "sector", unique=True),
 )
 
 # One row.  Each change moves it first, in the same transaction, and so waits for every other change to end.

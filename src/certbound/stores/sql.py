@@ -25,15 +25,18 @@ from certbound.core.ports import (
     RevokedKind,
     SecretRecord,
 )
+from certbound.stores.accounts import SqlAccounts, SqlSessions
+from certbound.stores.consents import SqlConsents, SqlSubjects
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept, revision_of
 from certbound.stores.descent import end_obtained, name_of
 from certbound.stores.grants import SqlGrants, end_grants_of
 from certbound.stores.initial_tokens import SqlInitialTokens
 from certbound.stores.revocations import SqlRevocations
-from certbound.stores.schema import clients, revocations
+from certbound.stores.schema import clients, consents, revocations
 from certbound.stores.signing_keys import SqlKeys
 from certbound.stores.statuses import invalidate_client_statuses
+from certbound.stores.tickets import SqlTickets
 from certbound.stores.tokens import SqlTokens
 
 
@@ -48,6 +51,11 @@ class SqlStore:
         self._grants = SqlGrants(database)
         self._tokens = SqlTokens(database)
         self._initial_tokens = SqlInitialTokens(database)
+        self._tickets = SqlTickets(database)
+        self._accounts = SqlAccounts(database)
+        self._sessions = SqlSessions(database)
+        self._consents = SqlConsents(database)
+        self._subjects = SqlSubjects(database)
 
     @property
     def clients(self) -> "SqlClients":
@@ -78,6 +86,31 @@ class SqlStore:
     def initial_tokens(self) -> SqlInitialTokens:
         """What admits clients that register themselves."""
         return self._initial_tokens
+
+    @property
+    def tickets(self) -> SqlTickets:
+        """What stands for something that was begun, and is taken once."""
+        return self._tickets
+
+    @property
+    def accounts(self) -> SqlAccounts:
+        """The people who log in here."""
+        return self._accounts
+
+    @property
+    def sessions(self) -> SqlSessions:
+        """Those who are logged in."""
+        return self._sessions
+
+    @property
+    def consents(self) -> SqlConsents:
+        """What they let clients do."""
+        return self._consents
+
+    @property
+    def subjects(self) -> SqlSubjects:
+        """What clients of one sector know them by."""
+        return self._subjects
 
     async def revision(self) -> Revision:
         """Two numbers that tell of the last committed changes, whichever process made them."""
@@ -156,6 +189,7 @@ class SqlClients:
             gone = await connection.execute(delete(clients).where(_is(client_id)))
             if gone.rowcount == 0:
                 raise NotFound(client_id)
+            await connection.execute(delete(consents).where(consents.c.client_id == client_id))
             await end_grants_of(connection, client_id)
             await invalidate_client_statuses(connection, client_id)
             await end_obtained(connection, name_of(RevokedKind.CLIENT, client_id))

@@ -14,18 +14,33 @@ from certbound.core.ports.clients import (
     RegistrationRecord,
     SecretRecord,
 )
-from certbound.core.ports.exceptions import AlreadyExists, NotFound, RevokedMeanwhile
+from certbound.core.ports.exceptions import AlreadyExists, AlreadyTaken, NotFound, RevokedMeanwhile
 from certbound.core.ports.grants import GrantRecord, Grants, RefreshTokenRecord, Rotation
 from certbound.core.ports.keys import KeyRecord, Keys
+from certbound.core.ports.people import (
+    AccountRecord,
+    Accounts,
+    ConsentRecord,
+    Consents,
+    SessionRecord,
+    Sessions,
+    Subjects,
+)
 from certbound.core.ports.revocations import Origin, RevocationRecord, Revocations, RevokedKind, Statuses, StatusRecord
 from certbound.core.ports.store import Revision, Store
+from certbound.core.ports.tickets import TicketKind, TicketRecord, Tickets
 from certbound.core.ports.tokens import AccessTokenRecord, Tokens
 
 __all__ = [
     "AccessTokenRecord",
+    "AccountRecord",
+    "Accounts",
     "AlreadyExists",
+    "AlreadyTaken",
     "ClientRecord",
     "Clients",
+    "ConsentRecord",
+    "Consents",
     "GrantRecord",
     "Grants",
     "InitialTokenRecord",
@@ -43,8 +58,14 @@ __all__ = [
     "RevokedMeanwhile",
     "Rotation",
     "SecretRecord",
+    "SessionRecord",
+    "Sessions",
     "StatusRecord",
     "Statuses",
     "Store",
+    "Subjects",
+    "TicketKind",
+    "TicketRecord",
+    "Tickets",
     "Tokens",
 ]

@@ -11,3 +11,7 @@ class NotFound(Exception):
 
 class RevokedMeanwhile(Exception):
     """What a status is asked for was revoked, disabled or removed."""
+
+
+class AlreadyTaken(Exception):
+    """The ticket was taken before, has ended, or is not there."""

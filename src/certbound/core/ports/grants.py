@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from certbound.core.ports.tickets import TicketKind
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantRecord:
@@ -24,6 +26,8 @@ class GrantRecord:
     authorities: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    subject: str = ""
+    """The person it is from, whatever tokens call them; empty where the client acts for nobody."""
     valid: bool = True
     created_at: float = 0
     ends_at: float = 0
@@ -57,11 +61,20 @@ class Rotation(StrEnum):
 class Grants(Protocol):
     """What clients hold refresh tokens for."""
 
-    async def open(self, grant: GrantRecord, digest: str, *, now: float, origin: int | None = None) -> None:
-        """The grant is there, with its first refresh token.
+    async def open(
+        self,
+        grant: GrantRecord,
+        digest: str | None,
+        *,
+        now: float,
+        origin: int | None = None,
+        ticket: tuple[TicketKind, str] | None = None,
+    ) -> None:
+        """The grant is there, with its first refresh token if `digest` is that of one, and `ticket` is taken for it.
 
         `RevokedMeanwhile` if its client is not there or disabled, anything of its certificate is revoked, or there is
-        no valid block at `origin`, as for `Revocations.allot`.
+        no valid block at `origin`, as for `Revocations.allot`; `AlreadyTaken` if the ticket was taken before, has ended
+        at `now`, or is not there.  All or nothing.
         """
 
     async def find(self, digest: str, *, now: float) -> RefreshTokenRecord | None:

@@ -5,7 +5,9 @@ from typing import NamedTuple, Protocol
 from certbound.core.ports.clients import Clients, InitialTokens
 from certbound.core.ports.grants import Grants
 from certbound.core.ports.keys import Keys
+from certbound.core.ports.people import Accounts, Consents, Sessions, Subjects
 from certbound.core.ports.revocations import Revocations
+from certbound.core.ports.tickets import Tickets
 from certbound.core.ports.tokens import Tokens
 
 
@@ -38,6 +40,21 @@ class Store(Protocol):
 
     @property
     def initial_tokens(self) -> InitialTokens: ...
+
+    @property
+    def tickets(self) -> Tickets: ...
+
+    @property
+    def accounts(self) -> Accounts: ...
+
+    @property
+    def sessions(self) -> Sessions: ...
+
+    @property
+    def consents(self) -> Consents: ...
+
+    @property
+    def subjects(self) -> Subjects: ...
 
     async def revision(self) -> Revision:
         """Two numbers, one of which is another after every committed change by any process that others must hear of.

@@ -1,0 +1,132 @@
+"""What a person must still do before a client gets its code: decided here, anew after every step.
+
+Rule 1: a login counts if it is recent enough, of the person whom the client names, and, where the client asks for one,
+was done for this request.
+Rule 2: a consent that is remembered counts for clients that prove who they are, or are reached at an https address of
+their own: of any other, whoever has its id could pretend to be it (RFC 8252 section 8.6).
+Rule 3: where the client forbids to ask (`prompt=none`), it is told what would have been asked.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt
+from certbound.core.clients import Client, Method
+from certbound.core.ports import ConsentRecord, SessionRecord
+
+
+class Step(StrEnum):
+    """What a person must do."""
+
+    LOGIN = "login"
+    CONSENT = "consent"
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """Who proved to be whom, as a login application says."""
+
+    subject: str
+    auth_time: float
+    acr: str = ""
+    amr: tuple[str, ...] = ()
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that waits for a person: the content of a ticket of `TicketKind.INTERACTION`."""
+
+    visit: str = ""
+    """The SHA-256, base64url, of the cookie of the browser that brought it; nobody else goes on with it."""
+    request: AuthorizationRequest | None = None
+    """None where the person came for a page of their own."""
+    then: str = ""
+    """The path of that page."""
+    pushed: str = ""
+    """The digest of the pushed request that it is, to be taken when its code is given."""
+    login: Login | None = None
+    """What a login application said, until the browser comes for it."""
+    is_logged_in: bool = False
+    """The person logged in for this request."""
+    is_consented: bool = False
+    """The person agreed for this request."""
+
+
+def next_step(
+    request: AuthorizationRequest,
+    client: Client,
+    *,
+    session: SessionRecord | None,
+    consent: ConsentRecord | None,
+    waiting: Waiting,
+    hinted: str = "",
+    now: float,
+) -> Step | None:
+    """What is missing, or None.  `AuthorizationError` where the client forbids to ask.
+
+    `session` is that of the browser, `consent` what its person let this client do before, `hinted` the subject of the
+    request's `id_token_hint`.
+    """
+    # (1) The person is there, and is the one meant.
+    reason = _why_login(request, session, waiting, hinted, now)
+    if reason:
+        return _ask(Step.LOGIN, request, "login_required", reason)
+    # (2) The person agreed to what is asked for.
+    reason = _why_consent(request, client, consent, waiting)
+    if reason:
+        return _ask(Step.CONSENT, request, "consent_required", reason)
+    return None
+
+
+def covers(consent: ConsentRecord, request: AuthorizationRequest) -> bool:
+    """Whether it is for all that is asked for."""
+    return set(request.scope) <= set(consent.scope) and set(request.resources) <= set(consent.resources)
+
+
+def write_waiting(waiting: Waiting) -> dict[str, Any]:
+    """As the content of a `TicketRecord`."""
+    made: dict[str, Any] = msgspec.to_builtins(waiting)
+    return made
+
+
+def read_waiting(content: Mapping[str, Any]) -> Waiting | None:
+    """What `write_waiting` wrote; None for anything else."""
+    try:
+        return msgspec.convert(content, Waiting)
+    except msgspec.ValidationError:
+        return None
+
+
+def _ask(step: Step, request: AuthorizationRequest, error: str, reason: str) -> Step:
+    if Prompt.NONE in request.prompt:
+        raise AuthorizationError(reason, request.to, error=error)
+    return step
+
+
+def _why_login(
+    request: AuthorizationRequest, session: SessionRecord | None, waiting: Waiting, hinted: str, now: float
+) -> str:
+    if session is None:
+        return "nobody is logged in"
+    if hinted and session.subject != hinted:
+        return "somebody else is logged in"
+    if waiting.is_logged_in:
+        return ""
+    if request.prompt & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT}:
+        return "the client asks for a login"
+    if request.max_age is not None and now - session.auth_time > request.max_age:
+        return "the login is older than max_age"
+    return ""
+
+
+def _why_consent(request: AuthorizationRequest, client: Client, consent: ConsentRecord | None, waiting: Waiting) -> str:
+    if waiting.is_consented:
+        return ""
+    if Prompt.CONSENT in request.prompt:
+        return "the client asks for consent"
+    if consent is None or not covers(consent, request):
+        return "the person was not asked yet"
+    if client.method is Method.NONE and not request.to.redirect_uri.startswith("https://"):
+        return "the client proves nothing of who it is"
+    return ""

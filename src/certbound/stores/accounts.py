@@ -1,0 +1,231 @@
+"""Accounts and sessions, over any database that SQLAlchemy speaks to.
+
+Rules kept here:
+- with an account goes everything that is from its person, in one transaction behind the lock of all changes;
+- what stands in the database was perhaps edited by hand: an account that cannot be read is a disabled one without a
+  password, a session that cannot be read is none.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, delete, insert, select, type_coerce, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, SessionRecord
+from certbound.stores.content import read_json, read_object, write_json, write_object
+from certbound.stores.database import Database, can_be_kept
+from certbound.stores.grants import end_grants_from
+from certbound.stores.schema import accounts, consents, pairwise_subjects, sessions
+
+
+class SqlAccounts:
+    """A row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, username: str) -> AccountRecord | None:
+        """The account, or None."""
+        return await self._find(accounts.c.username, username)
+
+    async def find_subject(self, subject: str) -> AccountRecord | None:
+        """The account with that subject, or None."""
+        return await self._find(accounts.c.subject, subject)
+
+    async def list(self) -> Sequence[AccountRecord]:
+        """All accounts by `username`, in the order of code points."""
+
+        async def question(connection: AsyncConnection) -> Sequence[AccountRecord]:
+            rows = (await connection.execute(_ALL)).all()
+            return sorted(map(_account, rows), key=lambda account: account.username)
+
+        return await self._database.ask(question)
+
+    async def add(self, record: AccountRecord) -> AccountRecord:
+        """`record` as stored.  `AlreadyExists` if its name or subject is taken."""
+        values, stored = _write(record)
+
+        async def steps(connection: AsyncConnection) -> AccountRecord:
+            first = {"subject": record.subject, "created_at": record.created_at, "version": 1}
+            try:
+                await connection.execute(insert(accounts).values({**values, **first}))
+            except IntegrityError:
+                raise AlreadyExists(record.username) from None
+            return replace(stored, version=1)
+
+        return await self._database.write(steps)
+
+    async def replace(self, record: AccountRecord) -> AccountRecord:
+        """`record` stands where that of the same subject and `version` stood."""
+        values, stored = _write(record)
+
+        async def steps(connection: AsyncConnection) -> AccountRecord:
+            same = (accounts.c.subject == record.subject) & (accounts.c.version == record.version)
+            version = record.version + 1
+            try:
+                changed = await connection.execute(update(accounts).where(same).values({**values, "version": version}))
+            except IntegrityError:
+                raise AlreadyExists(record.username) from None
+            if changed.rowcount == 0:
+                raise NotFound(record.subject)
+            created_at = await connection.scalar(
+                select(accounts.c.created_at).where(accounts.c.subject == record.subject)
+            )
+            return replace(stored, version=version, created_at=_time(created_at))
+
+        return await self._database.write(steps)
+
+    async def remove(self, subject: str) -> None:
+        """The account is gone, with all that is from its person.  `NotFound` if it was not there."""
+        if not can_be_kept(subject):
+            raise NotFound(subject)
+
+        async def steps(connection: AsyncConnection) -> None:
+            gone = await connection.execute(delete(accounts).where(accounts.c.subject == subject))
+            if gone.rowcount == 0:
+                raise NotFound(subject)
+            for table in (sessions, consents, pairwise_subjects):
+                await connection.execute(delete(table).where(table.c.subject == subject))
+            await end_grants_from(connection, subject)
+
+        await self._database.change_statuses(steps)
+
+    async def _find(self, column: ColumnElement[Any], value: str) -> AccountRecord | None:
+        if not can_be_kept(value):
+            return None
+
+        async def question(connection: AsyncConnection) -> AccountRecord | None:
+            row = (await connection.execute(_ALL.where(column == value))).first()
+            return None if row is None else _account(row)
+
+        return await self._database.ask(question)
+
+
+class SqlSessions:
+    """A row each."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, record: SessionRecord) -> None:
+        """It is kept until it ends."""
+        if not all(map(can_be_kept, (record.digest, record.subject, record.sid, record.acr))):
+            raise StoreUnavailable("a session is of ids, text without NUL")
+        values = {
+            "digest": record.digest,
+            "subject": record.subject,
+            "sid": record.sid,
+            "auth_time": record.auth_time,
+            "acr": record.acr,
+            "amr": write_json(record.amr, "the methods of a login"),
+            "created_at": record.created_at,
+            "ends_at": record.ends_at,
+        }
+
+        async def steps(connection: AsyncConnection) -> None:
+            await connection.execute(insert(sessions).values(values))
+
+        await self._database.write(steps)
+
+    async def find(self, digest: str, *, now: float) -> SessionRecord | None:
+        """It, or None; also if it has ended at `now`."""
+        if not can_be_kept(digest):
+            return None
+
+        async def question(connection: AsyncConnection) -> SessionRecord | None:
+            there = (sessions.c.digest == digest) & (sessions.c.ends_at >= now)
+            row = (await connection.execute(select(sessions).where(there))).first()
+            return None if row is None else _session(row)
+
+        return await self._database.ask(question)
+
+    async def end(self, digest: str) -> None:
+        """It is gone, if it was there."""
+        if can_be_kept(digest):
+            await self._end(sessions.c.digest == digest)
+
+    async def end_all(self, subject: str) -> int:
+        """How many of this person are gone now."""
+        return await self._end(sessions.c.subject == subject) if can_be_kept(subject) else 0
+
+    async def _end(self, which: ColumnElement[bool]) -> int:
+        async def steps(connection: AsyncConnection) -> int:
+            return (await connection.execute(delete(sessions).where(which))).rowcount
+
+        return await self._database.write(steps)
+
+
+def _account(row: Sequence[Any]) -> AccountRecord:
+    """The record of a row; disabled, without a password, if that cannot be read."""
+    subject, username, password, stored, enabled, version, created_at, password_at = row
+    claims = read_object(stored)
+    whole = claims is not None and isinstance(version, int) and isinstance(password_at, float)
+    if not whole:
+        _log.warning("the account %r cannot be read; it counts as disabled", username)
+    return AccountRecord(
+        subject=subject,
+        username=username,
+        password=password if whole else "",
+        claims=claims or {},
+        enabled=whole and enabled == 1,
+        version=version if isinstance(version, int) else 0,
+        created_at=_time(created_at),
+        password_at=_time(password_at),
+    )
+
+
+def _session(row: Sequence[Any]) -> SessionRecord | None:
+    digest, subject, sid, auth_time, acr, stored, created_at, ends_at = row
+    amr = read_json(stored, tuple[str, ...])
+    if amr is None or not all(isinstance(each, float) for each in (auth_time, created_at, ends_at)):
+        _log.warning("a session of %r cannot be read; it counts for nothing", subject)
+        return None
+    return SessionRecord(
+        digest=digest,
+        subject=subject,
+        sid=sid,
+        auth_time=auth_time,
+        acr=acr,
+        amr=amr,
+        created_at=created_at,
+        ends_at=ends_at,
+    )
+
+
+def _write(record: AccountRecord) -> tuple[dict[str, Any], AccountRecord]:
+    """The columns that a change sets, and the record as it will be read."""
+    if not all(map(can_be_kept, (record.subject, record.username, record.password))):
+        raise StoreUnavailable("an account has a subject, a name and a password of text without NUL")
+    text, claims = write_object(record.claims, f"what is known of {record.username!r}")
+    values = {
+        "username": record.username,
+        "password": record.password,
+        "claims": text,
+        "enabled": record.enabled,
+        "password_at": record.password_at,
+    }
+    return values, replace(record, claims=claims)
+
+
+def _time(stored: Any) -> float:
+    return stored if isinstance(stored, float) else 0.0
+
+
+_log = logging.getLogger(__name__)
+
+# As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
+_ALL = select(
+    accounts.c.subject,
+    accounts.c.username,
+    accounts.c.password,
+    accounts.c.claims,
+    type_coerce(accounts.c.enabled, Integer),
+    accounts.c.version,
+    accounts.c.created_at,
+    accounts.c.password_at,
+)

@@ -1,0 +1,156 @@
+"""What people let clients do, and what clients know them by, over any database that SQLAlchemy speaks to.
+
+Rules kept here:
+- what is withdrawn ends what was given by it, in one transaction behind the lock of all changes;
+- of processes that make a pairwise subject at once, one does, and all are told that one.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import ConsentRecord
+from certbound.stores.content import read_json, write_json
+from certbound.stores.database import Database, can_be_kept, insert_into
+from certbound.stores.grants import end_grants_from
+from certbound.stores.schema import consents, pairwise_subjects
+
+
+class SqlConsents:
+    """A row for each person and client."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, subject: str, client_id: str) -> ConsentRecord | None:
+        """It, or None."""
+        found = await self._list(_is(subject, client_id)) if _can_be_kept(subject, client_id) else ()
+        return found[0] if found else None
+
+    async def list(self, subject: str) -> Sequence[ConsentRecord]:
+        """Those of a person, the latest first."""
+        found = await self._list(consents.c.subject == subject) if can_be_kept(subject) else ()
+        return sorted(found, key=lambda consent: (-consent.created_at, consent.client_id))
+
+    async def put(self, record: ConsentRecord) -> None:
+        """It stands, in the place of the one before; what that says of its use stays."""
+        if not _can_be_kept(record.subject, record.client_id, record.certificate):
+            raise StoreUnavailable("a consent is of ids and names, text without NUL")
+        key = {"subject": record.subject, "client_id": record.client_id}
+        values = {
+            "scope": write_json(record.scope, "the scope of a consent"),
+            "resources": write_json(record.resources, "the resources of a consent"),
+            "created_at": record.created_at,
+        }
+        use = {"used_at": record.used_at, "certificate": record.certificate}
+
+        async def steps(connection: AsyncConnection) -> None:
+            statement = insert_into(connection, consents).values({**key, **values, **use})
+            await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+        await self._database.write(steps)
+
+    async def use(self, subject: str, client_id: str, *, certificate: str, now: float) -> None:
+        """The client got a token by it now, if there is one."""
+        if not _can_be_kept(subject, client_id, certificate):
+            return
+
+        async def steps(connection: AsyncConnection) -> None:
+            values = {"used_at": now, "certificate": certificate}
+            await connection.execute(update(consents).where(_is(subject, client_id)).values(values))
+
+        await self._database.write(steps)
+
+    async def withdraw(self, subject: str, client_id: str) -> bool:
+        """It is gone, and the client's grants from this person are revoked."""
+        if not (subject and _can_be_kept(subject, client_id)):
+            return False
+
+        async def steps(connection: AsyncConnection) -> bool:
+            gone = await connection.execute(delete(consents).where(_is(subject, client_id)))
+            ended = await end_grants_from(connection, subject, client_id)
+            return gone.rowcount > 0 or ended > 0
+
+        return await self._database.change_statuses(steps)
+
+    async def _list(self, which: ColumnElement[bool]) -> Sequence[ConsentRecord]:
+        async def question(connection: AsyncConnection) -> Sequence[ConsentRecord]:
+            rows = (await connection.execute(select(consents).where(which))).all()
+            return [record for row in rows if (record := _record(row))]
+
+        return await self._database.ask(question)
+
+
+class SqlSubjects:
+    """A row for each person and sector."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def pairwise(self, subject: str, sector: str, *, proposed: str) -> str:
+        """The person's subject in that sector: `proposed` if there was none."""
+        if not _can_be_kept(subject, sector, proposed):
+            raise StoreUnavailable("a pairwise subject is of ids, text without NUL")
+        known = select(pairwise_subjects.c.pairwise).where(
+            (pairwise_subjects.c.subject == subject) & (pairwise_subjects.c.sector == sector)
+        )
+
+        async def question(connection: AsyncConnection) -> Any:
+            return await connection.scalar(known)
+
+        async def steps(connection: AsyncConnection) -> Any:
+            values = {"pairwise": proposed, "subject": subject, "sector": sector}
+            await connection.execute(insert_into(connection, pairwise_subjects).values(values).on_conflict_do_nothing())
+            return await connection.scalar(known)
+
+        found = await self._database.ask(question) or await self._database.write(steps)
+        if not isinstance(found, str):
+            raise StoreUnavailable(f"the subject that was proposed for the sector {sector!r} is another's")
+        return found
+
+    async def reveal(self, pairwise: str) -> str | None:
+        """The subject it stands for; None if it stands for none."""
+        if not can_be_kept(pairwise):
+            return None
+
+        async def question(connection: AsyncConnection) -> Any:
+            return await connection.scalar(
+                select(pairwise_subjects.c.subject).where(pairwise_subjects.c.pairwise == pairwise)
+            )
+
+        found = await self._database.ask(question)
+        return found if isinstance(found, str) else None
+
+
+def _is(subject: str, client_id: str) -> ColumnElement[bool]:
+    return (consents.c.subject == subject) & (consents.c.client_id == client_id)
+
+
+def _can_be_kept(*identifiers: str) -> bool:
+    return all(map(can_be_kept, identifiers))
+
+
+def _record(row: Sequence[Any]) -> ConsentRecord | None:
+    """The record of a row; None if a hand wrote what cannot be read."""
+    subject, client_id, stored_scope, stored_resources, created_at, used_at, certificate = row
+    scope, resources = read_json(stored_scope, tuple[str, ...]), read_json(stored_resources, tuple[str, ...])
+    times = isinstance(created_at, float) and isinstance(used_at, float | None)
+    if scope is None or resources is None or not times:
+        _log.warning("the consent of %r for client %r cannot be read; it counts for nothing", subject, client_id)
+        return None
+    return ConsentRecord(
+        subject=subject,
+        client_id=client_id,
+        scope=scope,
+        resources=resources,
+        created_at=created_at,
+        used_at=used_at,
+        certificate=certificate,
+    )
+
+
+_log = logging.getLogger(__name__)
