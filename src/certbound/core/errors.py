@@ -20,6 +20,10 @@
     │   ├── UnapprovedStatement         400 unapproved_software_statement (RFC 7591)
     │   ├── RegistrationDenied          401 invalid_token (RFC 7591, RFC 7592)
     │   ├── TooManyRegistrations        429 temporarily_unavailable
+    │   ├── AuthorizationPending        400 authorization_pending (RFC 8628)
+    │   ├── SlowDown                    400 slow_down (RFC 8628)
+    │   ├── AccessDenied                400 access_denied (RFC 8628)
+    │   ├── ExpiredToken                400 expired_token (RFC 8628)
     │   └── TemporarilyUnavailable      503 temporarily_unavailable
     └── ProtectedResourceError      RFC 6750 section 3.1
         ├── TokenMissing                401 (no error code)
@@ -197,6 +201,38 @@ class TooManyRegistrations(OAuthError):
     status = 429
     description = "too many clients register at the moment; try again in a minute"
     retry_after = 60
+
+
+class AuthorizationPending(OAuthError):
+    """The person has not decided yet (RFC 8628 section 3.5)."""
+
+    error = "authorization_pending"
+    status = 400
+    description = "the person has not decided yet"
+
+
+class SlowDown(OAuthError):
+    """The device asks more often than it was told (RFC 8628 section 3.5)."""
+
+    error = "slow_down"
+    status = 400
+    description = "ask less often: five seconds more between two requests"
+
+
+class AccessDenied(OAuthError):
+    """The person said no (RFC 8628 section 3.5)."""
+
+    error = "access_denied"
+    status = 400
+    description = "the person denied the request"
+
+
+class ExpiredToken(OAuthError):
+    """Nobody decided in time (RFC 8628 section 3.5)."""
+
+    error = "expired_token"
+    status = 400
+    description = "the device code has expired; ask for another"
 
 
 class UnacceptableToken(OAuthError):
