@@ -47,6 +47,12 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """The digest of the pushed request that it is, to be taken when its code is given."""
     login: Login | None = None
     """What a login application said, until the browser comes for it."""
+    rejected: str = ""
+    """The error that the client gets, where a login application let nobody in."""
+    because: str = ""
+    """What the client is told beside it."""
+    proof: str = ""
+    """The SHA-256, base64url, of what the browser brings from the login application: it is that of who logged in."""
     is_logged_in: bool = False
     """The person logged in for this request."""
     is_consented: bool = False
