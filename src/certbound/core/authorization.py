@@ -164,6 +164,26 @@ def read_request(
     )
 
 
+def require_current(request: AuthorizationRequest, client: Client, policy: Policy) -> AuthorizationRequest:
+    """`request`, if the client may still make it: what was pushed, or waited for a person, may be late.
+
+    `InvalidRequest` or `UnauthorizedClient` (400), to be shown to the person; `AuthorizationError` otherwise.
+    """
+    # (8) People are sent nowhere where they would not be sent now.
+    if request.client_id != client.client_id:
+        raise InvalidRequest("the request is another client's")
+    if not client.enabled or GRANT_TYPE not in client.grant_types:
+        raise UnauthorizedClient(f"{client.client_id} may not use {GRANT_TYPE} any more")
+    if not match_redirect_uri(request.to.redirect_uri, client.redirect_uris):
+        raise InvalidRequest("redirect_uri is none that the client registered, any more")
+    # (9) It asks for nothing that the client or the deployment does not have any more.
+    if lost := set(request.scope) - (client.scope & policy.scope):
+        raise AuthorizationError(f"the client may not have {min(lost)} any more", request.to, error="invalid_scope")
+    if lost := set(request.resources) - set(policy.resources):
+        raise AuthorizationError(f"there is no resource {min(lost)} any more", request.to, error="invalid_target")
+    return request
+
+
 def _told(error: OAuthError, to: ReturnTo) -> AuthorizationError:
     return AuthorizationError(error.reason, to, error=error.error, description=error.description)
 
@@ -207,5 +227,6 @@ _UNSPOKEN: Mapping[str, str] = {
     "request": "request_not_supported",
     "request_uri": "request_uri_not_supported",
     "registration": "registration_not_supported",
+    "authorization_details": "invalid_authorization_details",
 }
 """Parameters that another server would obey, and the error that says that we do not."""

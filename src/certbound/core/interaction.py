@@ -55,8 +55,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """The SHA-256, base64url, of what the browser brings from the login application: it is that of who logged in."""
     is_logged_in: bool = False
     """The person logged in for this request."""
-    is_consented: bool = False
-    """The person agreed for this request."""
+    consented: str = ""
+    """The subject of the person who agreed for this request: nobody agrees for another who logs in later."""
 
 
 def next_step(
@@ -79,7 +79,7 @@ def next_step(
     if reason:
         return _ask(Step.LOGIN, request, "login_required", reason)
     # (2) The person agreed to what is asked for.
-    reason = _why_consent(request, client, consent, waiting)
+    reason = _why_consent(request, client, session.subject if session else "", consent, waiting)
     if reason:
         return _ask(Step.CONSENT, request, "consent_required", reason)
     return None
@@ -126,13 +126,17 @@ def _why_login(
     return ""
 
 
-def _why_consent(request: AuthorizationRequest, client: Client, consent: ConsentRecord | None, waiting: Waiting) -> str:
-    if waiting.is_consented:
+def _why_consent(
+    request: AuthorizationRequest, client: Client, subject: str, consent: ConsentRecord | None, waiting: Waiting
+) -> str:
+    if subject and waiting.consented == subject:
         return ""
     if Prompt.CONSENT in request.prompt:
         return "the client asks for consent"
-    if consent is None or not covers(consent, request):
+    if consent is None or (consent.subject, consent.client_id) != (subject, request.client_id):
         return "the person was not asked yet"
+    if not covers(consent, request):
+        return "the person was not asked for all of it yet"
     if client.method is Method.NONE and not request.to.redirect_uri.startswith("https://"):
         return "the client proves nothing of who it is"
     return ""
