@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
+from certbound.core.bearer import challenge
 from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError, KeysUnavailable, ProtectedResourceError, StatusUnavailable
 from certbound.core.signing import SigningKey
 from certbound.core.status import StatusList, StatusReference, make_list
 from certbound.resource import PRINCIPAL, FixedKeys, Guard
-from certbound.resource.guard import challenge, read_token
+from certbound.resource.guard import read_token
 from certbound.tls.facts import EXTENSION, ConnectionFacts
 from certificates import NOW, read
 from issuing import AUDIENCE, ISSUER, KEY, KEYS, OWN, PEER, THIEF, signed, token

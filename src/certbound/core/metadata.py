@@ -14,7 +14,7 @@ from certbound.core.authorization import Prompt
 from certbound.core.client_authorization import SubjectType
 from certbound.core.clients import Method
 from certbound.core.errors import ConfigurationError
-from certbound.core.openid import CLAIMS
+from certbound.core.openid import CLAIMS_OF, ID_TOKEN_CLAIMS
 from certbound.core.pkce import S256
 from certbound.core.redirects import ResponseMode
 from certbound.core.scope import Scope
@@ -63,6 +63,9 @@ END_SESSION = "end_session_endpoint"
 PAGES: Mapping[str, str] = {AUTHORIZATION: "/authorize", END_SESSION: "/logout"}
 """Where browsers are sent, by metadata name: on the issuer's host, which asks for no certificate, and nowhere else."""
 
+OPENID_CONFIGURATION = "openid-configuration"
+"""The same document, for clients that know OpenID Connect."""
+
 STATUS_LIST = "/status"
 """Below the issuer: the status list of its tokens (draft-ietf-oauth-status-list-21 section 8.1)."""
 STATUS_LISTS = "/status-lists"
@@ -91,6 +94,8 @@ class Offer:
     """They are asked only what was pushed before."""
     openid: bool = False
     """Clients learn who they are."""
+    tells_claims: bool = True
+    """Accounts are kept here, so that there is something to tell of people beside who they are."""
     locales: tuple[str, ...] = ()
     """The languages of the pages."""
 
@@ -148,9 +153,15 @@ def _openid(offer: Offer) -> dict[str, Any]:
         END_SESSION: offer.issuer + PAGES[END_SESSION],
         "subject_types_supported": list(SubjectType),
         "id_token_signing_alg_values_supported": list(offer.signing_algorithms),
-        "claims_supported": sorted(CLAIMS),
+        "claims_supported": sorted(_claims(offer)),
         "claims_parameter_supported": False,
     }
+
+
+def _claims(offer: Offer) -> frozenset[str]:
+    """Those of ID tokens, and those that a scope which is on asks for."""
+    scopes = CLAIMS_OF.keys() & offer.scope if offer.tells_claims else frozenset()
+    return ID_TOKEN_CLAIMS.union(*(CLAIMS_OF[scope] for scope in scopes))
 
 
 def _methods(offer: Offer) -> dict[str, Any]:
@@ -167,6 +178,14 @@ def _methods(offer: Offer) -> dict[str, Any]:
 def well_known(issuer: Issuer, name: str = "oauth-authorization-server") -> str:
     """The path of the metadata: before the issuer's own path, which loses a slash at its end (RFC 8414 section 3.1)."""
     return f"/.well-known/{name}{urlsplit(issuer).path.removesuffix('/')}"
+
+
+def discovery_paths(issuer: Issuer) -> tuple[str, ...]:
+    """Where OpenID Connect looks for the same document: behind the issuer's own path (Discovery section 4), and, as
+    clients that know RFC 8414 spell it, before it.
+    """
+    behind = f"{urlsplit(issuer).path.removesuffix('/')}/.well-known/{OPENID_CONFIGURATION}"
+    return tuple(dict.fromkeys((behind, well_known(issuer, OPENID_CONFIGURATION))))
 
 
 def _aliases(document: Mapping[str, Any], direct: Mapping[str, Endpoint], base: str) -> dict[str, str]:

@@ -1,12 +1,117 @@
-"""What clients learn of a person: ID tokens and claims (OpenID Connect Core sections 2 and 5).
+"""What clients learn of a person: ID tokens and claims (OpenID Connect Core sections 2, 3.1.3.6 and 5).
 
-Rule: a claim is told for a scope that asks for it, and the person agreed to; nothing else of an account leaves.
+Rule 1: a claim is told for a scope that asks for it, and the person agreed to; nothing else of an account leaves.
+Rule 2: an ID token is for one client, and is no access token: its header says another type, and it has no `client_id`.
+Rule 3: a hint is an ID token of ours that may be old; nobody is anybody by it, it only says who was.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256, sha512
+from typing import Any, Protocol
+
+from joserfc.jwk import KeySet
+
+from certbound.core.jws import BadJwt, read_header, verified_claims
 
 ID_TOKEN_TYPE = "JWT"  # noqa: S105
+LIFETIME = 600
+"""Seconds an ID token lives: its client reads it at once."""
+
+
+class Proven(Protocol):
+    """Who proved to be whom, as a code or an approved device has it."""
+
+    @property
+    def auth_time(self) -> float: ...
+
+    @property
+    def acr(self) -> str: ...
+
+    @property
+    def amr(self) -> tuple[str, ...]: ...
+
+    @property
+    def sid(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """What an ID token of ours says of whom it was for; it may have ended."""
+
+    subject: str
+    """As the client knows the person."""
+    client_id: str
+    sid: str = ""
+    """Of the session in which it was given; empty if there was none."""
+
+
+def id_token_claims(
+    proven: Proven,
+    *,
+    issuer: str,
+    client_id: str,
+    subject: str,
+    nonce: str | None,
+    access_token: str,
+    alg: str,
+    now: float,
+) -> dict[str, Any]:
+    """The claims of an ID token from the token endpoint (sections 2 and 3.1.3.6), to be signed with `alg`.
+
+    `subject` is the person as the client knows them.  `c_hash` is for answers of the authorization endpoint, where we
+    give no ID token; `azp` for an audience that is not the client.
+    """
+    claims: dict[str, Any] = {
+        "iss": issuer,
+        "sub": subject,
+        "aud": client_id,
+        "exp": int(now) + LIFETIME,
+        "iat": int(now),
+        "auth_time": int(proven.auth_time),
+        "at_hash": half_hash(access_token, alg),
+    }
+    told = {"nonce": nonce, "acr": proven.acr or None, "amr": list(proven.amr) or None, "sid": proven.sid or None}
+    return claims | {name: value for name, value in told.items() if value is not None}
+
+
+def half_hash(value: str, alg: str) -> str:
+    """The left half of the hash that `alg` signs with, base64url: `at_hash` (section 3.1.3.6)."""
+    digest = _HASHES[alg](value.encode())
+    return urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")
+
+
+def read_hint(token: str, *, keys: KeySet, algorithms: Collection[str], issuer: str) -> Hint | None:
+    """Whom an ID token that one of `keys` signed was for, also if it has ended; None if it is no such token."""
+    try:
+        # (1) It is of the type of an ID token: none of our access tokens is one.
+        header = read_header(token, types=_TYPES, algorithms=algorithms)
+        # (2) We signed it.
+        claims = verified_claims(token, header, keys)
+    except BadJwt:
+        return None
+    # (3) It says what ours say.  When it ended is not asked (section 3.1.2.1).
+    subject, client_id, sid = claims.get("sub"), claims.get("aud"), claims.get("sid", "")
+    if claims.get("iss") != issuer or not (isinstance(subject, str) and isinstance(client_id, str)):
+        return None
+    return Hint(subject=subject, client_id=client_id, sid=sid if isinstance(sid, str) else "")
+
+
+def claims_for(scope: Collection[str], claims: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `claims` the scope asks for (section 5.4)."""
+    told = [claim for word, listed in CLAIMS_OF.items() if word in scope for claim in listed]
+    return {claim: claims[claim] for claim in told if claims.get(claim) is not None}
+
+
+_TYPES = frozenset({ID_TOKEN_TYPE.lower()})
+_HASHES: Mapping[str, Callable[[bytes], bytes]] = {
+    "ES256": lambda data: sha256(data).digest(),
+    "PS256": lambda data: sha256(data).digest(),
+    "RS256": lambda data: sha256(data).digest(),
+    "EdDSA": lambda data: sha512(data).digest(),  # Ed25519 hashes with it (RFC 8032 section 5.1)
+}
+"""By the algorithm that signs."""
 
 CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
     "profile": (
@@ -19,13 +124,7 @@ CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """By scope (section 5.4)."""
 
-CLAIMS = frozenset({
-    "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid",
-    *(claim for claims in CLAIMS_OF.values() for claim in claims),
+ID_TOKEN_CLAIMS = frozenset({
+    "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash",
 })  # fmt: skip
-
-
-def claims_for(scope: Collection[str], claims: Mapping[str, Any]) -> dict[str, Any]:
-    """What of `claims` the scope asks for (section 5.4)."""
-    told = [claim for word, listed in CLAIMS_OF.items() if word in scope for claim in listed]
-    return {claim: claims[claim] for claim in told if claims.get(claim) is not None}
+"""What an ID token of ours may say."""

@@ -19,13 +19,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from certbound.core.errors import (
-    InsufficientScope,
-    InvalidToken,
-    ProtectedResourceError,
-    TokenMissing,
-    TokenRequestInvalid,
-)
+from certbound.core.bearer import challenge, read_bearer
+from certbound.core.errors import InvalidToken, ProtectedResourceError
 from certbound.core.status import BadStatus, StatusReference
 from certbound.core.tokens import Issuer
 from certbound.resource.issuer import IssuerKeys, KeySource
@@ -117,35 +112,8 @@ class Guard:
 
 
 def read_token(headers: Any, query: bytes = b"") -> str:
-    """The access token in the headers of an ASGI scope.
-
-    `TokenMissing` (401) if there is none, `TokenRequestInvalid` (400) if there are two, `InvalidToken` (401) if the
-    header is malformed.
-    """
-    values = [value for name, value in headers if name.lower() == b"authorization"]
-    if len(values) > 1:
-        raise TokenRequestInvalid("two Authorization headers")
-    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
-    if scheme.lower() != "bearer":
-        raise TokenMissing("no bearer token in the Authorization header")
-    token = token.strip(" ")
-    if any(name == b"access_token" for name, _, _ in (each.partition(b"=") for each in query.split(b"&"))):
-        raise TokenRequestInvalid("a token in the header and one in the query")
-    if "," in token:
-        raise TokenRequestInvalid("two tokens in one Authorization header")
-    if not token or not _TOKEN_CHARACTERS.issuperset(token):
-        raise InvalidToken("the Authorization header is malformed")
-    return token
-
-
-def challenge(refusal: ProtectedResourceError) -> str:
-    """The value of WWW-Authenticate (RFC 6750 section 3)."""
-    parameters: dict[str, str] = {}
-    if refusal.error:
-        parameters = {"error": refusal.error, "error_description": refusal.description}
-    if isinstance(refusal, InsufficientScope):
-        parameters["scope"] = " ".join(sorted(refusal.required))
-    return "Bearer" + ",".join(f' {name}="{value}"' for name, value in parameters.items())
+    """The access token in the headers of an ASGI scope; refusals are those of `core.bearer.read_bearer`."""
+    return read_bearer([value for name, value in headers if name.lower() == b"authorization"], query)
 
 
 async def _require_valid(reference: StatusReference, statuses: StatusSource) -> None:
@@ -197,7 +165,3 @@ async def _respond(kind: str, refusal: ProtectedResourceError, send: Send, reque
         headers.append((b"www-authenticate", challenge(refusal).encode("ascii")))
     await send({"type": f"{kind}.start", "status": refusal.status, "headers": headers})
     await send({"type": f"{kind}.body", "body": body})
-
-
-# RFC 6750 section 2.1: b64token.
-_TOKEN_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=")
