@@ -4,20 +4,29 @@ Rule 1: a password is kept as an argon2id hash, checked in a thread, and so many
 Rule 2: a name that does not exist, one that is disabled and a wrong password are one answer, and cost the same.
 Rule 3: who guesses too often is not looked at for a while: of one network for one name, so that the person still gets
 in from elsewhere.
+Rule 4: whoever is locked out is out: sessions end, grants and their tokens too, and enabled again they begin anew; what
+they let clients do is remembered.  A new password ends the sessions alone: what clients have was never the password's.
+Rule 5: the audit says who logged in and who did not, by the names of accounts: what else people type where a name
+belongs may be a password.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from certbound.core.ports import AccountRecord, Store
+from certbound.core.errors import StoreUnavailable
+from certbound.core.people import UnfitAccount, choose_password, prepare_password, prepare_username, read_claims
+from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord, NotFound, Store
+from certbound.server.audit import AUDIT, Decision, Outcome
+from certbound.server.guesses import Guesses, TooManyGuesses
+from certbound.server.passwords import Passwords
 
+__all__ = ["AccountBook", "TooManyGuesses"]
 
-class TooManyGuesses(Exception):
-    """Whoever asks has to wait; `retry_after` seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(f"too many guesses; wait {retry_after} seconds")
-        self.retry_after = retry_after
+_log = logging.getLogger("certbound.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +37,189 @@ class AccountBook:
     now: Callable[[], float]
     actor: str = ""
     """Who asks, for the audit; empty where the request is audited."""
+    passwords: Passwords = field(default_factory=Passwords)
+    guesses: Guesses | None = None
+    """Who guesses too often; None where nobody but `actor` asks."""
 
-    async def verify(self, username: str, password: str, *, remote: str) -> AccountRecord | None:
+    async def verify(self, username: str, password: str, *, remote: str, request_id: str = "") -> AccountRecord | None:
         """The enabled account with that name and password; None if there is none.  `TooManyGuesses` for who must wait.
 
         `remote` is the address that asks.
         """
-        raise NotImplementedError
+        login = _Login(self.now(), remote, request_id)
+        name = _prepared(prepare_username, username)
+        try:
+            # (1) Who guesses too often is not looked at.
+            guess = self.guesses.begin(remote, name or username) if self.guesses else None
+            # (2) The password is checked, whatever else is wrong.
+            account = await self.store.accounts.find(name) if name else None
+            typed = _prepared(prepare_password, password)
+            is_right = await self.passwords.is_right(typed or "", account.password if account and typed else "")
+        except TooManyGuesses as refusal:
+            if refusal.is_written:
+                login.tell(Outcome.THROTTLED, reason=str(refusal))
+            raise
+        # (3) It is that of an account that is there and may log in.
+        unwritten = guess.unwritten if guess else 0
+        if account is None or not is_right or not account.enabled:
+            login.tell(Outcome.REFUSED, account, reason=_why_not(account, is_right=is_right), unwritten=unwritten)
+            return None
+        if guess is not None:
+            guess.was_right()
+        login.tell(Outcome.DONE, account, unwritten=unwritten)
+        return await self._kept_anew(account, typed or "")
+
+    async def is_open(self, subject: str) -> bool:
+        """Whether there is an account with that subject, and it is enabled."""
+        account = await self.store.accounts.find_subject(subject)
+        return account is not None and account.enabled
+
+    async def add(self, username: str, password: str, claims: Mapping[str, Any] | None = None) -> AccountRecord:
+        """The new account, with a subject of its own.  `UnfitAccount` names what is wrong; nothing is stored then."""
+        name = prepare_username(username)
+        now = self.now()
+        record = AccountRecord(
+            subject=secrets.token_urlsafe(16),
+            username=name,
+            claims=_claims(claims or {}, now),
+            created_at=now,
+            password_at=now,
+            password=await self.passwords.hash(choose_password(password, name)),
+        )
+        return await self._stored(self.store.accounts.add, record, "add account")
+
+    async def set_password(self, username: str, password: str) -> AccountRecord | None:
+        """It counts from now on; sessions from before do not.  None if there is no such account."""
+        account = await self.find(username)
+        if account is None:
+            return None
+        made = await self.passwords.hash(choose_password(password, account.username))
+        changed = replace(account, password=made, password_at=self.now())
+        stored = await self._stored(self.store.accounts.replace, changed, "set password")
+        await self.store.sessions.end_all(stored.subject)
+        return stored
+
+    async def change(
+        self, username: str, claims: Mapping[str, Any] | None = None, *, new_name: str | None = None
+    ) -> AccountRecord | None:
+        """The account with `claims` merged in, and another name if one is given; `None` takes a claim away.
+
+        None if there is no such account.  `UnfitAccount` names what is wrong; nothing is stored then.
+        """
+        account = await self.find(username)
+        if account is None:
+            return None
+        merged = {name: value for name, value in {**account.claims, **(claims or {})}.items() if value is not None}
+        name = account.username if new_name is None else prepare_username(new_name)
+        changed = replace(account, username=name, claims=_claims(merged, self.now()))
+        return await self._stored(self.store.accounts.replace, changed, "change account")
+
+    async def switch(self, username: str, *, enabled: bool) -> AccountRecord | None:
+        """The person may log in, or may not and is out everywhere.  None if there is no such account."""
+        account = await self.find(username)
+        if account is None:
+            return None
+        what = "enable account" if enabled else "disable account"
+        stored = await self._stored(self.store.accounts.replace, replace(account, enabled=enabled), what)
+        if not enabled:
+            await self.store.accounts.end_all(stored.subject)
+        return stored
+
+    async def remove(self, username: str) -> bool:
+        """The account is gone, with its sessions, consents, grants and tokens; False if it was not there."""
+        account = await self.find(username)
+        if account is None:
+            return False
+        try:
+            await self.store.accounts.remove(account.subject)
+        except NotFound:
+            return False
+        self._tell("remove account", account)
+        return True
+
+    async def find(self, username: str) -> AccountRecord | None:
+        """The account of that name, however it is typed."""
+        name = _prepared(prepare_username, username)
+        return await self.store.accounts.find(name) if name else None
+
+    async def list(self) -> Sequence[AccountRecord]:
+        """All accounts, by name."""
+        return await self.store.accounts.list()
+
+    async def consents(self, account: AccountRecord) -> Sequence[ConsentRecord]:
+        """What the person lets clients do."""
+        return await self.store.consents.list(account.subject)
+
+    async def _stored(self, store: Callable[[AccountRecord], Any], record: AccountRecord, what: str) -> AccountRecord:
+        try:
+            stored: AccountRecord = await store(record)
+        except AlreadyExists as error:
+            raise UnfitAccount("username", f"{record.username!r} is taken") from error
+        except NotFound as error:
+            raise StoreUnavailable(f"the account {record.username!r} was changed meanwhile; try again") from error
+        self._tell(what, stored)
+        return stored
+
+    async def _kept_anew(self, account: AccountRecord, password: str) -> AccountRecord:
+        """With a hash of the parameters that hashes have now; it is the same password, so sessions go on."""
+        if not self.passwords.is_outdated(account.password):
+            return account
+        changed = replace(account, password=await self.passwords.hash(password))
+        with contextlib.suppress(NotFound):  # somebody changed it; the next login will find it
+            return await self.store.accounts.replace(changed)
+        return account
+
+    def _tell(self, what: str, account: AccountRecord) -> None:
+        _log.info("%s %r", what, account.username)
+        if self.actor:
+            decision = Decision(time=self.now(), what=what, actor=self.actor, subject=_about(account))
+            AUDIT.record(decision, level=logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Login:
+    """An attempt, for the audit."""
+
+    now: float
+    remote: str
+    request_id: str
+
+    def tell(
+        self, outcome: Outcome, account: AccountRecord | None = None, *, reason: str = "", unwritten: int = 0
+    ) -> None:
+        AUDIT.record(
+            Decision(
+                time=self.now,
+                what="log in",
+                outcome=outcome,
+                request_id=self.request_id,
+                remote=self.remote,
+                subject="" if account is None else _about(account),
+                reason=reason,
+                unwritten=unwritten,
+            )
+        )
+
+
+def _why_not(account: AccountRecord | None, *, is_right: bool) -> str:
+    if account is None:
+        return "no account has that name"
+    if not account.enabled:
+        return "the account is disabled"
+    return "" if is_right else "the password is wrong" if account.password else "the account has no password"
+
+
+def _about(account: AccountRecord) -> str:
+    return f"{account.username} ({account.subject})"
+
+
+def _claims(given: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """As they are kept; when they changed is a claim too."""
+    return {**read_claims(given), "updated_at": int(now)}
+
+
+def _prepared(prepare: Callable[[str], str], text: str) -> str | None:
+    try:
+        return prepare(text)
+    except UnfitAccount:
+        return None

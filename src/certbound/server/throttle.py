@@ -21,7 +21,7 @@ CAPACITY = 20_000
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
     """Runs full by failures and empties with time."""
 
     level: float = 0.0
@@ -39,6 +39,29 @@ class _Bucket:
     def seconds_to_room(self, most: int) -> int:
         """At least 1."""
         return max(1, math.ceil((self.level + 1 - most) * 60 / most))
+
+
+class Buckets:
+    """One for each sender; what was not asked for the longest is forgotten first."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._buckets: OrderedDict[object, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many senders are remembered."""
+        return len(self._buckets)
+
+    def of(self, whose: object, now: float) -> Bucket:
+        """The sender's, a new one if it has none."""
+        bucket = self._buckets.get(whose)
+        if bucket is None:
+            bucket = self._buckets[whose] = Bucket(at=now)
+            if len(self._buckets) > self._capacity:
+                self._buckets.popitem(last=False)
+        else:
+            self._buckets.move_to_end(whose)
+        return bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +83,14 @@ class Throttle:
         """`clock` counts seconds and never goes back."""
         self._most = per_minute
         self._clock = clock
-        self._capacity = capacity
-        self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
+        self._buckets = Buckets(capacity)
 
     def failed(self, *, thumbprint: str, remote: str, client_id: str) -> Verdict:
         """One more authentication failed."""
         network = network_of(remote)
         whose: object = ("certificate", thumbprint) if thumbprint else (network, client_id[:256])
         now = self._clock()
-        own, near = self._bucket(whose, now), self._bucket(network, now)
+        own, near = self._buckets.of(whose, now), self._buckets.of(network, now)
         for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):
             if not bucket.has_room(now, most):
                 # What is too many fills nothing, or one that goes on would never be heard of again.
@@ -79,16 +101,6 @@ class Throttle:
         unwritten = max(0, own.untold - 1) + max(0, near.untold - 1)
         own.untold = near.untold = 0
         return Verdict(0, unwritten, is_written=True)
-
-    def _bucket(self, whose: object, now: float) -> _Bucket:
-        bucket = self._buckets.get(whose)
-        if bucket is None:
-            bucket = self._buckets[whose] = _Bucket(at=now)
-            if len(self._buckets) > self._capacity:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(whose)
-        return bucket
 
 
 def network_of(remote: str) -> str:

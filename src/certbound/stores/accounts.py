@@ -80,6 +80,17 @@ class SqlAccounts:
 
         return await self._database.write(steps)
 
+    async def end_all(self, subject: str) -> None:
+        """The person's sessions are gone, and their grants revoked."""
+        if not (subject and can_be_kept(subject)):
+            return
+
+        async def steps(connection: AsyncConnection) -> None:
+            await connection.execute(delete(sessions).where(sessions.c.subject == subject))
+            await end_grants_from(connection, subject)
+
+        await self._database.change_statuses(steps)
+
     async def remove(self, subject: str) -> None:
         """The account is gone, with all that is from its person.  `NotFound` if it was not there."""
         if not can_be_kept(subject):

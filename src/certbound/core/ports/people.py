@@ -46,6 +46,12 @@ class Accounts(Protocol):
         `NotFound` if there is none such, `AlreadyExists` if its name is another's.
         """
 
+    async def end_all(self, subject: str) -> None:
+        """The person's sessions are gone, and their grants revoked, as by `remove`: all or nothing.
+
+        Whether there is an account of that subject does not matter.
+        """
+
     async def remove(self, subject: str) -> None:
         """The account is gone, with its sessions, consents and pairwise subjects, and its grants are revoked: all or
         nothing.  `NotFound` if it was not there.

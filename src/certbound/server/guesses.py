@@ -1,0 +1,60 @@
+"""Limits on guessing what people type: passwords, and the codes that devices show.
+
+Rule 1: a guess has a place before anything is looked at, and gives it back if it was right: so those that are under way
+count too, and one that must wait costs nothing.
+Rule 2: whose guesses count together: those of one network at one thing; all of one network count together as well,
+`NEIGHBOURS` times as many.  From elsewhere the person still gets in, whoever guesses.
+Rule 3: memory is bounded; what is forgotten is forgiven.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from certbound.server.throttle import CAPACITY, NEIGHBOURS, Bucket, Buckets, network_of
+
+
+class TooManyGuesses(Exception):
+    """Whoever asks has to wait; `retry_after` seconds.  `is_written`: it is the first one beyond the limit."""
+
+    def __init__(self, retry_after: int, *, is_written: bool = True) -> None:
+        super().__init__(f"too many guesses; wait {retry_after} seconds")
+        self.retry_after = retry_after
+        self.is_written = is_written
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One that may be looked at; it counts as wrong until `was_right`."""
+
+    buckets: tuple[Bucket, ...]
+    unwritten: int = 0
+    """How many were not looked at before this one, and not written down."""
+
+    def was_right(self) -> None:
+        """It gives its place back."""
+        for bucket in self.buckets:
+            bucket.level = max(0.0, bucket.level - 1)
+
+
+class Guesses:
+    """Counts guesses of this process."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float], *, capacity: int = CAPACITY) -> None:
+        """`clock` counts seconds and never goes back."""
+        self._most = per_minute
+        self._clock = clock
+        self._buckets = Buckets(capacity)
+
+    def begin(self, remote: str, what: str) -> Guess:
+        """One more guess at `what`, from the address `remote`.  `TooManyGuesses` if there is no place."""
+        network, now = network_of(remote), self._clock()
+        own, near = self._buckets.of((network, what[:256]), now), self._buckets.of(network, now)
+        for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):
+            if not bucket.has_room(now, most):
+                bucket.untold += 1
+                raise TooManyGuesses(bucket.seconds_to_room(most), is_written=bucket.untold == 1)
+        unwritten = max(0, own.untold - 1) + max(0, near.untold - 1)
+        for bucket in (own, near):
+            bucket.level += 1
+            bucket.untold = 0
+        return Guess((own, near), unwritten)
