@@ -9,11 +9,12 @@ from certbound.core.errors import ConfigurationError
 from certbound.core.metadata import (
     DIRECT_ENDPOINTS,
     INTROSPECTION,
-    REGISTRATION,
+    PAGES,
     REVOCATION,
     TOKEN,
     Offer,
     describe_server,
+    discovery_paths,
     well_known,
 )
 from certbound.core.scope import Scope
@@ -128,12 +129,78 @@ def test_an_endpoint_says_who_may_come(on: list[str], methods: list[Method]) -> 
         offer(endpoints=frozenset(on), methods=frozenset(methods), assertion_algorithms=("ES256",))
     )
     assert document["mtls_endpoint_aliases"].keys() == set(on)
-    for name in DIRECT_ENDPOINTS:
+    for name, endpoint in DIRECT_ENDPOINTS.items():
         members = {member for member in document if member.startswith(name)}
-        suffixes = {"", "_auth_methods_supported"} if name != REGISTRATION else {""}
-        if methods == [Method.PRIVATE_KEY_JWT] and name != REGISTRATION:
+        has_methods = endpoint.authenticates and endpoint.names_methods
+        suffixes = {"", "_auth_methods_supported"} if has_methods else {""}
+        if methods == [Method.PRIVATE_KEY_JWT] and has_methods:
             suffixes |= {"_auth_signing_alg_values_supported"}
         assert members == ({name + suffix for suffix in suffixes} if name in on else set())
     assert ("none" in document["token_endpoint_auth_methods_supported"]) is (Method.NONE in methods)
     assert "none" not in document.get("introspection_endpoint_auth_methods_supported", [])
     assert "introspection_signing_alg_values_supported" not in document  # nothing signs here
+
+
+def test_where_people_let_clients_act_the_metadata_says_how() -> None:
+    """RFC 8414, RFC 9126 section 5, RFC 9207 section 3; and what we do not speak is said to be off."""
+    document = describe_server(offer(authorizes=True, must_push=True, locales=("en", "cs")))
+    expected = {
+        "authorization_endpoint": "https://as.example/authorize",
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment", "form_post"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "require_pushed_authorization_requests": True,
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "ui_locales_supported": ["en", "cs"],
+    }
+    assert {name: document[name] for name in expected} == expected
+    assert "end_session_endpoint" not in document
+    assert describe_server(offer(authorizes=True))["require_pushed_authorization_requests"] is False
+
+
+def test_of_openid_connect_nothing_is_said_where_it_is_off() -> None:
+    """Nor of the authorization endpoint where nobody can log in, whatever else is on."""
+    ours = {"end_session_endpoint", "subject_types_supported", "claims_supported", "claims_parameter_supported"}
+    ours |= {"id_token_signing_alg_values_supported"}
+    on = describe_server(offer(authorizes=True, openid=True, signing_algorithms=("ES256",)))
+    assert ours <= on.keys()
+    assert on["id_token_signing_alg_values_supported"] == ["ES256"]
+    assert on["subject_types_supported"] == ["public", "pairwise"]
+    assert not ours & describe_server(offer(authorizes=True, openid=False)).keys()
+    assert not (ours | {"authorization_endpoint"}) & describe_server(offer(authorizes=False, openid=True)).keys()
+
+
+def test_claims_are_those_that_can_be_told() -> None:
+    """Of ID tokens always; of accounts for the scopes that are on, and where accounts are kept here."""
+    scope = Scope(frozenset({"openid", "email"}))
+    told = describe_server(offer(authorizes=True, openid=True, scope=scope))["claims_supported"]
+    assert {"sub", "auth_time", "at_hash", "email", "email_verified"} <= set(told)
+    assert not {"name", "address", "phone_number", "azp", "c_hash"} & set(told)
+    bare = describe_server(offer(authorizes=True, openid=True, scope=scope, tells_claims=False))["claims_supported"]
+    assert set(told) - set(bare) == {"email", "email_verified"}
+
+
+def test_pages_have_no_alias() -> None:
+    """A browser is never sent to the host that asks for certificates (RFC 8705 section 5)."""
+    document = describe_server(offer(authorizes=True, openid=True, endpoints=frozenset(DIRECT_ENDPOINTS)))
+    assert not PAGES.keys() & document["mtls_endpoint_aliases"].keys()
+    assert all(document[name] == f"https://as.example{path}" for name, path in PAGES.items())
+
+
+@pytest.mark.parametrize(
+    ("issuer", "paths"),
+    [
+        ("https://as.example", ("/.well-known/openid-configuration",)),
+        ("https://as.example/", ("/.well-known/openid-configuration",)),
+        (
+            "https://as.example/realm/1",
+            ("/realm/1/.well-known/openid-configuration", "/.well-known/openid-configuration/realm/1"),
+        ),
+    ],
+)
+def test_where_openid_connect_looks(issuer: str, paths: tuple[str, ...]) -> None:
+    """Behind the issuer's path (Discovery section 4.1), and before it, as RFC 8414 section 5 spells it."""
+    assert discovery_paths(Issuer(issuer)) == paths

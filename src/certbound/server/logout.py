@@ -30,7 +30,6 @@ from certbound.server.sessions import (
     with_headers,
 )
 
-PURPOSE = "logout"
 MAX_STATE = 2048
 """Characters."""
 
@@ -62,7 +61,7 @@ async def logout(call: Call, service: Service) -> Reply:
     call.notes.subject = session.subject
     # (3) The client has an ID token of this session, or the person says so on a page of ours.
     if is_own_form:
-        require_own_form(call, service, PURPOSE)
+        require_own_form(call, service, _purpose(session))
     elif not await _is_of(leaving, session, service):
         return await _ask(call, service, leaving, session)
     # (4) Only now does it end.
@@ -109,11 +108,15 @@ async def _ask(call: Call, service: Service, leaving: Leaving, session: SessionR
     visit = visit_of(call, service)
     account = await service.store.accounts.find_subject(session.subject) if people.accounts else None
     view = LogoutView(
-        form_token=visit.form_token(PURPOSE),
+        form_token=visit.form_token(_purpose(session)),
         username=account.username if account else session.subject,
         asking=_asking(leaving),
     )
     return visit.keep(people.pages.show(call, view, ui_locales=leaving.ui_locales))
+
+
+def _purpose(session: SessionRecord) -> str:
+    return f"logout {session.sid}"
 
 
 def _asking(leaving: Leaving) -> Asking | None:
