@@ -3,13 +3,16 @@
 Rule 1: compared as the strings they are; of the address of a loopback interface alone, any port fits, since a native
 app takes the one that it gets (RFC 8252 section 7.3).
 Rule 2: a URI that a browser would run, or that carries a user, is none.
-Rule 3: the answer goes into the query, the fragment or a form, and never replaces what stands there.
+Rule 3: one that a browser might read otherwise than we do is none: what a host is made of is written out here, and
+nothing is decoded, mapped or trimmed to find it.
+Rule 4: the answer goes into the query, the fragment or a form, and never replaces what stands there.
 """
 
 import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from urllib.parse import SplitResult, quote_plus, urlsplit
+from ipaddress import IPv4Address, IPv6Address
+from urllib.parse import quote_plus
 
 MAX_URI = 2048
 """Characters."""
@@ -25,24 +28,35 @@ class ResponseMode(StrEnum):
 
 def is_redirect_uri(text: str) -> bool:
     """RFC 6749 section 3.1.2: https, an app's own scheme, or http for loopback alone (RFC 8252 section 7)."""
-    parts = _split(text)
-    if parts is None or len(text) > MAX_URI or not _URI.fullmatch(text) or "@" in parts.netloc:
+    if len(text) > MAX_URI or not _URI.fullmatch(text):
         return False
-    if parts.scheme == "https":
-        return bool(parts.hostname)
-    if parts.scheme == "http":
-        return parts.hostname in _LOOPBACK
-    return "." in parts.scheme  # a domain turned round (RFC 8252 section 7.1): never `javascript`, `data` or `file`
+    web = _WEB.fullmatch(text)
+    if web is None:
+        # A domain turned round (RFC 8252 section 7.1): never `javascript`, `data`, `file`, or a web address misspelled.
+        return "." in text.partition(":")[0] and not _USER.search(text)
+    scheme, host, port, _ = web.groups()
+    if int(port or 1) > _LAST_PORT:
+        return False
+    return _is_host(host) if scheme == "https" else host in _LOOPBACK
 
 
 def match_redirect_uri(asked: str, registered: Collection[str]) -> bool:
     """Whether `asked` is one of those registered; a loopback address may have another port."""
     if asked in registered:
         return True
-    if not is_redirect_uri(asked):
-        return False
     portless = _without_port(asked)
     return portless is not None and any(portless == _without_port(each) for each in registered)
+
+
+def host_of(redirect_uri: str) -> str:
+    """The host that it leads to, in lower case; empty for an app's own scheme."""
+    web = _WEB.fullmatch(redirect_uri)
+    return web[2].lower() if web else ""
+
+
+def is_native(redirect_uri: str) -> bool:
+    """Whether it leads to an app on the person's own machine, and nowhere else (RFC 8252 section 7)."""
+    return is_redirect_uri(redirect_uri) and host_of(redirect_uri) in {"", *_LOOPBACK}
 
 
 def response_uri(redirect_uri: str, members: Mapping[str, str], mode: ResponseMode) -> str:
@@ -57,22 +71,35 @@ def response_uri(redirect_uri: str, members: Mapping[str, str], mode: ResponseMo
 
 def _without_port(uri: str) -> tuple[str, ...] | None:
     """What must be the same where the port need not be; None where it must."""
-    parts = _split(uri)
-    if parts is None or parts.scheme != "http" or parts.hostname not in _LOOPBACK_ADDRESSES:
+    web = _WEB.fullmatch(uri)
+    if web is None or web[1] != "http" or web[2] not in _LOOPBACK_ADDRESSES or not is_redirect_uri(uri):
         return None
-    return (parts.hostname, parts.path, parts.query, "?" if "?" in uri else "")
+    return (web[2], web[4])
 
 
-def _split(text: str) -> SplitResult | None:
+def _is_host(text: str) -> bool:
+    """A domain, or an address as it is written."""
+    kind = IPv6Address if text.startswith("[") else IPv4Address if _ENDS_IN_NUMBER.search(text) else None
+    if kind is None:
+        return len(text) <= _LONGEST_DOMAIN
     try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  it is read here, and may raise
+        kind(text.strip("[]"))
     except ValueError:
-        return None
-    return parts
+        return False
+    return True
 
 
-_LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "::1"})
+_LOOPBACK_ADDRESSES = frozenset({"127.0.0.1", "[::1]"})
 _LOOPBACK = _LOOPBACK_ADDRESSES | {"localhost"}
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]+")
-"""ASCII without space, and without `"`, `#` and `\\`."""
+_LAST_PORT = 65535
+_LONGEST_DOMAIN = 253
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:[!\x24-\x5B\x5D-\x7E]+")
+"""ASCII without space, and without `"`, `#` and `\\`; the scheme is in lower case."""
+_WEB = re.compile(
+    r"(https?)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)"
+)
+"""Scheme, host, port, and all that follows."""
+_USER = re.compile(r"://[^/?]*@")
+_ENDS_IN_NUMBER = re.compile(r"(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)$")
+"""Where the last label is a number, browsers read an address, and in more spellings than one."""
