@@ -8,7 +8,7 @@ Rule 3: an ID token that we cannot read any more is none: keys go, and people st
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
@@ -16,9 +16,10 @@ from certbound.core.metadata import END_SESSION, PAGES
 from certbound.core.openid import Hint
 from certbound.core.ports import SessionRecord
 from certbound.core.redirects import ResponseMode, response_uri
+from certbound.server.authorization import asking
 from certbound.server.call import Call, Form, Reply, redirect_reply
 from certbound.server.openid import person_of, read_hint
-from certbound.server.pages.views import Asking, DoneView, LogoutView
+from certbound.server.pages.views import DoneView, LogoutView
 from certbound.server.service import Service
 from certbound.server.sessions import (
     FORM_TOKEN,
@@ -110,21 +111,13 @@ async def _ask(call: Call, service: Service, leaving: Leaving, session: SessionR
     view = LogoutView(
         form_token=visit.form_token(_purpose(session)),
         username=account.username if account else session.subject,
-        asking=_asking(leaving),
+        asking=asking(leaving.client, leaving.location) if leaving.client else None,
     )
     return visit.keep(people.pages.show(call, view, ui_locales=leaving.ui_locales))
 
 
 def _purpose(session: SessionRecord) -> str:
     return f"logout {session.sid}"
-
-
-def _asking(leaving: Leaving) -> Asking | None:
-    if leaving.client is None:
-        return None
-    host = urlsplit(leaving.location).netloc
-    # Whoever has its id can name it here.
-    return Asking(client_id=leaving.client.client_id, name=leaving.client.name, host=host, is_proven=False)
 
 
 def _left(call: Call, service: Service, leaving: Leaving) -> Reply:

@@ -14,6 +14,7 @@ from certbound.core.clients import Client
 from certbound.core.confirmation import NotConfirmed, match_confirmation
 from certbound.core.errors import InsufficientScope, InvalidToken
 from certbound.core.openid import claims_for
+from certbound.core.people import claims_of
 from certbound.core.scope import Scope, format_scope, read_scope
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
 from certbound.server.inspection import NotLive, read_access_token
@@ -72,4 +73,4 @@ async def _claims(person: str, scope: Scope, service: Service) -> Mapping[str, A
     account = await service.store.accounts.find_subject(person)
     if account is None or not account.enabled:
         raise InvalidToken("the person's account is not there any more, or disabled")
-    return claims_for(scope, account.claims)
+    return claims_for(scope, claims_of(account))
