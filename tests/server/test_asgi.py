@@ -58,7 +58,7 @@ async def service(store: Store, **changes: Any) -> AsyncIterator[Service]:
             issuer=Issuer("https://as.example/tenant"),
             mtls_base="https://mtls.as.example/tenant",
             scope=scope,
-            grant_types=frozenset({"client_credentials"}),
+            grant_types=frozenset({"client_credentials", "refresh_token"}),
             methods=frozenset(Method),
             can_bind=True,
         ),

@@ -1,4 +1,8 @@
-"""The grants at work: what is loaded, what `core.grants` decides of it, and what is changed when nothing refused."""
+"""The grants at work: what is loaded, what `core.grants` decides of it, and what is changed when nothing refused.
+
+Rule: a code, of whichever kind, counts once.  Whoever comes with one that was taken, and has all that it is bound to,
+ends what was given for it, and so does whoever comes at the same moment and is too late.
+"""
 
 import hmac
 from base64 import urlsafe_b64encode
@@ -8,25 +12,35 @@ from hashlib import sha256
 
 import msgspec
 
-from certbound.core.authentication import AuthenticatedClient, digest_of
+from certbound.core.authentication import digest_of
 from certbound.core.certificate import Certificate
-from certbound.core.errors import InvalidClient, InvalidGrant, InvalidRequest, UnacceptableToken, UnauthorizedClient
-from certbound.core.grants import TokenRequest, client_credentials, refresh_token, token_exchange
-from certbound.core.grants.refresh_token import Granted
-from certbound.core.ports import GrantRecord, Origin, RefreshTokenRecord, RevokedMeanwhile, Rotation
+from certbound.core.errors import (
+    AuthorizationPending,
+    InvalidGrant,
+    InvalidRequest,
+    SlowDown,
+    UnacceptableToken,
+    UnauthorizedClient,
+)
+from certbound.core.grants import (
+    TokenRequest,
+    authorization_code,
+    client_credentials,
+    device_code,
+    narrowed,
+    refresh_token,
+    token_exchange,
+)
+from certbound.core.grants.authorization_code import Code
+from certbound.core.ports import GrantRecord, Origin, RefreshTokenRecord, Rotation, TicketKind, TicketRecord
 from certbound.core.tokens import Grant
-from certbound.server.call import Call
+from certbound.server.asked import Asked
 from certbound.server.inspection import NotLive, read_access_token
-from certbound.server.service import Service
+from certbound.server.openid import subject_for
+from certbound.server.opening import Opening, end_grant, require_open
 
-
-class Asked(msgspec.Struct, frozen=True):
-    """A token request whose client is known."""
-
-    call: Call
-    service: Service
-    authenticated: AuthenticatedClient
-    request: TokenRequest
+TRIES = 3
+"""How often a poll is counted anew because something else changed the device's request."""
 
 
 async def _no_refresh_token(_: Certificate | None) -> None:
@@ -43,6 +57,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """More members of the answer."""
     origin: Origin | None = None
     """What it was obtained from, if from a token: it ends with that."""
+    code: Code | None = None
+    """What a person agreed to, where this is the first that is given for it."""
+    person: str = ""
+    """Who agreed, whatever tokens call them."""
 
 
 async def _client_credentials(asked: Asked) -> Given:
@@ -60,17 +78,20 @@ async def _refresh(asked: Asked) -> Given:
     grant, granted = refresh_token.refresh(found, asked.authenticated, call.peer, asked.request, service.policy)
     call.notes.grant_id = grant.grant_id
     assert found is not None  # else `refresh` had refused
+    person = found.grant.subject
     origin = Origin(index=None, sources=found.grant.sources) if found.grant.sources else None
+    # (3) Nobody locked out the person that it is from.
+    if person:
+        await require_open(person, service)
     if not granted.rotates:
-        return Given(grant=grant, origin=origin)
-    # (3) One that was replaced, and not a moment ago, is in two hands: the family ends.
+        return Given(grant=grant, origin=origin, person=person)
+    # (4) One that was replaced, and not a moment ago, is in two hands: the family ends.
     if _is_reused(found, call.now, service.refresh.grace):
-        await service.store.grants.revoke(grant.grant_id, now=call.now)
-        service.statuses.forget()
+        await end_grant(asked, grant.grant_id)
         raise InvalidGrant("the refresh token was replaced before; its grant is revoked now")
 
     async def rotate(_: Certificate | None) -> str:
-        # (4) Replaced once, whoever comes first: the successor follows from the token, so all who come get the same.
+        # (5) Replaced once, whoever comes first: the successor follows from the token, so all who come get the same.
         successor = _successor(found.grant, token)
         rotation = await service.store.grants.rotate(
             digest, digest_of(successor), now=call.now, grace=service.refresh.grace
@@ -80,7 +101,72 @@ async def _refresh(asked: Asked) -> Given:
             raise InvalidGrant(f"the refresh token cannot be replaced: {rotation}")
         return successor
 
-    return Given(grant=grant, refresh_token=rotate, origin=origin)
+    return Given(grant=grant, refresh_token=rotate, origin=origin, person=person)
+
+
+async def _code(asked: Asked) -> Given:
+    """RFC 6749 section 4.1.3."""
+    form, store = asked.call.form, asked.service.store
+    digest = digest_of(form.require("code"))
+    redirect_uri, verifier = form.require("redirect_uri"), form.require("code_verifier")
+    # (1) One question, whatever the code is.
+    found = await store.tickets.find(TicketKind.CODE, digest, now=asked.call.now)
+    # (2) Whoever comes with it has all that it is bound to.
+    code = authorization_code.redeem(found, asked.authenticated, redirect_uri=redirect_uri, code_verifier=verifier)
+    assert found is not None  # else `redeem` had refused
+    # (3) It was not taken, or it is in two hands: what the first one got ends.
+    await _require_untaken(found, code.grant_id, asked)
+    return await _agreed(code, found, asked)
+
+
+async def _device(asked: Asked) -> Given:
+    """RFC 8628 section 3.4."""
+    tickets, now = asked.service.store.tickets, asked.call.now
+    digest = digest_of(asked.call.form.require("device_code"))
+    for _ in range(TRIES):
+        # (1) One question, whatever the code is.
+        found = await tickets.find(TicketKind.DEVICE_CODE, digest, now=now)
+        # (2) It is the client's.
+        request = device_code.redeem(found, asked.authenticated)
+        assert found is not None  # else `redeem` had refused
+        # (3) It was not taken, or it is in two hands.
+        await _require_untaken(found, request.grant_id, asked)
+        # (4) The person decided; until then each poll is counted.
+        code = device_code.decision(request, now=now)
+        if code is not None:
+            return await _agreed(code, found, asked)
+        waiting, is_soon = device_code.polled(request, now=now)
+        if await tickets.change(replace(found, content=device_code.write(waiting)), now=now):
+            break
+    else:
+        is_soon = True
+    raise SlowDown("the device polls too often") if is_soon else AuthorizationPending("nobody decided yet")
+
+
+async def _require_untaken(found: TicketRecord, grant_id: str, asked: Asked) -> None:
+    if found.taken_at is not None:
+        await end_grant(asked, grant_id)
+        raise InvalidGrant("the code was redeemed before; its grant is revoked now")
+
+
+async def _agreed(code: Code, found: TicketRecord, asked: Asked) -> Given:
+    """What a person agreed to; the grant is opened when nothing refused."""
+    service, client = asked.service, asked.authenticated.client
+    subject = await subject_for(service, client, code.subject)
+    grant = authorization_code.grant(code, client, service.policy, subject=subject)
+    asked.call.notes.subject = code.subject
+    return Given(
+        grant=narrowed(grant, asked.request.resources),
+        refresh_token=Opening(
+            asked=asked,
+            grant=grant,
+            ticket=found,
+            person=code.subject,
+            refreshes=refresh_token.GRANT_TYPE in client.grant_types,
+        ),
+        code=code,
+        person=code.subject,
+    )
 
 
 async def _exchange(asked: Asked) -> Given:
@@ -117,50 +203,10 @@ async def _exchange(asked: Asked) -> Given:
     return Given(grant=opened, refresh_token=refresh, members=members, origin=origin)
 
 
-def opening(
-    asked: Asked, grant: Grant, origin: Origin | None = None
-) -> tuple[Grant, Callable[[Certificate | None], Awaitable[str]]]:
+def opening(asked: Asked, grant: Grant, origin: Origin | None = None) -> tuple[Grant, Opening]:
     """`grant` with an id of its own, and what opens it and makes its first refresh token."""
-    service, now = asked.service, asked.call.now
-    opened = msgspec.structs.replace(grant, grant_id=service.new_id())
-
-    async def open_grant(certificate: Certificate | None) -> str:
-        granted = refresh_token.first(
-            opened, asked.authenticated, certificate, always_rotates=service.refresh.always_rotates
-        )
-        token = "cbrt_" + service.new_secret()
-        record = _record(opened, granted, asked.authenticated, certificate, service, now)
-        record = replace(record, sources=origin.sources if origin else ())
-        try:
-            await service.store.grants.open(record, digest_of(token), now=now, origin=origin.index if origin else None)
-        except RevokedMeanwhile as error:
-            raise InvalidClient(str(error)) from error
-        asked.call.notes.grant_id = opened.grant_id
-        return token
-
-    return opened, open_grant
-
-
-def _record(
-    grant: Grant,
-    granted: Granted,
-    authenticated: AuthenticatedClient,
-    certificate: Certificate | None,
-    service: Service,
-    now: float,
-) -> GrantRecord:
-    presented = certificate or authenticated.certificate
-    return GrantRecord(
-        grant_id=grant.grant_id,
-        client_id=grant.client_id,
-        content=refresh_token.write(granted),
-        seed=service.new_secret(),
-        thumbprint=presented.thumbprint if presented else "",
-        authorities=authenticated.authorities,
-        twins=tuple(sorted(presented.thumbprints - {presented.thumbprint})) if presented else (),
-        created_at=now,
-        ends_at=now + service.refresh.lifetime,
-    )
+    opened = msgspec.structs.replace(grant, grant_id=asked.service.new_id())
+    return opened, Opening(asked=asked, grant=opened, origin=origin)
 
 
 def _is_reused(found: RefreshTokenRecord, now: float, grace: float) -> bool:
@@ -177,4 +223,6 @@ GRANTS: Mapping[str, Callable[[Asked], Awaitable[Given]]] = {
     client_credentials.GRANT_TYPE: _client_credentials,
     refresh_token.GRANT_TYPE: _refresh,
     token_exchange.GRANT_TYPE: _exchange,
+    authorization_code.GRANT_TYPE: _code,
+    device_code.GRANT_TYPE: _device,
 }

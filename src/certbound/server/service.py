@@ -21,6 +21,7 @@ from certbound.server.pages import Pages
 from certbound.server.proven import ProvenTokens
 from certbound.server.registrar import Registrar
 from certbound.server.statuses import StatusBook
+from certbound.server.uses import LastUses
 from certbound.server.vitals import Vitals
 
 REFRESH_INTERVAL = 0.25
@@ -81,6 +82,8 @@ class Service:
     """Access tokens that whoever asks was told about."""
     people: People | None = None
     """None where clients act for themselves alone."""
+    uses: LastUses = field(default_factory=LastUses)
+    """What is told to people of their clients."""
     vitals: Vitals | None = None
     """For those who run the server; None where nobody asks."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))

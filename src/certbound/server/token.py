@@ -6,17 +6,21 @@ certificate it is bound to is known.
 """
 
 from certbound.core.authentication import digest_of
+from certbound.core.authorization import OPENID
 from certbound.core.binding import choose_certificate
 from certbound.core.clients import TokenFormat
-from certbound.core.errors import UnauthorizedClient, UnsupportedGrantType
+from certbound.core.errors import InvalidClient, InvalidGrant, UnauthorizedClient, UnsupportedGrantType
 from certbound.core.grants import TokenRequest
 from certbound.core.metadata import TOKEN
 from certbound.core.ports import AccessTokenRecord
 from certbound.core.scope import format_scope
+from certbound.core.status import StatusReference
 from certbound.core.tokens import choose_format, claims_of, sign
+from certbound.server.asked import Asked
 from certbound.server.authentication import authenticated_client
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
-from certbound.server.grants import GRANTS, Asked
+from certbound.server.grants import GRANTS
+from certbound.server.openid import id_token
 from certbound.server.service import Service
 from certbound.server.statuses import StatusOwner
 
@@ -29,13 +33,14 @@ async def token(call: Call, service: Service) -> Reply:
     client = authenticated.client
     # (2) The grant is one we speak and the client may use.
     grant_type = form.require("grant_type")
-    if grant_type not in GRANTS:
+    if grant_type not in service.offer.grant_types:
         raise UnsupportedGrantType(f"grant_type {grant_type!r:.80}")
     if grant_type not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {grant_type}")
     # (3) The grant gives no more than the client and the deployment have; nothing is changed yet.
     request = TokenRequest(scope=form.one("scope"), resources=form.all("resource"))
-    given = await GRANTS[grant_type](Asked(call, service, authenticated, request))
+    asked = Asked(call, service, authenticated, request)
+    given = await GRANTS[grant_type](asked)
     grant = given.grant
     scope = format_scope(grant.scope)
     call.notes.scope, call.notes.audience = scope, " ".join(grant.audience)
@@ -47,11 +52,7 @@ async def token(call: Call, service: Service) -> Reply:
     refresh_token = await given.refresh_token(certificate)
     # (6) It is known where it will stand whether the token was revoked, and that nothing of it is by now, nor of that
     # from which it is obtained.
-    status = await service.statuses.reference(
-        StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin),
-        now=call.now,
-        lifetime=service.lifetime,
-    )
+    status = await _status(StatusOwner.of(authenticated, certificate, grant.grant_id, given.origin), asked)
     # (7) Only now is anything signed, or kept under a name that nobody can guess.
     claims = claims_of(
         grant,
@@ -78,4 +79,21 @@ async def token(call: Call, service: Service) -> Reply:
     }
     if refresh_token is not None:
         answer["refresh_token"] = refresh_token
+    # (8) The client learns who agreed, if the person agreed to that; and the person, who got what by it.
+    if given.code is not None and OPENID in grant.scope:
+        answer["id_token"] = await id_token(service, client, given.code, access_token=access_token, now=call.now)
+    if given.person:
+        is_new = given.code is not None
+        await service.uses.note(service.store, given.person, client.client_id, certificate, now=call.now, is_new=is_new)
     return json_reply(200, answer, NO_STORE)
+
+
+async def _status(owner: StatusOwner, asked: Asked) -> StatusReference:
+    """Where the status of the token will stand.  `InvalidClient` (401), or `InvalidGrant` (400) of what has a grant."""
+    service = asked.service
+    try:
+        return await service.statuses.reference(owner, now=asked.call.now, lifetime=service.lifetime)
+    except InvalidClient as error:  # it was one a moment ago; what was revoked meanwhile ended its grants
+        if owner.grant_id:
+            raise InvalidGrant(error.reason) from error
+        raise

@@ -7,6 +7,7 @@ import msgspec
 
 from certbound.core.errors import InvalidTarget
 from certbound.core.scope import Scope
+from certbound.core.tokens import Grant
 
 
 class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,3 +31,8 @@ def grant_audience(requested: Sequence[str], known: Collection[str], default: Se
         if resource not in known:
             raise InvalidTarget(f"no such resource: {resource!r:.200}")
     return tuple(dict.fromkeys(requested)) or default
+
+
+def narrowed(grant: Grant, requested: Sequence[str]) -> Grant:
+    """`grant` for the resources of it that were named, or for all.  `InvalidTarget` (400) for another one."""
+    return msgspec.structs.replace(grant, audience=grant_audience(requested, grant.audience, grant.audience))

@@ -17,7 +17,7 @@ from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate, PeerCertificate
 from certbound.core.clients import ClientId, Method
 from certbound.core.errors import InvalidGrant
-from certbound.core.grants._request import Policy, TokenRequest, grant_audience
+from certbound.core.grants._request import Policy, TokenRequest, narrowed
 from certbound.core.ports import RefreshTokenRecord
 from certbound.core.scope import Scope, grant_scope
 from certbound.core.tokens import Grant
@@ -87,8 +87,7 @@ def refresh(
     known = [each for each in granted.grant.audience if each in policy.resources]
     if not known:
         raise InvalidGrant(f"none of the resources {granted.grant.audience} is known here any more")
-    audience = grant_audience(request.resources, known, known)
-    return msgspec.structs.replace(granted.grant, scope=scope, audience=audience), granted
+    return narrowed(msgspec.structs.replace(granted.grant, scope=scope, audience=known), request.resources), granted
 
 
 def write(granted: Granted) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+"""How a grant comes to be that lasts: with its first refresh token, and instead of the code that it is given for.
+
+Rule 1: the grant, its refresh token and the end of its code are one transaction: a crash leaves a code that counts, or
+a grant, and never both.
+Rule 2: a person who withdrew, or was locked out, while a code was under way has the last word: that is asked when the
+grant is there, so that it ends with what they did, or is seen here to have none that stands behind it.
+Rule 3: a grant of a client that may not refresh lasts as long as its access token; it is there so that it can be ended.
+"""
+
+from dataclasses import dataclass
+
+from certbound.core.authentication import digest_of
+from certbound.core.certificate import Certificate
+from certbound.core.errors import InvalidClient, InvalidGrant
+from certbound.core.grants import refresh_token
+from certbound.core.ports import AlreadyTaken, GrantRecord, Origin, RevokedMeanwhile, TicketRecord
+from certbound.core.tokens import Grant
+from certbound.server.asked import Asked
+from certbound.server.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A grant that will be there when nothing refuses; `grant` has its id already."""
+
+    asked: Asked
+    grant: Grant
+    origin: Origin | None = None
+    """What it is obtained from, if from a token."""
+    ticket: TicketRecord | None = None
+    """The code that it is given for, if for one."""
+    person: str = ""
+    """Who agreed to it, whatever tokens call them."""
+    refreshes: bool = True
+
+    async def __call__(self, certificate: Certificate | None) -> str | None:
+        """The grant is there; its first refresh token, if it has one.  `InvalidGrant` (400) or `InvalidClient` (401).
+
+        `certificate` is the one that the access token will be bound to.
+        """
+        store, now = self.asked.service.store, self.asked.call.now
+        token = f"cbrt_{self.asked.service.new_secret()}" if self.refreshes else None
+        try:
+            await store.grants.open(
+                self._record(certificate),
+                digest_of(token) if token else None,
+                now=now,
+                origin=self.origin.index if self.origin else None,
+                ticket=(self.ticket.kind, self.ticket.digest) if self.ticket else None,
+            )
+        except RevokedMeanwhile as error:
+            raise InvalidClient(str(error)) from error
+        except AlreadyTaken as error:
+            await end_grant(self.asked, self.grant.grant_id)
+            raise InvalidGrant("the code was redeemed a moment ago; its grant is revoked now") from error
+        if self.person and (reason := await _why_not_for(self.person, self.grant.client_id, self.asked.service)):
+            await end_grant(self.asked, self.grant.grant_id)
+            raise InvalidGrant(reason)
+        self.asked.call.notes.grant_id = self.grant.grant_id
+        return token
+
+    def _record(self, certificate: Certificate | None) -> GrantRecord:
+        service, now, authenticated = self.asked.service, self.asked.call.now, self.asked.authenticated
+        presented = certificate or authenticated.certificate
+        granted = refresh_token.first(
+            self.grant, authenticated, certificate, always_rotates=service.refresh.always_rotates
+        )
+        return GrantRecord(
+            grant_id=self.grant.grant_id,
+            client_id=self.grant.client_id,
+            content=refresh_token.write(granted),
+            seed=service.new_secret(),
+            thumbprint=presented.thumbprint if presented else "",
+            authorities=authenticated.authorities,
+            twins=tuple(sorted(presented.thumbprints - {presented.thumbprint})) if presented else (),
+            sources=self.origin.sources if self.origin else (),
+            subject=self.person,
+            created_at=now,
+            ends_at=now + (service.refresh.lifetime if self.refreshes else service.lifetime),
+        )
+
+
+async def end_grant(asked: Asked, grant_id: str) -> None:
+    """It is revoked, if it was there, and every token of it, here at once."""
+    asked.call.notes.grant_id = grant_id
+    await asked.service.store.grants.revoke(grant_id, now=asked.call.now)
+    asked.service.statuses.forget()
+
+
+async def require_open(person: str, service: Service) -> None:
+    """Nobody locked the person out, or removed them.  `InvalidGrant` (400) otherwise."""
+    if not await _is_open(person, service):
+        raise InvalidGrant(f"there is no enabled account of {person!r:.300}")
+
+
+async def _why_not_for(person: str, client_id: str, service: Service) -> str:
+    if await service.store.consents.find(person, client_id) is None:
+        return "the person withdrew what they had agreed to"
+    return "" if await _is_open(person, service) else f"there is no enabled account of {person!r:.300}"
+
+
+async def _is_open(person: str, service: Service) -> bool:
+    accounts = service.people.accounts if service.people is not None else None
+    return accounts is None or await accounts.is_open(person)

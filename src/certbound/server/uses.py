@@ -1,0 +1,70 @@
+"""When a client last got a token by what a person agreed to, for that person to see.
+
+Rule 1: it is written when the answer is certain, and an answer never fails for it.
+Rule 2: a client that refreshes all the time is written down once a minute; a new grant always.
+Rule 3: the name in the certificate is a stranger's: printable, and bounded.
+"""
+
+import logging
+from collections import OrderedDict
+
+from certbound.core.alternative_names import DNS_NAME, RFC822_NAME, URI
+from certbound.core.certificate import Certificate
+from certbound.core.display import bounded
+from certbound.core.errors import BadCertificate, StoreUnavailable
+from certbound.core.names import BadName, format_name
+from certbound.core.ports import Store
+
+EVERY = 60
+"""Seconds between two notes of what one client does for one person."""
+CAPACITY = 20_000
+MAX_NAME = 200
+"""Characters."""
+
+_log = logging.getLogger("certbound.server")
+
+
+class LastUses:
+    """What this process wrote down lately.  For one event loop."""
+
+    def __init__(self) -> None:
+        self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    async def note(
+        self, store: Store, person: str, client_id: str, certificate: Certificate | None, *, now: float, is_new: bool
+    ) -> None:
+        """The client got a token bound to `certificate`; `is_new` if for something just agreed to."""
+        key = (person, client_id)
+        noted = self._noted.get(key)
+        if noted is not None and not is_new and abs(now - noted) < EVERY:
+            return
+        self._noted[key] = now
+        self._noted.move_to_end(key)
+        if len(self._noted) > CAPACITY:
+            self._noted.popitem(last=False)
+        try:
+            await store.consents.use(person, client_id, certificate=name_in(certificate), now=now)
+        except StoreUnavailable as error:
+            _log.warning("when %r was used last cannot be written down: %s", client_id, error)
+
+
+def name_in(certificate: Certificate | None) -> str:
+    """What a person knows it by: its subject, else its first other name; empty if it has none that can be read."""
+    if certificate is None:
+        return ""
+    try:
+        name = format_name(certificate.subject_der) or _other_name(certificate)
+    except (BadName, BadCertificate):
+        return ""
+    return bounded(name, MAX_NAME)
+
+
+def _other_name(certificate: Certificate) -> str:
+    texts = (each.value.decode("ascii") for each in certificate.alternative_names if each.tag in _TEXTS)
+    try:
+        return next(texts, "")
+    except UnicodeDecodeError:
+        return ""
+
+
+_TEXTS = frozenset({RFC822_NAME, DNS_NAME, URI})
