@@ -14,6 +14,7 @@
     │   ├── InvalidScope                400 invalid_scope
     │   ├── InvalidTarget               400 invalid_target (RFC 8707)
     │   ├── UnacceptableToken           400 invalid_request (RFC 8693)
+    │   ├── RequestRefused              400 as at the authorization endpoint (RFC 9126)
     │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
     │   ├── InvalidRedirectUri          400 invalid_redirect_uri (RFC 7591)
     │   ├── InvalidStatement            400 invalid_software_statement (RFC 7591)
@@ -65,7 +66,7 @@ class StoreUnavailable(CertboundError):
 class Refusal(CertboundError):
     """A request that is refused: a public text of its class, a private reason of its own."""
 
-    error: ClassVar[str]
+    error: str
     status: int
     description: str
 
@@ -141,6 +142,19 @@ class InvalidTarget(OAuthError):
     error = "invalid_target"
     status = 400
     description = "the resource is unknown, malformed, or not for this client"
+
+
+class RequestRefused(OAuthError):
+    """An authorization request that is refused where it is pushed (RFC 9126 section 2.3)."""
+
+    error = "invalid_request"
+    status = 400
+
+    def __init__(self, reason: str, *, error: str, description: str) -> None:
+        """`error` and `description` are what the client would be told at the authorization endpoint."""
+        super().__init__(reason)
+        self.error = error
+        self.description = describable(description)
 
 
 class InvalidClientMetadata(OAuthError):

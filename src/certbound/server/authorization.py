@@ -1,0 +1,244 @@
+"""`GET` and `POST /authorize` (RFC 6749 section 4.1.1, RFC 9126 section 4, OpenID Connect Core section 3.1.2).
+
+Rule 1: until the client is known and the redirect URI is one of its own, what is wrong is shown to the person.
+Rule 2: every answer to a client says who answers (`iss`, RFC 9207) and to which request (`state`), errors too.
+Rule 3: a request is answered once: what it waits behind is taken before the code is made, and whoever comes second is
+shown that.
+Rule 4: what was true when a request came is asked again when it is answered: a client may be gone by then.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from certbound.core.authentication import digest_of
+from certbound.core.authorization import (
+    AuthorizationError,
+    AuthorizationRequest,
+    ReturnTo,
+    find_return,
+    read_request,
+    require_current,
+)
+from certbound.core.clients import Client, Method
+from certbound.core.errors import InvalidRequest
+from certbound.core.grants import authorization_code
+from certbound.core.grants.authorization_code import Code
+from certbound.core.interaction import Step, Waiting, next_step, write_waiting
+from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
+from certbound.core.redirects import ResponseMode, response_uri
+from certbound.core.scope import Scope, format_scope
+from certbound.server.call import Call, Form, Reply, redirect_reply
+from certbound.server.openid import hinted_subject
+from certbound.server.pages.views import Asking, FormPostView
+from certbound.server.pushed import find_pushed, is_reference, keep_request
+from certbound.server.service import Service
+from certbound.server.sessions import find_session, people_of, visit_of
+
+
+async def authorize(call: Call, service: Service) -> Reply:
+    """The way back to the client, or to the page where a person decides."""
+    # (1) The client is known.
+    client = await _client(call, service, call.query)
+    reference = call.query.one("request_uri") or ""
+    try:
+        if is_reference(reference):
+            # (2) What it pushed is all that counts.
+            pushed = await find_pushed(reference, client, service, call.now)
+            waiting = Waiting(request=pushed, pushed=digest_of(reference))
+        else:
+            # (3) The answer has a place to go, and what is asked for makes sense.
+            to = find_return(call.query.values, client)
+            waiting = Waiting(request=_read(call.query, client, service, to))
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal)
+    # (4) What a person must do for it, they are asked; else the answer is there.
+    session = await find_session(call, service)
+    try:
+        if await missing(call, service, client, waiting, session) is not None:
+            return await begin(call, service, waiting)
+        return await give_code(call, service, client, waiting, session)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal, waiting)
+
+
+async def authorize_by_post(call: Call, service: Service) -> Reply:
+    """The same as a form (OpenID Connect Core section 3.1.2.1).
+
+    Browsers keep our cookies from a form of another site, so the request is kept and the browser comes back for it.
+    """
+    client = await _client(call, service, call.form)
+    reference = call.form.one("request_uri") or ""
+    if not is_reference(reference):
+        to = find_return(call.form.values, client)
+        try:
+            reference = await keep_request(_read(call.form, client, service, to), service, call.now)
+        except AuthorizationError as refusal:
+            return await tell(call, service, client, refusal)
+    members = {"client_id": client.client_id, "request_uri": reference}
+    return redirect_reply(response_uri(service.offer.issuer + "/authorize", members, ResponseMode.QUERY))
+
+
+async def begin(call: Call, service: Service, waiting: Waiting) -> Reply:
+    """`waiting` waits for the person at this browser, who is sent to where they decide."""
+    visit = visit_of(call, service)
+    interaction = service.new_id()
+    record = TicketRecord(
+        kind=TicketKind.INTERACTION,
+        digest=digest_of(interaction),
+        content=write_waiting(msgspec.structs.replace(waiting, visit=visit.digest)),
+        created_at=call.now,
+        ends_at=call.now + people_of(service).request_lifetime,
+    )
+    await service.store.tickets.add(record)
+    return visit.keep(redirect_reply(f"{service.offer.issuer}/interaction/{interaction}"))
+
+
+async def missing(
+    call: Call, service: Service, client: Client, waiting: Waiting, session: SessionRecord | None
+) -> Step | None:
+    """What the person must still do.  `AuthorizationError` for what cannot be had."""
+    request = _request(waiting)
+    hinted = ""
+    if request.id_token_hint:
+        found = await hinted_subject(service, client, request.id_token_hint)
+        if found is None:
+            raise AuthorizationError("id_token_hint is no ID token that this client got here", request.to)
+        hinted = found
+    consent = await service.store.consents.find(session.subject, client.client_id) if session else None
+    return next_step(
+        request, client, session=session, consent=consent, waiting=waiting, hinted=hinted, now=call.now
+    )  # fmt: skip
+
+
+async def give_code(
+    call: Call,
+    service: Service,
+    client: Client,
+    waiting: Waiting,
+    session: SessionRecord | None,
+    interaction: str = "",
+) -> Reply:
+    """The answer with a code.  `interaction` is the digest of the ticket behind which the request waited, if it did."""
+    request = _request(waiting)
+    assert session is not None  # else somebody had to log in
+    # (1) The person is no client, whatever was registered since they logged in.
+    if await service.clients.find(session.subject) is not None:
+        raise AuthorizationError("the person's id is a client's", request.to, error="access_denied")
+    # (2) The request was not answered before.
+    await _close(service, waiting, interaction, call.now)
+    # (3) Only now is there a code, under a name that nobody can guess.
+    secret = "cbac_" + service.new_secret()
+    code = Code(
+        client_id=client.client_id,
+        redirect_uri=request.to.redirect_uri,
+        code_challenge=request.code_challenge,
+        subject=session.subject,
+        scope=request.scope,
+        resources=request.resources,
+        grant_id=service.new_id(),
+        auth_time=session.auth_time,
+        acr=session.acr,
+        amr=session.amr,
+        sid=session.sid,
+        nonce=request.nonce,
+    )
+    record = TicketRecord(
+        kind=TicketKind.CODE,
+        digest=digest_of(secret),
+        content=authorization_code.write(code),
+        created_at=call.now,
+        ends_at=call.now + people_of(service).code_lifetime,
+    )
+    await service.store.tickets.add(record)
+    notes = call.notes
+    notes.subject, notes.grant_id = session.subject, code.grant_id
+    notes.scope, notes.audience = format_scope(Scope(frozenset(code.scope))), " ".join(code.resources)
+    return _answer(call, service, client, request.to, {"code": secret}, request.ui_locales)
+
+
+async def tell(
+    call: Call,
+    service: Service,
+    client: Client,
+    refusal: AuthorizationError,
+    waiting: Waiting | None = None,
+    interaction: str = "",
+) -> Reply:
+    """The answer with an error; what waited is answered with it."""
+    if waiting is not None:
+        await _close(service, waiting, interaction, call.now)
+    call.notes.reason = f"{refusal.error}: {refusal.reason}"
+    locales = waiting.request.ui_locales if waiting and waiting.request else ()
+    members = {"error": refusal.error, "error_description": refusal.description}
+    return _answer(call, service, client, refusal.to, members, locales)
+
+
+async def client_of(request: AuthorizationRequest, service: Service) -> Client:
+    """The client that made it, and may make it still.  Raises what `require_current` raises."""
+    client = await service.clients.find(request.client_id)
+    if client is None:
+        raise InvalidRequest(_UNKNOWN)
+    require_current(request, client, service.policy)
+    return client
+
+
+def asking(client: Client, redirect_uri: str = "") -> Asking:
+    """The client as people see it."""
+    parts = urlsplit(redirect_uri)
+    return Asking(
+        client_id=client.client_id,
+        name=client.name,
+        host=parts.hostname or parts.scheme,
+        is_proven=client.method is not Method.NONE,
+    )
+
+
+async def _client(call: Call, service: Service, parameters: Form) -> Client:
+    client_id = call.notes.client_id = parameters.one("client_id") or ""
+    if not client_id:
+        raise InvalidRequest("client_id is missing")
+    client = await service.clients.find(client_id)
+    if client is None or not client.enabled:
+        raise InvalidRequest(_UNKNOWN)
+    return client
+
+
+def _read(parameters: Form, client: Client, service: Service, to: ReturnTo) -> AuthorizationRequest:
+    """One that was not pushed.  `AuthorizationError` otherwise."""
+    if service.offer.must_push or client.must_push:
+        raise AuthorizationError("the request must be pushed (RFC 9126)", to)
+    return read_request(parameters.values, client, service.policy, to)
+
+
+async def _close(service: Service, waiting: Waiting, interaction: str, now: float) -> None:
+    """The request is answered now, and was not before.  `InvalidRequest` (400) if it was."""
+    tickets = service.store.tickets
+    if interaction and not await tickets.take(TicketKind.INTERACTION, interaction, now=now):
+        raise InvalidRequest(ANSWERED)
+    if waiting.pushed and not await tickets.take(TicketKind.PUSHED_REQUEST, waiting.pushed, now=now):
+        raise InvalidRequest(ANSWERED)
+
+
+def _answer(
+    call: Call, service: Service, client: Client, to: ReturnTo, members: Mapping[str, str], ui_locales: tuple[str, ...]
+) -> Reply:
+    """RFC 6749 section 4.1.2, RFC 9207 section 2."""
+    state = {} if to.state is None else {"state": to.state}
+    said = {**members, **state, "iss": service.offer.issuer}
+    if to.mode is not ResponseMode.FORM_POST:
+        return redirect_reply(response_uri(to.redirect_uri, said, to.mode))
+    view = FormPostView(
+        redirect_uri=to.redirect_uri, members=tuple(said.items()), asking=asking(client, to.redirect_uri)
+    )
+    return people_of(service).pages.show(call, view, ui_locales=ui_locales)
+
+
+def _request(waiting: Waiting) -> AuthorizationRequest:
+    assert waiting.request is not None  # a page of the person's own asks for nothing
+    return waiting.request
+
+
+ANSWERED = "this request was answered already; go back to the app and start again"
+_UNKNOWN = "no such app is registered here"

@@ -1,0 +1,314 @@
+"""`GET` and `POST /interaction/ID`: where a person logs in and decides, one page after the other.
+
+Rule 1: what waits goes on in the browser that brought it, and nowhere else: its address alone is worth nothing.
+Rule 2: each request asks anew what is missing, so the order of pages is nobody's to choose, and none can be skipped.
+Rule 3: a consent counts in the request that gives it, for whoever it was shown to.
+Rule 4: what a login application says counts for the browser that comes back from it, once.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from urllib.parse import urlencode
+
+import msgspec
+
+from certbound.core.authentication import digest_of
+from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt
+from certbound.core.clients import Client
+from certbound.core.errors import InvalidRequest
+from certbound.core.grants import refresh_token
+from certbound.core.interaction import Login, Step, Waiting, read_waiting, write_waiting
+from certbound.core.ports import ConsentRecord, SessionRecord, TicketKind, TicketRecord
+from certbound.server.accounts import TooManyGuesses
+from certbound.server.authorization import ANSWERED, asking, begin, client_of, give_code, missing, tell
+from certbound.server.call import Call, Reply, redirect_reply
+from certbound.server.pages.views import ConsentView, LoginView
+from certbound.server.service import Service
+from certbound.server.sessions import (
+    Visit,
+    find_session,
+    people_of,
+    require_own_form,
+    start_session,
+    visit_of,
+    with_headers,
+)
+
+MAX_USERNAME = 255
+"""Characters that are shown again."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What waits for the person at this browser."""
+
+    call: Call
+    service: Service
+    visit: Visit
+    ticket: TicketRecord
+    waiting: Waiting
+    session: SessionRecord | None
+
+    @property
+    def url(self) -> str:
+        """Where it waits."""
+        return f"{self.service.offer.issuer}/interaction/{self.call.rest}"
+
+
+async def require_login(call: Call, service: Service, then: str) -> SessionRecord | Reply:
+    """The session of the browser; where nobody is logged in, the way to the login, which leads back to `then`.
+
+    That is a path of our own, below the issuer.
+    """
+    return await find_session(call, service) or await begin(call, service, Waiting(then=then))
+
+
+async def shown_name_of(service: Service, session: SessionRecord) -> str:
+    """What pages call the person."""
+    account = await service.store.accounts.find_subject(session.subject) if people_of(service).accounts else None
+    return account.username if account else session.subject
+
+
+async def show(call: Call, service: Service) -> Reply:
+    """The page for what is missing, or the answer."""
+    found = await _find(call, service)
+    if found.waiting.proof and hmac.compare_digest(found.waiting.proof, digest_of(call.query.one("proof") or "")):
+        return await _come_back(found)
+    return await _go_on(found)
+
+
+async def submit(call: Call, service: Service) -> Reply:
+    """What the person says on the page."""
+    found = await _find(call, service)
+    action = call.form.one("action") or ""
+    if action not in _ACTIONS:
+        raise InvalidRequest("the form says nothing that can be done")
+    return await _ACTIONS[action](found)
+
+
+async def _find(call: Call, service: Service) -> Found:
+    """What waits, for this browser.  `InvalidRequest` (400 or 403) otherwise."""
+    # (1) It is there, and nobody answered it.
+    ticket = await service.store.tickets.find(TicketKind.INTERACTION, digest_of(call.rest), now=call.now)
+    waiting = None if ticket is None else read_waiting(ticket.content)
+    if ticket is None or waiting is None:
+        raise InvalidRequest("nothing waits here, or the time for it is over; go back to the app and start again")
+    # (2) This browser brought it.
+    visit = visit_of(call, service)
+    if not hmac.compare_digest(waiting.visit, visit.digest):
+        raise InvalidRequest("this was begun in another browser, or this one keeps no cookies; start again", status=403)
+    if ticket.taken_at is not None:
+        raise InvalidRequest(ANSWERED)
+    call.notes.client_id = waiting.request.client_id if waiting.request else ""
+    session = await find_session(call, service)
+    call.notes.subject = session.subject if session else ""
+    return Found(call, service, visit, ticket, waiting, session)
+
+
+async def _go_on(found: Found) -> Reply:
+    """What `core.interaction` says is next."""
+    call, service, request = found.call, found.service, found.waiting.request
+    if request is None:
+        return await _log_in(found, None) if found.session is None else await _leave(found)
+    client = await _client(found, request)
+    if isinstance(client, Reply):
+        return client
+    try:
+        step = await missing(call, service, client, found.waiting, found.session)
+        if step is None:
+            return await give_code(call, service, client, found.waiting, found.session, found.ticket.digest)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
+    return await (_log_in if step is Step.LOGIN else _ask_consent)(found, client)
+
+
+async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply:
+    """The client that asks; or the answer, where it may not ask for this any more."""
+    call, service = found.call, found.service
+    try:
+        return await client_of(request, service)
+    except AuthorizationError as refusal:
+        client = await service.clients.find(request.client_id)
+        if client is None:
+            raise InvalidRequest(ANSWERED) from refusal
+        return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
+
+
+async def _leave(found: Found) -> Reply:
+    """To the page of their own for which the person came."""
+    await found.service.store.tickets.take(TicketKind.INTERACTION, found.ticket.digest, now=found.call.now)
+    return redirect_reply(found.service.offer.issuer + found.waiting.then)
+
+
+async def _log_in(found: Found, client: Client | None, *, username: str = "", failed: str = "", wait: int = 0) -> Reply:
+    """The page that asks who they are, or the way to the login application."""
+    people = people_of(found.service)
+    if people.login_url is not None:
+        parameters = urlencode({"interaction": found.call.rest})
+        return redirect_reply(people.login_url + ("&" if "?" in people.login_url else "?") + parameters)
+    request = found.waiting.request
+    view = LoginView(
+        form_token=found.visit.form_token(_login_purpose(found)),
+        asking=asking(client, request.to.redirect_uri) if client and request else None,
+        username=username or await _expected(found, request),
+        failed=failed,
+    )
+    status = 429 if wait else 403 if failed else 200
+    reply = people.pages.show(found.call, view, status=status, ui_locales=request.ui_locales if request else ())
+    return with_headers(reply, (b"retry-after", b"%d" % wait)) if wait else reply
+
+
+async def _expected(found: Found, request: AuthorizationRequest | None) -> str:
+    """Whom the client means, or who was logged in last."""
+    if request is None:
+        return ""
+    if request.login_hint or found.session is None or Prompt.SELECT_ACCOUNT in request.prompt:
+        return request.login_hint
+    return await shown_name_of(found.service, found.session)
+
+
+async def _ask_consent(found: Found, client: Client) -> Reply:
+    """The page that asks whether the client may."""
+    request, session = found.waiting.request, found.session
+    assert request is not None  # pages of the person's own need no consent
+    assert session is not None  # somebody logged in before
+    view = ConsentView(
+        form_token=found.visit.form_token(_consent_purpose(found, session)),
+        asking=asking(client, request.to.redirect_uri),
+        username=await shown_name_of(found.service, session),
+        scope=request.scope,
+        resources=request.resources,
+        keeps_access=refresh_token.GRANT_TYPE in client.grant_types,
+    )
+    return people_of(found.service).pages.show(found.call, view, ui_locales=request.ui_locales)
+
+
+async def _come_back(found: Found) -> Reply:
+    """From the login application: the person is whom it says, or the client is told that they are nobody."""
+    waiting = found.waiting
+    if waiting.rejected:
+        return await _rejected(found)
+    if waiting.login is None:
+        return await _go_on(found)
+    # Used up before it counts: of two who bring the same proof, one is logged in.
+    after = msgspec.structs.replace(waiting, login=None, proof="", is_logged_in=True)
+    if not await _change(found, after):
+        return redirect_reply(found.url)
+    return await _start(found, waiting.login)
+
+
+async def _rejected(found: Found) -> Reply:
+    waiting, request = found.waiting, found.waiting.request
+    if request is None:
+        raise InvalidRequest("nobody was logged in", status=403)
+    client = await _client(found, request)
+    if isinstance(client, Reply):
+        return client
+    refusal = AuthorizationError(
+        "the login application rejects it", request.to, error=waiting.rejected, description=waiting.because
+    )
+    return await tell(found.call, found.service, client, refusal, waiting, found.ticket.digest)
+
+
+async def _take_login(found: Found) -> Reply:
+    """The login form: name and password."""
+    call, service, form = found.call, found.service, found.call.form
+    people, request = people_of(service), found.waiting.request
+    # (1) The form is our own.
+    require_own_form(call, service, _login_purpose(found))
+    if people.accounts is None:
+        raise InvalidRequest("nobody logs in by a form here")
+    # (2) The client may still ask, so nobody types a password for nothing.
+    client = await _client(found, request) if request else None
+    if isinstance(client, Reply):
+        return client
+    # (3) The password is the person's.
+    username = form.one("username") or ""
+    try:
+        account = await people.accounts.verify(
+            username, form.one("password") or "", remote=call.address, request_id=call.request_id
+        )
+    except TooManyGuesses as why:
+        call.notes.reason = str(why)
+        return await _log_in(
+            found, client, username=username[:MAX_USERNAME], failed="slow", wait=max(1, int(why.retry_after))
+        )
+    if account is None:
+        call.notes.reason = "wrong name or password"
+        return await _log_in(found, client, username=username[:MAX_USERNAME], failed="wrong")
+    # (4) They are logged in, for this request too.
+    if not await _change(found, msgspec.structs.replace(found.waiting, is_logged_in=True)):
+        call.notes.reason = "logged in, while the request was answered or changed elsewhere"
+    return await _start(found, Login(subject=account.subject, auth_time=call.now, amr=("pwd",)))
+
+
+async def _start(found: Found, login: Login) -> Reply:
+    """The session, and what is next."""
+    session, cookie = await start_session(found.call, found.service, login)
+    found.call.notes.subject = session.subject
+    return with_headers(redirect_reply(found.url), cookie)
+
+
+async def _take_consent(found: Found) -> Reply:
+    """The consent form, whichever button."""
+    call, service, request, session = found.call, found.service, found.waiting.request, found.session
+    if request is None or session is None:
+        return redirect_reply(found.url)  # somebody must log in first
+    # (1) The form is our own, and was shown to this person.
+    require_own_form(call, service, _consent_purpose(found, session))
+    client = await _client(found, request)
+    if isinstance(client, Reply):
+        return client
+    try:
+        # (2) Nothing else is missing.
+        if await missing(call, service, client, found.waiting, session) is Step.LOGIN:
+            return redirect_reply(found.url)
+        if call.form.one("action") == "deny":
+            raise AuthorizationError("the person said no", request.to, error="access_denied")
+        # (3) What they agreed to is remembered, and counts at once; nothing else remembers it.
+        await _remember(found, request, session)
+        agreed = msgspec.structs.replace(found.waiting, consented=session.subject)
+        if await missing(call, service, client, agreed, session) is not None:
+            return redirect_reply(found.url)
+        return await give_code(call, service, client, agreed, session, found.ticket.digest)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
+
+
+async def _remember(found: Found, request: AuthorizationRequest, session: SessionRecord) -> None:
+    """The consent, with what the person let the client do before."""
+    consents = found.service.store.consents
+    now = ConsentRecord(
+        subject=session.subject,
+        client_id=request.client_id,
+        scope=request.scope,
+        resources=request.resources,
+        created_at=found.call.now,
+    )
+    before = await consents.find(session.subject, request.client_id)
+    if before is not None:
+        scope = tuple(sorted({*before.scope, *now.scope}))
+        now = replace(now, scope=scope, resources=tuple(dict.fromkeys((*before.resources, *now.resources))))
+    await consents.put(now)
+
+
+async def _change(found: Found, waiting: Waiting) -> bool:
+    """`waiting` stands in its place, if nobody changed it meanwhile."""
+    changed = replace(found.ticket, content=write_waiting(waiting))
+    return await found.service.store.tickets.change(changed, now=found.call.now)
+
+
+def _login_purpose(found: Found) -> str:
+    return f"login {found.call.rest}"
+
+
+def _consent_purpose(found: Found, session: SessionRecord) -> str:
+    """A form that was shown to one person is nothing to the next one at the same browser."""
+    return f"consent {found.call.rest} {session.sid}"
+
+
+_ACTIONS: Mapping[str, Callable[[Found], Awaitable[Reply]]] = {
+    "login": _take_login,
+    "allow": _take_consent,
+    "deny": _take_consent,
+}
