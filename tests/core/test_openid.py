@@ -51,9 +51,7 @@ def claims(code: Code = CODE, *, alg: str = "ES256") -> dict[str, Any]:
     return id_token_claims(
         code,
         issuer=ISSUER,
-        client_id=code.client_id,
         subject="alice-at-app",
-        nonce=code.nonce,
         access_token=ACCESS_TOKEN,
         alg=alg,
         now=NOW,

@@ -9,31 +9,16 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256, sha512
-from typing import Any, Protocol
+from typing import Any
 
 from joserfc.jwk import KeySet
 
+from certbound.core.grants.authorization_code import Code
 from certbound.core.jws import BadJwt, read_header, verified_claims
 
 ID_TOKEN_TYPE = "JWT"  # noqa: S105
 LIFETIME = 600
 """Seconds an ID token lives: its client reads it at once."""
-
-
-class Proven(Protocol):
-    """Who proved to be whom, as a code or an approved device has it."""
-
-    @property
-    def auth_time(self) -> float: ...
-
-    @property
-    def acr(self) -> str: ...
-
-    @property
-    def amr(self) -> tuple[str, ...]: ...
-
-    @property
-    def sid(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +33,7 @@ class Hint:
 
 
 def id_token_claims(
-    proven: Proven,
-    *,
-    issuer: str,
-    client_id: str,
-    subject: str,
-    nonce: str | None,
-    access_token: str,
-    alg: str,
-    now: float,
+    code: Code, *, issuer: str, subject: str, access_token: str, alg: str, now: float
 ) -> dict[str, Any]:
     """The claims of an ID token from the token endpoint (sections 2 and 3.1.3.6), to be signed with `alg`.
 
@@ -66,13 +43,13 @@ def id_token_claims(
     claims: dict[str, Any] = {
         "iss": issuer,
         "sub": subject,
-        "aud": client_id,
+        "aud": code.client_id,
         "exp": int(now) + LIFETIME,
         "iat": int(now),
-        "auth_time": int(proven.auth_time),
+        "auth_time": int(code.auth_time),
         "at_hash": half_hash(access_token, alg),
     }
-    told = {"nonce": nonce, "acr": proven.acr or None, "amr": list(proven.amr) or None, "sid": proven.sid or None}
+    told = {"nonce": code.nonce, "acr": code.acr or None, "amr": list(code.amr) or None, "sid": code.sid or None}
     return claims | {name: value for name, value in told.items() if value is not None}
 
 

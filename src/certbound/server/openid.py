@@ -9,21 +9,18 @@ from certbound.core import openid
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidGrant
 from certbound.core.grants.authorization_code import Code
-from certbound.core.grants.device_code import Approved
 from certbound.core.openid import Hint
 from certbound.core.signing import sign_jwt
 from certbound.server.service import Service
 
 
-async def id_token(service: Service, client: Client, code: Code | Approved, *, access_token: str, now: float) -> str:
-    """Who agreed to what `code` stands for, signed for the client.  `InvalidGrant` (400) as `subject_for`."""
+def id_token(service: Service, client: Client, code: Code, *, subject: str, access_token: str, now: float) -> str:
+    """Who agreed to what `code` stands for, signed for the client, which knows them by `subject`."""
     key = service.keys.signing_with(client.id_token_alg)
     claims = openid.id_token_claims(
         code,
         issuer=service.offer.issuer,
-        client_id=client.client_id,
-        subject=await subject_for(service, client, code.subject),
-        nonce=code.nonce if isinstance(code, Code) else None,
+        subject=subject,
         access_token=access_token,
         alg=key.alg,
         now=now,

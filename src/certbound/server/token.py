@@ -81,7 +81,9 @@ async def token(call: Call, service: Service) -> Reply:
         answer["refresh_token"] = refresh_token
     # (8) The client learns who agreed, if the person agreed to that; and the person, who got what by it.
     if given.code is not None and OPENID in grant.scope:
-        answer["id_token"] = await id_token(service, client, given.code, access_token=access_token, now=call.now)
+        answer["id_token"] = id_token(
+            service, client, given.code, subject=grant.subject, access_token=access_token, now=call.now
+        )
     if given.person:
         is_new = given.code is not None
         await service.uses.note(service.store, given.person, client.client_id, certificate, now=call.now, is_new=is_new)
