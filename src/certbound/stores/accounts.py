@@ -3,7 +3,7 @@
 Rules kept here:
 - with an account goes everything that is from its person, in one transaction behind the lock of all changes;
 - what stands in the database was perhaps edited by hand: an account that cannot be read is a disabled one without a
-  password, a session that cannot be read is none.
+  password; one that nobody can name, and a session that cannot be read, is none.
 """
 
 import logging
@@ -42,7 +42,8 @@ class SqlAccounts:
 
         async def question(connection: AsyncConnection) -> Sequence[AccountRecord]:
             rows = (await connection.execute(_ALL)).all()
-            return sorted(map(_account, rows), key=lambda account: account.username)
+            found = [account for row in rows if (account := _account(row))]
+            return sorted(found, key=lambda account: account.username)
 
         return await self._database.ask(question)
 
@@ -171,11 +172,14 @@ class SqlSessions:
         return await self._database.write(steps)
 
 
-def _account(row: Sequence[Any]) -> AccountRecord:
-    """The record of a row; disabled, without a password, if that cannot be read."""
+def _account(row: Sequence[Any]) -> AccountRecord | None:
+    """The record of a row; disabled, without a password, if that cannot be read; None if nobody can name it."""
     subject, username, password, stored, enabled, version, created_at, password_at = row
+    if not (can_be_kept(subject) and can_be_kept(username)):
+        _log.warning("an account with the name %r cannot be read; it is left out", username)
+        return None
     claims = read_object(stored)
-    whole = claims is not None and isinstance(version, int) and isinstance(password_at, float)
+    whole = claims is not None and can_be_kept(password) and isinstance(version, int) and isinstance(password_at, float)
     if not whole:
         _log.warning("the account %r cannot be read; it counts as disabled", username)
     return AccountRecord(
@@ -193,7 +197,8 @@ def _account(row: Sequence[Any]) -> AccountRecord:
 def _session(row: Sequence[Any]) -> SessionRecord | None:
     digest, subject, sid, auth_time, acr, stored, created_at, ends_at = row
     amr = read_json(stored, tuple[str, ...])
-    if amr is None or not all(isinstance(each, float) for each in (auth_time, created_at, ends_at)):
+    times = all(isinstance(each, float) for each in (auth_time, created_at, ends_at))
+    if amr is None or not times or not all(map(can_be_kept, (subject, sid, acr))):
         _log.warning("a session of %r cannot be read; it counts for nothing", subject)
         return None
     return SessionRecord(

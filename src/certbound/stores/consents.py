@@ -16,7 +16,7 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import ConsentRecord
 from certbound.stores.content import read_json, write_json
 from certbound.stores.database import Database, can_be_kept, insert_into
-from certbound.stores.grants import end_grants_from
+from certbound.stores.grants import NothingThere, end_grants_from
 from certbound.stores.schema import consents, pairwise_subjects
 
 
@@ -70,12 +70,17 @@ class SqlConsents:
         if not (subject and _can_be_kept(subject, client_id)):
             return False
 
-        async def steps(connection: AsyncConnection) -> bool:
+        async def steps(connection: AsyncConnection) -> None:
             gone = await connection.execute(delete(consents).where(_is(subject, client_id)))
             ended = await end_grants_from(connection, subject, client_id)
-            return gone.rowcount > 0 or ended > 0
+            if not (gone.rowcount or ended):
+                raise NothingThere
 
-        return await self._database.change_statuses(steps)
+        try:
+            await self._database.change_statuses(steps)
+        except NothingThere:
+            return False
+        return True
 
     async def _list(self, which: ColumnElement[bool]) -> Sequence[ConsentRecord]:
         async def question(connection: AsyncConnection) -> Sequence[ConsentRecord]:
@@ -123,14 +128,14 @@ class SqlSubjects:
             )
 
         found = await self._database.ask(question)
-        return found if isinstance(found, str) else None
+        return found if can_be_kept(found) else None
 
 
 def _is(subject: str, client_id: str) -> ColumnElement[bool]:
     return (consents.c.subject == subject) & (consents.c.client_id == client_id)
 
 
-def _can_be_kept(*identifiers: str) -> bool:
+def _can_be_kept(*identifiers: object) -> bool:
     return all(map(can_be_kept, identifiers))
 
 
@@ -139,7 +144,7 @@ def _record(row: Sequence[Any]) -> ConsentRecord | None:
     subject, client_id, stored_scope, stored_resources, created_at, used_at, certificate = row
     scope, resources = read_json(stored_scope, tuple[str, ...]), read_json(stored_resources, tuple[str, ...])
     times = isinstance(created_at, float) and isinstance(used_at, float | None)
-    if scope is None or resources is None or not times:
+    if scope is None or resources is None or not times or not _can_be_kept(subject, client_id, certificate):
         _log.warning("the consent of %r for client %r cannot be read; it counts for nothing", subject, client_id)
         return None
     return ConsentRecord(

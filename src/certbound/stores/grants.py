@@ -12,6 +12,7 @@ Rules kept here:
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,7 @@ class SqlGrants:
             return rotation
         try:
             return await self._database.change_statuses(lambda connection: _punish(connection, turn))
-        except _NothingThere:  # somebody else revoked it meanwhile
+        except NothingThere:  # somebody else revoked it meanwhile
             return Rotation.GONE
 
     async def revoke(self, grant_id: str, *, now: float) -> bool:
@@ -102,7 +103,7 @@ class SqlGrants:
             return False
         try:
             await self._database.change_statuses(lambda connection: _revoke(connection, grant_id))
-        except _NothingThere:
+        except NothingThere:
             return False
         return True
 
@@ -122,12 +123,13 @@ async def end_grants_from(connection: AsyncConnection, subject: str, client_id: 
         which &= grants.c.client_id == client_id
     ended = (await connection.scalars(select(grants.c.grant_id).where(which))).all()
     for grant_id in ended:
-        await _revoke(connection, grant_id)
+        with suppress(NothingThere):  # it was obtained from another of them, and ended with that
+            await _revoke(connection, grant_id)
     return len(ended)
 
 
-class _NothingThere(Exception):
-    """Undoes a change that turned out to be none."""
+class NothingThere(Exception):
+    """Undoes a change that turned out to be none; it leaves no store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ async def _judge_again(connection: AsyncConnection, turn: _Turn) -> Rotation:
 async def _punish(connection: AsyncConnection, turn: _Turn) -> Rotation:
     grant = await _lock_grant(connection, turn)
     if grant is None:
-        raise _NothingThere
+        raise NothingThere
     await _revoke(connection, grant[0])
     return Rotation.REUSED
 
@@ -185,11 +187,11 @@ async def _lock_grant(connection: AsyncConnection, turn: _Turn) -> tuple[str, fl
 
 
 async def _revoke(connection: AsyncConnection, grant_id: str) -> None:
-    """It is revoked with its statuses.  `_NothingThere` if it was, or is not there."""
+    """It is revoked with its statuses.  `NothingThere` if it was, or is not there."""
     valid = (grants.c.grant_id == grant_id) & grants.c.valid.is_(True)
     revoked = await connection.execute(update(grants).where(valid).values(valid=False))
     if revoked.rowcount == 0:
-        raise _NothingThere
+        raise NothingThere
     await invalidate_grant_statuses(connection, grant_id)
     await end_obtained(connection, name_of(GRANT, grant_id))
 

@@ -28,17 +28,7 @@ from certbound.stores.schema import (
 async def purge(database: Database, now: float, most: int) -> int:
     """How many records that had ended at `now` are gone: `most` of each kind."""
     gone = 0
-    for table in (
-        access_tokens,
-        used,
-        statuses,
-        invalid_statuses,
-        refresh_tokens,
-        grants,
-        initial_tokens,
-        tickets,
-        sessions,
-    ):
+    for table in _ENDING:
         ended = _Ended(table, now, most)
         if await database.ask(ended.are_there):
             count = await database.write(ended.remove)

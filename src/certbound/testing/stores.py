@@ -49,12 +49,20 @@ from certbound.testing.store_place import (
     status,
 )
 from certbound.testing.store_statuses import StatusConformance
+from certbound.testing.store_tickets import TicketConformance
 from certbound.testing.store_tokens import TokenConformance
 
 __all__ = ["METADATA", "NOW", "ODD_IDENTIFIERS", "StoreConformance", "allot", "client", "key", "revocation", "status"]
 
 
-class StoreConformance(KeyConformance, StatusConformance, GrantConformance, TokenConformance, InitialTokenConformance):
+class StoreConformance(
+    KeyConformance,
+    StatusConformance,
+    GrantConformance,
+    TokenConformance,
+    InitialTokenConformance,
+    TicketConformance,
+):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
     # Clients, one after another
