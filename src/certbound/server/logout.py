@@ -18,6 +18,7 @@ from certbound.core.ports import SessionRecord
 from certbound.core.redirects import ResponseMode, response_uri
 from certbound.server.authorization import asking
 from certbound.server.call import Call, Form, Reply, redirect_reply
+from certbound.server.interactions import shown_name_of
 from certbound.server.openid import person_of, read_hint
 from certbound.server.pages.views import DoneView, LogoutView
 from certbound.server.service import Service
@@ -105,15 +106,13 @@ async def _is_of(leaving: Leaving, session: SessionRecord, service: Service) -> 
 
 
 async def _ask(call: Call, service: Service, leaving: Leaving, session: SessionRecord) -> Reply:
-    people = people_of(service)
     visit = visit_of(call, service)
-    account = await service.store.accounts.find_subject(session.subject) if people.accounts else None
     view = LogoutView(
         form_token=visit.form_token(_purpose(session)),
-        username=account.username if account else session.subject,
+        username=await shown_name_of(service, session),
         asking=asking(leaving.client, leaving.location) if leaving.client else None,
     )
-    return visit.keep(people.pages.show(call, view, ui_locales=leaving.ui_locales))
+    return visit.keep(people_of(service).pages.show(call, view, ui_locales=leaving.ui_locales))
 
 
 def _purpose(session: SessionRecord) -> str:
