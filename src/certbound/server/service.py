@@ -16,6 +16,7 @@ from certbound.core.ports import Store
 from certbound.core.proofs import Sources
 from certbound.server.accounts import AccountBook
 from certbound.server.directory import ClientDirectory
+from certbound.server.guesses import Guesses
 from certbound.server.keys import KeyRing
 from certbound.server.pages import Pages
 from certbound.server.proven import ProvenTokens
@@ -55,6 +56,8 @@ class People:
     code_lifetime: int = 60
     request_lifetime: int = 900
     pushed_lifetime: int = 90
+    user_codes: Guesses = field(default_factory=lambda: Guesses(10, time.monotonic))
+    """How often people may mistype what a device shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
