@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Run any ASGI application with client certificates.",
     "client": "Register, list, show, change and remove clients.",
     "registration": "Make the tokens by which clients may register themselves.",
+    "user": "Add, list, show, change, lock out and remove people who log in.",
     "cert": "Look into certificates, and see which end soon.",
     "explain": "Say why a certificate does or does not authenticate a client.",
     "jwks": "Print certificates as the JWK Set that registers a client.",

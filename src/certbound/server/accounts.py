@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from certbound.core.errors import StoreUnavailable
 from certbound.core.people import UnfitAccount, choose_password, prepare_password, prepare_username, read_claims
 from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord, NotFound, Store
 from certbound.server.audit import AUDIT, Decision, Outcome
@@ -31,7 +30,7 @@ _log = logging.getLogger("certbound.server")
 
 @dataclass(frozen=True, slots=True)
 class AccountBook:
-    """Accounts in `store`."""
+    """Accounts in `store`.  A change that another one overtakes raises `NotFound`."""
 
     store: Store
     now: Callable[[], float]
@@ -155,8 +154,6 @@ class AccountBook:
             stored: AccountRecord = await store(record)
         except AlreadyExists as error:
             raise UnfitAccount("username", f"{record.username!r} is taken") from error
-        except NotFound as error:
-            raise StoreUnavailable(f"the account {record.username!r} was changed meanwhile; try again") from error
         self._tell(what, stored)
         return stored
 
