@@ -9,13 +9,13 @@ from typing import Any
 from joserfc.jwk import KeySet
 
 from certbound.app.files import read_file
+from certbound.app.people import grant_types_of
 from certbound.app.trusted import anchor_files, may_have_anchors
 from certbound.core.authentication import Accepted
 from certbound.core.clients import Allowed, Method
 from certbound.core.errors import ConfigurationError, InvalidClientMetadata
-from certbound.core.grants import GRANT_TYPES
 from certbound.core.jwks import read_keys
-from certbound.core.metadata import INTROSPECTION, REGISTRATION, REVOCATION, TOKEN, Offer
+from certbound.core.metadata import DEVICE, INTROSPECTION, PUSHED, REGISTRATION, REVOCATION, TOKEN, USERINFO, Offer
 from certbound.core.registration import StatementPolicy, Way
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
@@ -24,21 +24,36 @@ from certbound.settings import Settings
 from certbound.trust.files import AnchorFiles
 
 
-def offer_of(settings: Settings, *, has_anchors: bool, signing: Sequence[str] = ()) -> Offer:
+def offer_of(
+    settings: Settings, *, has_anchors: bool, signing: Sequence[str] = (), locales: Sequence[str] = ()
+) -> Offer:
     """What the metadata says; tls_client_auth only where an anchor could vouch for somebody."""
     can_certify = has_anchors or settings.trust.client_anchors
     methods = frozenset(settings.authentication.methods)
-    endpoints = {TOKEN, INTROSPECTION, REVOCATION, *([REGISTRATION] if settings.registration.ways else [])}
+    login = settings.login
+    optional = {
+        REGISTRATION: bool(settings.registration.ways),
+        PUSHED: login.is_on,
+        DEVICE: login.is_on and login.device,
+        USERINFO: login.is_on and login.openid,
+    }
+    endpoints = {TOKEN, INTROSPECTION, REVOCATION, *(name for name, is_on in optional.items() if is_on)}
     return Offer(
         issuer=Issuer(settings.server.issuer),
         endpoints=frozenset(endpoints),
         mtls_base=settings.server.mtls_url,
         scope=settings.scope,
-        grant_types=GRANT_TYPES,
+        grant_types=grant_types_of(settings),
         methods=methods if can_certify else methods - {Method.TLS_CLIENT_AUTH},
         can_bind=True,
         assertion_algorithms=settings.authentication.assertion_algorithms,
         signing_algorithms=tuple(signing),
+        authorizes=login.is_on,
+        must_push=login.is_on and login.require_pushed,
+        openid=login.is_on and login.openid,
+        login_application=login.url is not None,
+        tells_claims=login.accounts,
+        locales=tuple(locales),
     )
 
 
@@ -60,7 +75,7 @@ def allowed(settings: Settings, anchors: AnchorFiles) -> Allowed:
     """What clients may be registered with."""
     return Allowed(
         scope=settings.scope,
-        grant_types=GRANT_TYPES,
+        grant_types=grant_types_of(settings),
         methods=frozenset(settings.authentication.methods),
         resources=frozenset(settings.tokens.resources),
         has_anchors=may_have_anchors(settings, anchors),

@@ -6,6 +6,7 @@ from functools import partial
 
 from certbound import tls
 from certbound.app.listeners import make_ports
+from certbound.app.people import pages_of
 from certbound.app.policy import offer_of, statements_of
 from certbound.app.signing import signing_keys
 from certbound.app.storage import opened_store
@@ -46,6 +47,8 @@ async def check(settings: Settings) -> None:
     fetcher.close()
     AnchorFiles(settings.registration.anchors)
     statements_of(settings)
+    if settings.login.is_on:
+        pages_of(settings)
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
         keys = await store.keys.list()

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from certbound.app.people import people_of
 from certbound.app.policy import accepted, allowed, offer_of, statements_of, ways_of
 from certbound.app.signing import open_keys
 from certbound.app.storage import opened_store
@@ -99,8 +100,14 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
         open_authentication(settings) as authentication,
         open_keys(settings, authentication.store) as keys,
     ):
-        offer = offer_of(settings, has_anchors=authentication.has_anchors, signing=keys.signing_algorithms)
         store, tokens = authentication.store, settings.tokens
+        people = people_of(settings, store)
+        offer = offer_of(
+            settings,
+            has_anchors=authentication.has_anchors,
+            signing=keys.signing_algorithms,
+            locales=people.pages.languages if people else (),
+        )
         expiry = ExpiryWatch(store, time.time)
         vitals = vitals_of(offer, authentication, keys, expiry)
         service = Service(
@@ -121,6 +128,7 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
             ),
             opaque=frozenset(tokens.opaque),
             registrar=registrar_of(settings, authentication),
+            people=people,
             vitals=vitals,
         )
         tasks = [asyncio.create_task(expiry.run()), asyncio.create_task(Purge(store, time.time).run())]

@@ -69,6 +69,8 @@ class Refusal(CertboundError):
     error: str
     status: int
     description: str
+    retry_after: ClassVar[int] = 0
+    """Seconds after which the same request may succeed; 0 where time mends nothing."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -77,9 +79,6 @@ class Refusal(CertboundError):
 
 class OAuthError(Refusal):
     """An error response of RFC 6749 section 5.2."""
-
-    retry_after: ClassVar[int] = 0
-    """Seconds after which the same request may succeed; 0 where time mends nothing."""
 
 
 class InvalidRequest(OAuthError):

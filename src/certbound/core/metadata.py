@@ -94,6 +94,8 @@ class Offer:
     """They are asked only what was pushed before."""
     openid: bool = False
     """Clients learn who they are."""
+    login_application: bool = False
+    """Another application says who people are."""
     tells_claims: bool = True
     """Accounts are kept here, so that there is something to tell of people beside who they are."""
     locales: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ a refusal becomes HTTP.
 Rule 1: a refusal shows its public description and a request id; its reason goes to the audit under that id.
 Rule 2: the request id is made here, and stands on every answer; a sender's own is not believed.
 Rule 3: whoever fails to authenticate too often is told to wait (429); a success is never refused.
+Rule 4: where people go, a refusal is a page, and says what to do.
 """
 
 import contextlib
@@ -16,17 +17,20 @@ from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
+from certbound.core.bearer import challenge
 from certbound.core.errors import (
     CertboundError,
     InvalidRequest,
-    OAuthError,
+    ProtectedResourceError,
+    Refusal,
     StoreUnavailable,
     TemporarilyUnavailable,
     describable,
 )
-from certbound.server.call import NO_STORE, Browser, Call, Reply, json_reply, read_cookies, read_form
+from certbound.server.call import NO_STORE, Browser, Call, Reply, json_reply, read_cookies, read_form, with_headers
+from certbound.server.pages.views import RefusalView
 from certbound.server.routes import Endpoint, Route, Routes, make_routes
-from certbound.server.service import Service
+from certbound.server.service import People, Service
 from certbound.server.watch import Watch
 from certbound.tls import ConnectionFacts, connection_facts
 from certbound.tls.ports import Receive, Scope, Send
@@ -95,40 +99,48 @@ class Application:
             endpoint = _endpoint(route, scope["method"])
             if route.is_page:
                 call = _with_browser(call, scope)
-            if scope["method"] in _WITH_BODY:
+            if scope["method"] in _WITH_BODY and route.takes_body:
                 call = await _with_body(call, route, scope, receive)
             reply = await endpoint(call, self._service)
-        except OAuthError as refusal:
+        except Refusal as refusal:
             return self._refuse(refusal, route, call, started, connection)
         except StoreUnavailable as error:
             return self._refuse(TemporarilyUnavailable(str(error)), route, call, started, connection)
         except Exception:  # noqa: BLE001 - a defect of ours: the peer learns that, and the id to ask about
             _log.exception("request %s to %.80s failed", call.request_id, scope["path"])
             self._watch.failed(route.name, call, started)
+            if route.is_page and self._service.people is not None:
+                return _page(self._service.people, call, 500, "server_error", "Something of ours does not work.")
             return json_reply(500, {"error": "server_error", "request_id": call.request_id}, NO_STORE)
         self._watch.answered(route.name, call, started)
         return reply
 
     def _refuse(
-        self, refusal: OAuthError, route: Route, call: Call, started: float, connection: ConnectionFacts | None
+        self, refusal: Refusal, route: Route, call: Call, started: float, connection: ConnectionFacts | None
     ) -> Reply:
         reason = refusal.reason
         if connection is not None and connection.unusable_certificate:
             reason = f"{reason} (the certificate presented is unusable: {connection.unusable_certificate})"
         call.notes.client_id = call.notes.client_id or next(iter(call.form.all("client_id")), "")
         wait = self._watch.refused(route.name, call, started, refusal, reason)
-        document = {
-            "error": refusal.error,
-            "error_description": describable(refusal.description),
-            "request_id": call.request_id,
-        }
-        headers = [*NO_STORE]
-        if wait or refusal.retry_after:
-            headers.append((b"retry-after", b"%d" % (wait or refusal.retry_after)))
-        if wait:
-            return json_reply(429, document, headers)
+        retry_after = wait or refusal.retry_after
+        headers = []
+        if retry_after:
+            headers.append((b"retry-after", b"%d" % retry_after))
         if refusal.status == 405:
             headers.append((b"allow", route.allow.encode()))
+        if route.is_page and self._service is not None and self._service.people is not None:
+            page = _page(self._service.people, call, refusal.status, refusal.error, refusal.description, retry_after)
+            return with_headers(page, *headers)
+        document = {"request_id": call.request_id}
+        if refusal.error:
+            document = {"error": refusal.error, "error_description": describable(refusal.description), **document}
+        headers = [*NO_STORE, *headers]
+        if wait:
+            return json_reply(429, document, headers)
+        if isinstance(refusal, ProtectedResourceError):
+            if refusal.status < 500:
+                headers.append((b"www-authenticate", challenge(refusal).encode()))
         elif refusal.status == 401 and (call.authorization or route.scheme == "Bearer"):
             # RFC 6749 section 5.2: whoever tried that header learns which scheme it takes; RFC 6750 section 3: always.
             headers.append((b"www-authenticate", _challenge(route.scheme, call.authorization, refusal.error)))
@@ -154,6 +166,18 @@ class Application:
             await receive()
             self._service = None
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _page(people: People, call: Call, status: int, error: str, description: str, retry_after: int = 0) -> Reply:
+    """A refusal as a person sees it."""
+    view = RefusalView(
+        status=status,
+        error=error,
+        description=describable(description),
+        request_id=call.request_id,
+        retry_after=retry_after,
+    )
+    return people.pages.show(call, view, status=status)
 
 
 def _challenge(scheme: str, authorization: Sequence[bytes], error: str) -> bytes:

@@ -170,6 +170,11 @@ def json_reply(status: int, document: Any, headers: Sequence[tuple[bytes, bytes]
     return Reply(status, _JSON.encode(document), (JSON_TYPE, *headers))
 
 
+def with_headers(reply: Reply, *headers: tuple[bytes, bytes]) -> Reply:
+    """`reply` with more headers."""
+    return msgspec.structs.replace(reply, headers=(*reply.headers, *headers))
+
+
 def redirect_reply(location: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
     """303: whatever the method was, what follows is a GET (RFC 9700 section 4.12)."""
     return Reply(303, b"", ((b"location", location.encode("ascii")), *NO_STORE, *headers))

@@ -188,9 +188,9 @@ def _gauges(rows: Sequence["memoryview[float]"], layout: _Layout, family: Any) -
     yield build
 
 
-def _wire_errors(root: type[errors.OAuthError] = errors.OAuthError) -> Iterable[str]:
+def _wire_errors(root: type[errors.Refusal] = errors.Refusal) -> Iterable[str]:
     for each in root.__subclasses__():
-        if hasattr(each, "error"):
+        if getattr(each, "error", ""):
             yield each.error
         yield from _wire_errors(each)
 

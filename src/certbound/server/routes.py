@@ -3,27 +3,41 @@
 Rule 1: paths are compared raw; nothing of the request's Host reaches an answer.
 Rule 2: the mutual-TLS host serves what clients call directly and has no CORS; the conventional one has CORS, since
 browser clients redeem there (RFC 8705 section 5).
+Rule 3: pages stand on the issuer's own host, for people who are sent there, and no other site's script reads them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from certbound.core.metadata import (
+    AUTHORIZATION,
+    DEVICE,
+    END_SESSION,
     INTROSPECTION,
+    PAGES,
+    PUSHED,
     REGISTRATION,
     REVOCATION,
     STATUS_LIST,
     STATUS_LISTS,
     TOKEN,
+    USERINFO,
     Offer,
+    discovery_paths,
     well_known,
 )
-from certbound.server import documents, registration, status
+from certbound.server import documents, interactions, login_application, registration, status
+from certbound.server.account import account
+from certbound.server.authorization import authorize, authorize_by_post
 from certbound.server.call import Call, Reply
+from certbound.server.device import device_authorization, device_page
 from certbound.server.introspection import introspect
+from certbound.server.logout import logout
+from certbound.server.pushed import push
 from certbound.server.service import Service
 from certbound.server.token import token
 from certbound.server.token_revocation import revoke
+from certbound.server.userinfo import userinfo
 
 Endpoint = Callable[[Call, Service], Awaitable[Reply]]
 
@@ -37,6 +51,8 @@ class Route:
     """The endpoint, for numbers and audit."""
     takes_form: bool = True
     """What is posted is a form; else the endpoint reads the body itself."""
+    takes_body: bool = True
+    """What is posted is read; else it is left unread, and may be of any type."""
     takes_rest: bool = False
     """One more segment follows its path, which ends in a slash."""
     cors: bool = False
@@ -81,12 +97,13 @@ def route_tables(offer: Offer) -> tuple[Mapping[str, Route], Mapping[str, Route]
     cors = offer.mtls_base is not None
     base = _path(offer.issuer)
     everything = {
-        well_known(offer.issuer): Route({"GET": documents.metadata}, "metadata", cors=cors),
+        **{path: Route({"GET": documents.metadata}, "metadata", cors=cors) for path in _metadata_paths(offer)},
         base + "/jwks": Route({"GET": documents.jwks}, "jwks", cors=cors),
         base + STATUS_LIST: Route({"GET": status.status_list}, "status_list", cors=cors),
         base + STATUS_LISTS: Route({"GET": status.status_lists}, "status_lists", cors=cors),
         "/healthz": Route({"GET": documents.health}, "health", cors=cors),
         **_direct(offer, base, cors=cors),
+        **_pages(offer, base),
     }
     if offer.mtls_base is None:
         return {}, everything
@@ -100,8 +117,19 @@ def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
             {"POST": _POSTED[name]}, name.removesuffix("_endpoint"), cors=cors and endpoint.browsers
         )
         for name, endpoint in offer.direct.items()
-        if name != REGISTRATION
+        if name in _POSTED
     }
+    if USERINFO in offer.direct:
+        direct[base + offer.direct[USERINFO].path] = Route(
+            {"GET": userinfo, "POST": userinfo}, "userinfo", takes_body=False, cors=cors, scheme="Bearer"
+        )
+    if offer.login_application:
+        direct[base + "/interactions/"] = Route(
+            {"GET": login_application.show, "POST": login_application.decide},
+            "login_application",
+            takes_form=False,
+            takes_rest=True,
+        )
     if REGISTRATION in offer.direct:
         path = base + offer.direct[REGISTRATION].path
         direct[path] = Route({"POST": registration.register}, "registration", takes_form=False, scheme="Bearer")
@@ -115,8 +143,36 @@ def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
     return direct
 
 
+def _pages(offer: Offer, base: str) -> dict[str, Route]:
+    """Where people go."""
+    if not offer.authorizes:
+        return {}
+    pages = {
+        PAGES[AUTHORIZATION]: Route({"GET": authorize, "POST": authorize_by_post}, "authorization", is_page=True),
+        "/interaction/": Route(
+            {"GET": interactions.show, "POST": interactions.submit}, "interaction", takes_rest=True, is_page=True
+        ),
+        "/account": Route({"GET": account, "POST": account}, "account", is_page=True),
+    }
+    if DEVICE in offer.endpoints:
+        pages["/device"] = Route({"GET": device_page, "POST": device_page}, "device", is_page=True)
+    if offer.openid:
+        pages[PAGES[END_SESSION]] = Route({"GET": logout, "POST": logout}, "logout", is_page=True)
+    return {base + path: route for path, route in pages.items()}
+
+
+def _metadata_paths(offer: Offer) -> tuple[str, ...]:
+    return (well_known(offer.issuer), *(discovery_paths(offer.issuer) if offer.authorizes and offer.openid else ()))
+
+
 def _path(url: str) -> str:
     return "/" + url.split("/", 3)[3] if url.count("/") > 2 else ""
 
 
-_POSTED: Mapping[str, Endpoint] = {TOKEN: token, INTROSPECTION: introspect, REVOCATION: revoke}
+_POSTED: Mapping[str, Endpoint] = {
+    TOKEN: token,
+    INTROSPECTION: introspect,
+    REVOCATION: revoke,
+    PUSHED: push,
+    DEVICE: device_authorization,
+}

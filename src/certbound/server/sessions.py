@@ -20,7 +20,7 @@ from certbound.core.authentication import digest_of
 from certbound.core.errors import InvalidRequest
 from certbound.core.interaction import Login
 from certbound.core.ports import SessionRecord
-from certbound.server.call import Call, Reply
+from certbound.server.call import Call, Reply, with_headers
 from certbound.server.service import People, Service
 
 VISIT = "__Host-certbound-visit"
@@ -134,11 +134,6 @@ def people_of(service: Service) -> People:
     if service.people is None:
         raise InvalidRequest("nobody logs in here", status=404)
     return service.people
-
-
-def with_headers(reply: Reply, *headers: Header) -> Reply:
-    """`reply` with more headers."""
-    return msgspec.structs.replace(reply, headers=(*reply.headers, *headers))
 
 
 def _cookie(call: Call, name: str) -> str:

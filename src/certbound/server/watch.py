@@ -9,7 +9,7 @@ bounds what strangers can make us write.  Not so while the store is away: that i
 import time
 from dataclasses import dataclass, field
 
-from certbound.core.errors import InvalidClient, OAuthError, TemporarilyUnavailable
+from certbound.core.errors import InvalidClient, Refusal, TemporarilyUnavailable
 from certbound.server.audit import AUDIT, Audit, Decision, Outcome
 from certbound.server.call import Call
 from certbound.server.metrics import Numbers
@@ -17,6 +17,8 @@ from certbound.server.throttle import Throttle, Verdict
 
 ENDPOINTS = (
     "token", "introspection", "revocation", "registration", "metadata", "jwks", "status_list", "status_lists", "health",
+    "authorization", "pushed_authorization_request", "device_authorization", "userinfo",
+    "interaction", "device", "account", "logout", "login_application",
 )  # fmt: skip
 """The values of the label `endpoint`; a request for nothing that is here is `other`."""
 DOCUMENTS = frozenset({"metadata", "jwks", "status_list", "status_lists", "health", ""})
@@ -42,7 +44,7 @@ class Watch:
         if endpoint not in DOCUMENTS and self.audit.wants(Outcome.DONE):
             self.audit.record(_decision(endpoint, call, Outcome.DONE))
 
-    def refused(self, endpoint: str, call: Call, started: float, refusal: OAuthError, reason: str) -> int:
+    def refused(self, endpoint: str, call: Call, started: float, refusal: Refusal, reason: str) -> int:
         """`call` was refused, and why; the seconds that its sender is to wait, if it is one failure too many."""
         failed, step = isinstance(refusal, InvalidClient), getattr(refusal, "step", "")
         is_ours = isinstance(refusal, TemporarilyUnavailable)

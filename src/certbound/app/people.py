@@ -1,0 +1,48 @@
+"""What there is for people who let clients act for them, as the settings say."""
+
+import time
+
+from certbound.core.errors import ConfigurationError
+from certbound.core.grants import GRANT_TYPES, authorization_code, device_code
+from certbound.core.ports import Store
+from certbound.server.accounts import AccountBook
+from certbound.server.guesses import Guesses
+from certbound.server.pages import Pages
+from certbound.server.service import People
+from certbound.settings import Settings
+
+
+def people_of(settings: Settings, store: Store) -> People | None:
+    """None where clients act for themselves alone.  `ConfigurationError` if a translation cannot be read."""
+    asked = settings.login
+    if not asked.is_on:
+        return None
+    guesses = Guesses(asked.guesses_per_minute, time.monotonic)
+    return People(
+        pages=pages_of(settings),
+        accounts=AccountBook(store, time.time, guesses=guesses) if asked.accounts else None,
+        login_url=asked.url,
+        login_clients=frozenset(asked.clients),
+        session_lifetime=asked.session_lifetime,
+        code_lifetime=asked.code_lifetime,
+        request_lifetime=asked.request_lifetime,
+        pushed_lifetime=asked.pushed_lifetime,
+    )
+
+
+def pages_of(settings: Settings) -> Pages:
+    """What people see.  `ConfigurationError` names a translation that cannot be read."""
+    try:
+        return Pages(locales=settings.login.locales)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"login.locales: {error}") from error
+
+
+def grant_types_of(settings: Settings) -> frozenset[str]:
+    """The grants that are on: where nobody can log in, none that needs a person."""
+    off = set()
+    if not settings.login.is_on:
+        off.add(authorization_code.GRANT_TYPE)
+    if not (settings.login.is_on and settings.login.device):
+        off.add(device_code.GRANT_TYPE)
+    return GRANT_TYPES - off
