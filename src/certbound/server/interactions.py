@@ -22,7 +22,7 @@ from certbound.core.interaction import Login, Step, Waiting, read_waiting, write
 from certbound.core.ports import ConsentRecord, SessionRecord, TicketKind, TicketRecord
 from certbound.server.accounts import TooManyGuesses
 from certbound.server.authorization import ANSWERED, asking, begin, client_of, give_code, missing, tell
-from certbound.server.call import Call, Reply, redirect_reply
+from certbound.server.call import Call, Reply, redirect_reply, with_headers
 from certbound.server.pages.views import ConsentView, LoginView
 from certbound.server.service import Service
 from certbound.server.sessions import (
@@ -32,7 +32,6 @@ from certbound.server.sessions import (
     require_own_form,
     start_session,
     visit_of,
-    with_headers,
 )
 
 MAX_USERNAME = 255

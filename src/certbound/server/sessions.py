@@ -23,6 +23,11 @@ from certbound.core.ports import SessionRecord
 from certbound.server.call import Call, Reply, with_headers
 from certbound.server.service import People, Service
 
+__all__ = [
+    "FORM_TOKEN", "SESSION", "VISIT", "Visit", "end_session", "find_session", "people_of", "require_own_form",
+    "start_session", "visit_of", "with_headers",
+]  # fmt: skip
+
 VISIT = "__Host-certbound-visit"
 SESSION = "__Host-certbound-session"
 FORM_TOKEN = "form_token"  # noqa: S105 - a name
