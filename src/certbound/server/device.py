@@ -21,13 +21,13 @@ from certbound.core.ports import AlreadyExists, ConsentRecord, SessionRecord, Ti
 from certbound.core.scope import Scope, format_scope, grant_scope
 from certbound.server.authentication import authenticated_client
 from certbound.server.authorization import asking
-from certbound.server.call import NO_STORE, Call, Reply, json_reply
+from certbound.server.call import NO_STORE, Call, Reply, json_reply, with_headers
 from certbound.server.consents import remember
 from certbound.server.guesses import TooManyGuesses
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import ConsentView, DeviceView, DoneView
 from certbound.server.service import Service
-from certbound.server.sessions import people_of, require_own_form, visit_of, with_headers
+from certbound.server.sessions import people_of, require_own_form, visit_of
 
 PAGE = "/device"
 """Below the issuer."""
