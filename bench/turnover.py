@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import hashlib
 import json
 import random
@@ -34,13 +35,13 @@ from typing import Any
 import machine
 from cluster import Cluster, seconds_of
 from measure import Load, Running, generator, load, started
-from pki import OTHER_NAME, Pki, make_pki
-from place import BENCH, CACHE, BenchError, build_generator, only_one
+from pki import OTHER_NAME, RESOURCE, Pki, make_pki
+from place import BENCH, CACHE, BenchError, build_generator, only_one, say, status_of
 from questions import LIVE
 from report import row
 from sqlalchemy import Engine, delete, event, insert, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
-from targets import RESOURCE, Command, Target, make_certbound, nothing_to_prepare, run
+from targets import Command, Target, make_certbound, nothing_to_prepare, run
 from versions import commit
 
 import client
@@ -110,15 +111,8 @@ def main() -> int:
     options = read_options()
     is_full = options.on == ",".join(PLACES) and all(getattr(options, name) == usual for name, usual in FULL.items())
     out = options.out or (BENCH if is_full else CACHE) / "turnover.md"
-    try:
-        with only_one() if options.asked else nullcontext():
-            found = {name: asyncio.run(measure(name, options)) for name in options.on.split(",")}
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bench: interrupted", file=sys.stderr)
-        return 130
+    with only_one() if options.asked else nullcontext():
+        found = {name: asyncio.run(measure(name, options)) for name in options.on.split(",")}
     if options.json:
         print(json.dumps({name: {each.name: each.value for each in figures} for name, figures in found.items()}))
     else:
@@ -256,6 +250,8 @@ async def turn_over(tokens: Tokens, room: Callable[[], Awaitable[int]], turnover
     """The figures of a constant number of tokens over so many lifetimes."""
     purge = Purge(tokens.store, lambda: tokens.now)
     await tokens.fill(tokens.live)
+    gc.collect()
+    gc.freeze()  # what the bench remembers is nothing that a purge would look through
     first = high = await room()
     purged_at = tokens.now
     with timed_deletes() as deletes:
@@ -488,13 +484,5 @@ def render(found: Found) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-BEGAN = time.monotonic()
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import Store
 
-MOST = 200
-"""Rows of a statement: it takes about a millisecond, and who writes meanwhile waits no longer."""
+MOST = 100
+"""Rows of a statement: it takes less than a millisecond, and who writes meanwhile waits no longer."""
 PAUSE = 10.0
 """Seconds between two looks, where nothing was left to do: what ends in that time waits."""
 
