@@ -1,7 +1,7 @@
 /* A load generator for one endpoint on the loopback interface: TLS 1.3 with a client certificate.
  *
  *   loadgen -p PORT -C client.crt -K client.key -b BODY|-f FILE [-u PATH] [-m keep|new] [-n REQUESTS] [-c CONNECTIONS]
- *           [-e TEXT] [-o FILE]
+ *           [-e TEXT] [-o FILE] [-k NAME]
  *   loadgen -V      prints the version of OpenSSL it runs with
  *
  *   -m keep   requests in a closed loop over CONNECTIONS, which are opened beforehand and stay open
@@ -10,6 +10,7 @@
  *   -f FILE   bodies, one on each line, sent in turn, and from the first again when all were sent
  *   -e TEXT   what a good answer contains ("access_token" in quotes); '' for an empty body
  *   -o FILE   where the access tokens of the answers go, one on each line
+ *   -k NAME   the member of the answers that goes there instead
  *
  * Prints "ready" when prepared, begins when a line arrives on standard input, ends with one line of JSON.
  * Every request must be answered by 200 and what is expected; the first that is not ends the run with exit code 1.
@@ -54,6 +55,7 @@ typedef struct {
 
 static int port = 0;
 static const char *path = "/token", *body = "", *expected = "\"access_token\"";
+static const char *kept_member = "access_token";
 static FILE *tokens = NULL;
 static bool keep_alive = true;
 static long requests = 1000;
@@ -175,8 +177,10 @@ static bool is_whole(connection *c) {
 }
 
 static void keep_token(const char *answer) {
-  const char *name = "\"access_token\":\"", *start = strstr(answer, name);
-  if (!start) die("an answer has no access token:\n%.600s", answer);
+  char name[64];
+  snprintf(name, sizeof name, "\"%s\":\"", kept_member);
+  const char *start = strstr(answer, name);
+  if (!start) die("an answer has no %s:\n%.600s", kept_member, answer);
   start += strlen(name);
   fprintf(tokens, "%.*s\n", (int)strcspn(start, "\""), start);
 }
@@ -305,7 +309,7 @@ static void read_bodies(const char *name) {
 
 int main(int count, char **arguments) {
   const char *certificate = NULL, *key = NULL, *bodies = NULL, *kept = NULL;
-  for (int option; (option = getopt(count, arguments, "p:C:K:b:f:u:m:n:c:e:o:V")) != -1;) switch (option) {
+  for (int option; (option = getopt(count, arguments, "p:C:K:b:f:u:m:n:c:e:o:k:V")) != -1;) switch (option) {
     case 'p': port = atoi(optarg); break;
     case 'C': certificate = optarg; break;
     case 'K': key = optarg; break;
@@ -313,6 +317,7 @@ int main(int count, char **arguments) {
     case 'f': bodies = optarg; break;
     case 'e': expected = optarg; break;
     case 'o': kept = optarg; break;
+    case 'k': kept_member = optarg; break;
     case 'u': path = optarg; break;
     case 'm': keep_alive = strcmp(optarg, "new") != 0; break;
     case 'n': requests = atol(optarg); break;

@@ -42,6 +42,8 @@ class Plan:
     asked: int
     """Tokens that are issued, and introspected."""
     revoked: int
+    exchanged: int
+    """Codes that are redeemed, and refresh tokens that are used."""
     connections: int
     tries: int
     patience: float

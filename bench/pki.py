@@ -23,6 +23,9 @@ DNS_NAME = "client.example"
 OTHER_NAME = "other.example"
 """The name of somebody else: a stranger to client `pki`, and client `api` where there is one."""
 
+RESOURCE = "https://api.example"
+"""What all tokens are for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

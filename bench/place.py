@@ -5,8 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,10 +19,29 @@ CACHE = ROOT / ".work" / "bench"
 """Ignored by git: the compiled generator, npm packages, keys and certificates, logs.  May be deleted at any time."""
 
 GENERATOR = CACHE / "loadgen"
+BEGAN = time.monotonic()
 
 
 class BenchError(Exception):
     """The bench cannot go on; the message is one sentence for the person who runs it."""
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
+
+
+def status_of(work: Callable[[], int]) -> int:
+    """The exit status: that of `work`, unless it could not go on or somebody stopped it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
+    try:
+        return work()
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -29,11 +28,11 @@ from subprocess import PIPE
 import machine
 from cluster import Cluster, Waits
 from measure import Running, generator, started
-from pki import OTHER_NAME, Identity, Pki, make_pki
-from place import BENCH, CACHE, BenchError, build_generator, only_one
+from pki import OTHER_NAME, RESOURCE, Identity, Pki, make_pki
+from place import BENCH, CACHE, BenchError, build_generator, only_one, say, status_of
 from questions import DEAD, LIVE
 from report import row
-from targets import RESOURCE, Command, Target, make_certbound, nothing_to_prepare, run, toml
+from targets import Command, Target, make_certbound, nothing_to_prepare, run, toml
 from versions import commit
 
 import client
@@ -100,18 +99,10 @@ Life = dict[str, Figures]
 
 def main() -> int:
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     plan = QUICK if options.quick else FULL
     out = options.out or (CACHE if options.quick else BENCH) / "postgres.md"
-    try:
-        with only_one():
-            rounds = measure_all(plan, out)
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bench: interrupted", file=sys.stderr)
-        return 130
+    with only_one():
+        rounds = measure_all(plan, out)
     least = LEAST * (1 - TOLERANCE[options.quick])
     missed = {kind: more for kind in KINDS if (more := gain(rounds, kind)) < least} if options.check else {}
     for kind, more in missed.items():
@@ -374,13 +365,5 @@ def render(rounds: Sequence[tuple[Life, Life]], plan: Plan, version: str) -> str
     return "\n\n".join(parts) + "\n"
 
 
-BEGAN = time.monotonic()
-
-
-def say(text: str) -> None:
-    """A line of progress."""
-    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

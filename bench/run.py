@@ -1,6 +1,6 @@
 """Measures the endpoints that machines call beside a floor and a peer, and writes results.md.
 
-.venv/bin/python bench/run.py            five to ten minutes; writes bench/results.md
+.venv/bin/python bench/run.py            ten minutes or so; writes bench/results.md
 .venv/bin/python bench/run.py --quick    about a minute; writes .work/bench/results.md
 """
 
@@ -8,52 +8,49 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import machine
 import report
-from measure import Plan, Round, measure
+from exchanges import count_statements, exchange_all
+from measure import Plan, measure
 from pki import Pki, make_pki
-from place import BENCH, CACHE, ROOT, BenchError, build_generator, only_one
-from questions import Answers, question
-from targets import OURS, QUESTIONED, TARGETS, Target
+from place import BENCH, CACHE, ROOT, BenchError, build_generator, only_one, say, status_of
+from questions import question
+from targets import COUNTED, EXCHANGED, OURS, OURS_CODES, QUESTIONED, TARGETS, Target
 from versions import versions
 
 FULL = {
-    "rounds": 3, "warm": 20000, "keep": 20000, "new": 5000, "asked": 10000, "revoked": 5000,
+    "rounds": 3, "warm": 20000, "keep": 20000, "new": 5000, "asked": 10000, "revoked": 5000, "exchanged": 4000,
     "connections": 16, "tries": 3, "patience": 30.0,
 }  # fmt: skip
 QUICK = FULL | {
-    "rounds": 1, "warm": 6000, "keep": 4000, "new": 1000, "asked": 4000, "revoked": 2000, "tries": 1, "patience": 0.0,
+    "rounds": 1, "warm": 6000, "keep": 4000, "new": 1000, "asked": 4000, "revoked": 2000, "exchanged": 1500,
+    "tries": 1, "patience": 0.0,
 }  # fmt: skip
+
+Ask = Callable[[Target, Pki, Plan, tuple[int, int]], Any]
+Chosen = Mapping[Ask, Sequence[Target]]
+KINDS: Chosen = {measure: TARGETS, question: QUESTIONED, exchange_all: EXCHANGED}
+"""What is measured, and of which servers."""
 
 TOLERANCE = {False: 0.1, True: 0.5}
 """How much of a goal may be missed in a full and in a quick run."""
 
-BEGAN = time.monotonic()
-
 
 def main() -> int:
     options = read_options()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))
     plan = Plan(**(QUICK if options.quick else FULL) | ({"rounds": options.rounds} if options.rounds else {}))
     out = options.out or (CACHE if options.quick or options.only else BENCH) / "results.md"
-    try:
-        with only_one():
-            results, answers = run(*chosen(options.only), plan, out)
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bench: interrupted", file=sys.stderr)
-        return 130
+    with only_one():
+        results = run(chosen(options.only), plan, out)
     tolerance = TOLERANCE[options.quick] if options.tolerance is None else options.tolerance
-    misses = report.missed(results, answers, tolerance) if options.check else []
+    misses = report.missed(results, tolerance) if options.check else []
     for sentence in misses:
         print(f"bench: {sentence}", file=sys.stderr)
     return 1 if misses else 0
@@ -75,76 +72,57 @@ def read_options() -> argparse.Namespace:
 
 def known() -> str:
     """The servers as --only knows them."""
-    return ", ".join(target.key for target in (*TARGETS, *QUESTIONED))
+    return ", ".join(target.key for targets in KINDS.values() for target in targets)
 
 
-def chosen(only: str | None) -> tuple[list[Target], list[Target]]:
-    """The servers to measure: those asked for tokens, and those asked about them."""
+def chosen(only: str | None) -> Chosen:
+    """The servers to measure, by what they are asked."""
     if not only:
-        return [target for target in TARGETS if not target.extra], list(QUESTIONED)
+        return {ask: [each for each in targets if not each.extra] for ask, targets in KINDS.items()}
     named = set(only.split(","))
-    if strange := named - {target.key for target in (*TARGETS, *QUESTIONED)}:
+    found = {ask: [each for each in targets if each.key in named] for ask, targets in KINDS.items()}
+    if strange := named - {each.key for targets in found.values() for each in targets}:
         raise BenchError(f"{', '.join(strange)!r} names an unknown server; there are {known()}.")
-    return [each for each in TARGETS if each.key in named], [each for each in QUESTIONED if each.key in named]
+    return found
 
 
-def run(
-    targets: list[Target], questioned: list[Target], plan: Plan, out: Path
-) -> tuple[dict[str, list[Round]], dict[str, list[Answers]]]:
+def run(chosen: Chosen, plan: Plan, out: Path) -> report.Results:
     """All rounds; every second one in reverse, so that no server is always the first."""
     cores = machine.two_cores()
     say("building the load generator")
     build_generator()
-    for target in (*targets, *questioned):
+    every = [target for targets in chosen.values() for target in targets]
+    for target in every:
         say(f"preparing {target.name}")
         target.prepare()
     pki = make_pki(CACHE / "pki")
-    results: dict[str, list[Round]] = {target.name: [] for target in targets}
-    answers: dict[str, list[Answers]] = {target.name: [] for target in questioned}
+    results: dict[str, list[Any]] = {target.name: [] for target in every}
     for number in range(plan.rounds):
         turn = 1 if number % 2 == 0 else -1
-        for target in targets[::turn]:
-            say(f"round {number + 1} of {plan.rounds}: {target.name}")
-            results[target.name].append(one_round(target, pki, plan, cores))
-        for target in questioned[::turn]:
-            say(f"round {number + 1} of {plan.rounds}: {target.name}")
-            answers[target.name].append(one_questioning(target, pki, plan, cores))
-    cold = first_verdict() if any(target.name == OURS for target in targets) else {}
-    facts = {"machine": machine.description(), "versions": versions([*results, *answers]), "cold": cold}
-    page = report.render(results, answers, plan=plan, **facts)  # type: ignore[arg-type]
+        for ask, targets in chosen.items():
+            for target in targets[::turn]:
+                say(f"round {number + 1} of {plan.rounds}: {target.name}")
+                results[target.name].append(one_life(ask, target, pki, plan, cores))
+    cold = first_verdict() if OURS in results else {}
+    statements = count_statements(COUNTED, pki, cores) if OURS_CODES in results else {}
+    facts = {"machine": machine.description(), "versions": versions(results), "cold": cold, "statements": statements}
+    page = report.render(results, plan=plan, **facts)  # type: ignore[arg-type]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page)
-    rounds = {name: [asdict(each) for each in found] for name, found in (results | answers).items()}
+    rounds = {name: [asdict(each) for each in found] for name, found in results.items()}
     (CACHE / "results.json").write_text(json.dumps({**facts, "plan": asdict(plan), "rounds": rounds}, indent=1))
     print(f"\n{page}")
     say(f"written to {out}")
-    return results, answers
+    return results
 
 
-def one_round(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Round:
+def one_life(ask: Ask, target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Any:
     """One life of one server; a failure names the server."""
     try:
-        found = measure(target, pki, plan, cores)
+        found = ask(target, pki, plan, cores)
     except BenchError as error:
         raise BenchError(f"{target.name}: {error}") from error
-    say(
-        f"  kept alive {found.keep.cpu_us:.0f} µs, {found.keep.rate:.0f}/s; "
-        f"new handshake {found.new.cpu_us:.0f} µs, {found.new.rate:.0f}/s; {found.after_mib:.0f} MiB"
-    )
-    return found
-
-
-def one_questioning(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> Answers:
-    """The same, of one that is asked about tokens."""
-    try:
-        found = question(target, pki, plan, cores)
-    except BenchError as error:
-        raise BenchError(f"{target.name}: {error}") from error
-    say(
-        f"  introspection {found.first.cpu_us:.0f} µs, again {found.introspection.cpu_us:.0f} µs, "
-        f"{found.introspection.rate:.0f}/s; "
-        f"revocation {found.revocation.cpu_us:.0f} µs, {found.revocation.rate:.0f}/s"
-    )
+    say(f"  {report.sentence(found)}")
     return found
 
 
@@ -159,10 +137,5 @@ def first_verdict() -> dict[str, float]:
     return costs
 
 
-def say(text: str) -> None:
-    """A line of progress."""
-    print(f"[{time.monotonic() - BEGAN:5.0f} s] {text}", flush=True)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(status_of(main))

@@ -11,18 +11,18 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pki import DNS_NAME, OTHER_NAME, Identity, Pki
+from codes import REDIRECT_URI, ask_for_codes, pour_codes
+from pki import DNS_NAME, OTHER_NAME, RESOURCE, Identity, Pki
 from place import BENCH, BenchError, clean_environment, install_from_npm
 
 Command = list[str]
 
 OIDC_PROVIDER = "9.13.3"
 NODE = "24"
-RESOURCE = "https://api.example"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,8 @@ class Target:
     """Measured only when named by --only."""
     introspection: str = "/introspect"
     revocation: str = "/revoke"
+    codes: Callable[[Pki, int, Path, int], Sequence[str]] | None = None
+    """Makes so many authorization codes for client `app`, while the server runs on this port in this folder."""
 
     @property
     def key(self) -> str:
@@ -142,6 +144,29 @@ def make_certbound_opaque(pki: Pki, port: int, folder: Path) -> Command:
     return make_certbound_jwt(pki, port, folder, opaque=[RESOURCE])
 
 
+def make_oidc_provider_codes(pki: Pki, port: int, folder: Path) -> Command:
+    """oidc-provider with a client that acts for people."""
+    return [*make_oidc_provider(pki, port, folder), "codes"]
+
+
+def make_certbound_codes(pki: Pki, port: int, folder: Path) -> Command:
+    """certbound where people log in, with client `app`, which acts for them."""
+    command = make_certbound(
+        pki, port, folder, tokens={"scopes": ["api", "openid"], "resources": [RESOURCE]}, login={"accounts": True}
+    )
+    at = ["--config", str(folder / "certbound.toml")]
+    grants = ["--grant-type", "authorization_code", "--grant-type", "refresh_token"]
+    known = ["--san-dns", DNS_NAME, "--redirect-uri", REDIRECT_URI, "--scope", "openid api"]
+    run(command[0], "client", "add", "--id", "app", *at, *known, *grants)
+    return command
+
+
+def make_certbound_counted(pki: Pki, port: int, folder: Path) -> Command:
+    """The same, which writes down each statement that SQLite executes."""
+    command = make_certbound_codes(pki, port, folder)
+    return [sys.executable, str(BENCH / "counted.py"), str(folder / "statements"), *command[1:]]
+
+
 def toml(settings: dict[str, dict[str, object]]) -> str:
     """Tables of strings, numbers and lists of strings; JSON writes these as TOML does."""
     lines = []
@@ -190,3 +215,19 @@ QUESTIONED = (
     Target(name=OURS_JWT, prepare=nothing_to_prepare, make=make_certbound_jwt),
 )
 """Those whose introspection and revocation are measured: client `api` asks, by the DNS name of `other_name`."""
+
+PEER_CODES, OURS_CODES = "oidc-provider, codes", "certbound, codes"
+
+EXCHANGED = (
+    Target(
+        name=PEER_CODES,
+        prepare=prepare_oidc_provider,
+        make=make_oidc_provider_codes,
+        codes=ask_for_codes,
+    ),
+    Target(name=OURS_CODES, prepare=nothing_to_prepare, make=make_certbound_codes, codes=pour_codes),
+)
+"""Those whose code exchange and refresh are measured: client `app`, by the same name as `pki`."""
+
+COUNTED = Target(name="certbound, counted", prepare=nothing_to_prepare, make=make_certbound_counted, codes=pour_codes)
+"""Told apart: it is slower for being watched."""
