@@ -47,9 +47,10 @@ def asking(scope: str | None = None, *resources: str) -> TokenRequest:
 
 
 def test_the_grants_there_are() -> None:
-    """Client credentials, refresh and exchange; the implicit grant does not exist here (R29)."""
+    """Those of machines and of people; neither the implicit grant nor passwords exist here (R29)."""
     assert {
         "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange",
+        "authorization_code", "urn:ietf:params:oauth:grant-type:device_code",
     } == GRANT_TYPES  # fmt: skip
 
 

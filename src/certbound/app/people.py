@@ -27,6 +27,7 @@ def people_of(settings: Settings, store: Store) -> People | None:
         code_lifetime=asked.code_lifetime,
         request_lifetime=asked.request_lifetime,
         pushed_lifetime=asked.pushed_lifetime,
+        user_codes=Guesses(asked.guesses_per_minute, time.monotonic),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from certbound.core.clients import Method
 from certbound.core.credentials import JWT_BEARER, MAX_CREDENTIAL
-from certbound.core.grants import client_credentials, refresh_token, token_exchange
+from certbound.core.grants import authorization_code, client_credentials, device_code, refresh_token, token_exchange
 from certbound.core.jwks import MAX_KEYS
 from certbound.core.metadata import INTROSPECTION, REVOCATION, TOKEN, Offer, describe_server
 from certbound.core.registration import Way
@@ -188,6 +188,25 @@ def _refresh(facts: Facts) -> Schema:
     return _grant(facts, refresh_token.GRANT_TYPE, own, "refresh_token")
 
 
+def _code(facts: Facts) -> Schema:
+    """RFC 6749 section 4.1.3: `scope` was asked of the person."""
+    own = {
+        "code": {"type": "string", "minLength": 1},
+        "redirect_uri": {"type": "string", "minLength": 1, "description": "The one that the code was sent to."},
+        "code_verifier": {"type": "string", "pattern": "^[A-Za-z0-9._~-]{43,128}$"},
+    }
+    return _of_a_person(facts, authorization_code.GRANT_TYPE, own)
+
+
+def _device(facts: Facts) -> Schema:
+    return _of_a_person(facts, device_code.GRANT_TYPE, {"device_code": {"type": "string", "minLength": 1}})
+
+
+def _of_a_person(facts: Facts, grant_type: str, own: Mapping[str, Any]) -> Schema:
+    members = {"grant_type": {"const": grant_type}, "resource": _resources(facts), **own}
+    return object_of(members, "grant_type", *own)
+
+
 def _literal(word: str) -> str:
     """`word` in a regular expression, whoever reads that (ECMA-262)."""
     return "".join(f"\\{each}" if each in r"^$\.*+?()[]{}|/" else each for each in word)
@@ -201,6 +220,8 @@ _GRANTS: Mapping[str, Callable[[Facts], Schema]] = {
     client_credentials.GRANT_TYPE: lambda facts: _grant(facts, client_credentials.GRANT_TYPE, {}),
     refresh_token.GRANT_TYPE: _refresh,
     token_exchange.GRANT_TYPE: _exchange,
+    authorization_code.GRANT_TYPE: _code,
+    device_code.GRANT_TYPE: _device,
 }
 
 
