@@ -115,7 +115,7 @@ NO_FLAG: list[Any] = ["true", 1, 0, [], {}]
 WRONG: dict[str, list[Any]] = {
     "token_endpoint_auth_method": [1, "", "client_secret_jwt", "tls", [], {}],
     "scope": [1, ["read"], "write", "read  read", " read", 'a"', "admin"],
-    "grant_types": [1, "client_credentials", [], [1], ["refresh_token"], ["authorization_code"], ["password"], {}],
+    "grant_types": [1, "client_credentials", [], [1], ["refresh_token"], ["password"], {}],
     "response_types": [*NO_TEXTS, ["code"], ["none"]],
     "client_name": [1, True, [], {}, "a" * 501],
     "client_name#cs": NO_TEXT,

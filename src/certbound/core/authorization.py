@@ -156,7 +156,7 @@ def read_request(
         code_challenge=challenge,
         nonce=nonce,
         prompt=_prompt(_one(parameters, "prompt"), to),
-        max_age=_max_age(_one(parameters, "max_age"), to),
+        max_age=_max_age(_one(parameters, "max_age"), to, client.default_max_age),
         login_hint=(_one(parameters, "login_hint") or "")[:MAX_HINT],
         acr_values=_words(parameters, "acr_values"),
         ui_locales=_words(parameters, "ui_locales"),
@@ -199,9 +199,9 @@ def _prompt(text: str | None, to: ReturnTo) -> frozenset[Prompt]:
     return prompt
 
 
-def _max_age(text: str | None, to: ReturnTo) -> int | None:
+def _max_age(text: str | None, to: ReturnTo, default: int | None) -> int | None:
     if text is None:
-        return None
+        return default
     if not _SECONDS.fullmatch(text):
         raise AuthorizationError("max_age must be a number of seconds", to)
     return int(text)

@@ -3,19 +3,26 @@
 Rule 1: a redirect URI stands there for `authorization_code` and for nothing else; who uses that has one.
 Rule 2: `response_types` follow from `grant_types`; where they are given, they say the same (RFC 7591 section 2.1).
 Rule 3: pairwise subjects need one host among the redirect URIs: it is the sector.  What would have to be fetched to
-know of another, `sector_identifier_uri`, is not taken.
+know of another, `sector_identifier_uri`, is not taken; apps on people's own machines have none.
+Rule 4: who registers over the network names no host that its way in does not have; nor for a logout.
 """
 
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 
 from certbound.core.errors import InvalidClientMetadata, InvalidRedirectUri
 from certbound.core.members import choice, member, words
-from certbound.core.redirects import is_redirect_uri
+from certbound.core.redirects import host_of, is_native, is_redirect_uri
 
 MAX_URIS = 20
+
+
+class ApplicationType(StrEnum):
+    """`application_type`: where it runs (OpenID Connect Registration section 2); asked of nobody."""
+
+    WEB = "web"
+    NATIVE = "native"
 
 
 class SubjectType(StrEnum):
@@ -38,22 +45,36 @@ def read_authorization(given: Mapping[str, Any], grant_types: Collection[str]) -
     if response_types != (frozenset({"code"}) if uses_code else frozenset()):
         due = '["code"]' if uses_code else "empty"
         raise InvalidClientMetadata(RESPONSE_TYPES, f"must be {due}, as follows from grant_types")
-    subject_type = choice(given, SUBJECT_TYPE, SubjectType) or SubjectType.PUBLIC
-    if "sector_identifier_uri" in given:
-        raise InvalidClientMetadata("sector_identifier_uri", "is not taken; the redirect URIs' host is the sector")
-    hosts = {urlsplit(each).hostname or "" for each in redirect_uris}
-    if subject_type is SubjectType.PAIRWISE and len(hosts) != 1:
-        raise InvalidClientMetadata(SUBJECT_TYPE, f"pairwise needs {REDIRECT_URIS} of one host, which is the sector")
+    own = [each for each in redirect_uris if not host_of(each)]
+    if own and choice(given, APPLICATION_TYPE, ApplicationType) is ApplicationType.WEB:
+        raise InvalidRedirectUri(f"{REDIRECT_URIS}: {own[0]:.80} is an app's; {APPLICATION_TYPE} is web")
     return {
         "redirect_uris": redirect_uris,
         "logout_uris": _uris(given, LOGOUT_URIS),
         "must_push": member(given, MUST_PUSH, bool, default=False),
-        "sector": hosts.pop() if subject_type is SubjectType.PAIRWISE else "",
+        "sector": _sector(given, redirect_uris),
+        "default_max_age": _seconds(given, MAX_AGE),
     }
 
 
+def require_hosts(redirect_uris: Collection[str], logout_uris: Collection[str], hosts: Collection[str]) -> None:
+    """Each leads to an app on the person's own machine, or to one of `hosts`; `InvalidRedirectUri` (400) otherwise.
+
+    A dot before a host means those below it; `*` means any.
+    """
+    for name, uris in ((REDIRECT_URIS, redirect_uris), (LOGOUT_URIS, logout_uris)):
+        for each in uris:
+            if not is_native(each) and not _is_at(host_of(each), hosts):
+                raise InvalidRedirectUri(f"{name}: {each:.80} leads to a host that is not offered here")
+
+
 def describe_authorization(
-    *, redirect_uris: tuple[str, ...], logout_uris: tuple[str, ...], must_push: bool, sector: str
+    *,
+    redirect_uris: tuple[str, ...],
+    logout_uris: tuple[str, ...],
+    must_push: bool,
+    sector: str,
+    default_max_age: int | None,
 ) -> dict[str, Any]:
     """The members that say so; none where there is nothing to say."""
     members: dict[str, Any] = {}
@@ -65,7 +86,32 @@ def describe_authorization(
         members[MUST_PUSH] = True
     if sector:
         members[SUBJECT_TYPE] = SubjectType.PAIRWISE.value
+    if default_max_age is not None:
+        members[MAX_AGE] = default_max_age
     return members
+
+
+def _sector(given: Mapping[str, Any], redirect_uris: Collection[str]) -> str:
+    """Empty where subjects are public."""
+    if choice(given, SUBJECT_TYPE, SubjectType) is not SubjectType.PAIRWISE:
+        return ""
+    hosts = {host_of(each) for each in redirect_uris}
+    if len(hosts) != 1 or any(map(is_native, redirect_uris)):
+        raise InvalidClientMetadata(
+            SUBJECT_TYPE, f"pairwise needs {REDIRECT_URIS} of one https host, which is the sector"
+        )
+    return hosts.pop()
+
+
+def _seconds(given: Mapping[str, Any], name: str) -> int | None:
+    value = given.get(name)
+    if value is not None and (type(value) is not int or not 0 <= value <= _MOST_SECONDS):
+        raise InvalidClientMetadata(name, f"must be a number of seconds, not {value!r:.80}")
+    return value
+
+
+def _is_at(host: str, hosts: Collection[str]) -> bool:
+    return any(each in (ANY_HOST, host) or (each.startswith(".") and host.endswith(each)) for each in hosts)
 
 
 def _uris(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
@@ -79,11 +125,16 @@ def _uris(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 CODE_GRANT = "authorization_code"
+ANY_HOST = "*"
 
 REDIRECT_URIS = "redirect_uris"
 RESPONSE_TYPES = "response_types"
 LOGOUT_URIS = "post_logout_redirect_uris"
 MUST_PUSH = "require_pushed_authorization_requests"
 SUBJECT_TYPE = "subject_type"
+MAX_AGE = "default_max_age"
+APPLICATION_TYPE = "application_type"
 
-AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, "sector_identifier_uri")
+AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, MAX_AGE)
+
+_MOST_SECONDS = 999_999_999

@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from certbound.core.client_authorization import APPLICATION_TYPE, ApplicationType
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.members import url
+from certbound.core.members import choice, member, url
 
 MAX_TEXT = 500
 """Characters of a text."""
@@ -64,6 +65,16 @@ def _texts(given: Mapping[str, Any], name: str, value: Any) -> list[str]:
     return [_text(given, name, each) for each in value]
 
 
+def _flag(given: Mapping[str, Any], name: str, value: Any) -> bool:
+    del value
+    return member(given, name, bool, default=False)
+
+
+def _application_type(given: Mapping[str, Any], name: str, value: Any) -> str:
+    del value
+    return choice(given, name, ApplicationType) or ""
+
+
 def _statement(_: Mapping[str, Any], name: str, value: Any) -> str:
     if not isinstance(value, str) or not _COMPACT.fullmatch(value) or len(value) > MAX_STATEMENT:
         raise InvalidClientMetadata(name, f"must be a signed JWT of up to {MAX_STATEMENT} characters")
@@ -82,6 +93,8 @@ MEMBERS: Mapping[str, Callable[[Mapping[str, Any], str, Any], Any]] = {
     "contacts": _texts,
     "software_id": _text,
     "software_version": _text,
+    APPLICATION_TYPE: _application_type,
+    "require_auth_time": _flag,  # every ID token says it
     STATEMENT: _statement,
 }
 IN_LANGUAGES = frozenset({"client_name", "client_uri", "logo_uri", "tos_uri", "policy_uri"})

@@ -16,7 +16,13 @@ from joserfc.jwk import KeySet
 
 from certbound.core.anchors import EVERY_ANCHOR, ClientAnchors, describe_anchors, require_known
 from certbound.core.certificate import Certificate, KeyThumbprint
-from certbound.core.client_authorization import AUTHORIZATION_MEMBERS, describe_authorization, read_authorization
+from certbound.core.client_authorization import (
+    AUTHORIZATION_MEMBERS,
+    CODE_GRANT,
+    describe_authorization,
+    read_authorization,
+    require_hosts,
+)
 from certbound.core.client_credentials import (
     DN_ORDER,
     IGNORE_VALIDITY,
@@ -27,6 +33,7 @@ from certbound.core.client_credentials import (
     read_method,
 )
 from certbound.core.client_information import MAX_TEXT, is_information, read_information
+from certbound.core.client_unspoken import UNSPOKEN, refuse_unspoken
 from certbound.core.errors import BadCertificate, InvalidClientMetadata, InvalidScope
 from certbound.core.jwks import make_jwks
 from certbound.core.keys import require_strong_key
@@ -101,6 +108,8 @@ class Client:
     """`require_pushed_authorization_requests`, RFC 9126 section 6."""
     sector: str = ""
     """Where its subjects are pairwise, the host by which; empty where they are public."""
+    default_max_age: int | None = None
+    """Seconds since the person last proved who they are, where a request does not say (OpenID Connect Registration)."""
     uses_aliases: bool = False
     """`use_mtls_endpoint_aliases`, FAPI 2.0: what it intends; we serve it either way."""
     name: str = ""
@@ -133,6 +142,8 @@ class Allowed:
     assertion_algorithms: frozenset[str] = frozenset(SigningAlgorithm)
     signing_algorithms: frozenset[str] = frozenset(SigningAlgorithm)
     """What the server signs with, where a client has a wish."""
+    redirect_hosts: frozenset[str] | None = None
+    """Where its redirect URIs may lead, beside apps on people's own machines; None for anywhere."""
 
 
 def read_client(
@@ -147,6 +158,7 @@ def read_client(
     if not _CLIENT_ID.fullmatch(client_id):
         raise InvalidClientMetadata("client_id", "must be 1 to 255 printable ASCII characters, no space at its ends")
     given = given_members(metadata)
+    refuse_unspoken(given)
     method = read_method(given)
     grant_types = _grant_types(given)
     return Client(
@@ -197,6 +209,10 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
     _require_offered(ASSERTION_ALG, {client.assertion_alg} - {None}, allowed.assertion_algorithms)
     _require_offered(INTROSPECTION_ALG, {client.introspection_alg} - {None}, allowed.signing_algorithms)
     _require_offered(ID_TOKEN_ALG, {client.id_token_alg} - {None}, allowed.signing_algorithms)
+    if allowed.redirect_hosts is not None:
+        # For other grants a redirect URI stands there and nobody is sent to it.
+        used = client.redirect_uris if CODE_GRANT in client.grant_types else ()
+        require_hosts(used, client.logout_uris, allowed.redirect_hosts)
     if client.ignores_validity and not allowed.ignored_validity:
         raise InvalidClientMetadata(IGNORE_VALIDITY, "the dates in certificates count here")
     if len(client.name) > MAX_TEXT:
@@ -238,6 +254,7 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
         logout_uris=client.logout_uris,
         must_push=client.must_push,
         sector=client.sector,
+        default_max_age=client.default_max_age,
     )
     if client.uses_aliases:
         answer[ALIASES] = True
@@ -295,7 +312,7 @@ ALIASES = "use_mtls_endpoint_aliases"
 MEMBERS = frozenset({
     "token_endpoint_auth_method", "client_name", "scope", "grant_types", "jwks", "jwks_uri",
     FORMAT, RESOURCES, ASSERTION_ALG, BOUND, INTROSPECTION_ALG, ID_TOKEN_ALG, ALIASES,
-    *AUTHORIZATION_MEMBERS, *PKI_MEMBERS, *SELF_SIGNED_MEMBERS,
+    *AUTHORIZATION_MEMBERS, *PKI_MEMBERS, *SELF_SIGNED_MEMBERS, *UNSPOKEN,
 })  # fmt: skip
 
 _CLIENT_ID = re.compile(r"[\x21-\x7E]([\x20-\x7E]{0,253}[\x21-\x7E])?")  # RFC 6749 appendix A.1

@@ -16,6 +16,7 @@ import msgspec
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt
 from certbound.core.clients import Client, Method
 from certbound.core.ports import ConsentRecord, SessionRecord
+from certbound.core.redirects import is_native
 
 
 class Step(StrEnum):
@@ -137,6 +138,6 @@ def _why_consent(
         return "the person was not asked yet"
     if not covers(consent, request):
         return "the person was not asked for all of it yet"
-    if client.method is Method.NONE and not request.to.redirect_uri.startswith("https://"):
+    if client.method is Method.NONE and is_native(request.to.redirect_uri):
         return "the client proves nothing of who it is"
     return ""

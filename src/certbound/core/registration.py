@@ -21,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import Certificate, PeerCertificate
+from certbound.core.client_authorization import CODE_GRANT, REDIRECT_URIS
 from certbound.core.client_information import MAX_STATEMENT, STATEMENT
 from certbound.core.clients import Allowed, Client, Method, is_known
 from certbound.core.errors import (
@@ -180,9 +181,13 @@ def read_request(body: Mapping[str, Any], *, stated: Mapping[str, Any], way: Way
         if name in given:
             raise InvalidClientMetadata(name, "is made by the server; leave it out")
     known = {name: value for name, value in given.items() if is_known(name) and name != STATEMENT}
-    # RFC 7591 section 2: who says nothing of a method wants this one; of a scope, what the way has for everybody.
+    # RFC 7591 section 2: who says nothing of a method wants this one; of a scope, what the way has for everybody; of
+    # grants, the code, where it says where that goes and the way has it.
     default = {"token_endpoint_auth_method": Method.CLIENT_SECRET_BASIC.value, "scope": format_scope(way.allowed.scope)}
-    return {**default, **known, **stated}
+    asked = {**default, **known, **stated}
+    if REDIRECT_URIS in asked and "grant_types" not in asked and CODE_GRANT in way.allowed.grant_types:
+        return {**asked, "grant_types": [CODE_GRANT]}
+    return asked
 
 
 def read_replacement(body: Mapping[str, Any], *, client_id: str, fits_secret: Collection[str]) -> Mapping[str, Any]:

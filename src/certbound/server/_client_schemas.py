@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from certbound.core import anchors, client_authorization, client_information, clients
+from certbound.core.client_authorization import CODE_GRANT, MAX_URIS, REDIRECT_URIS, RESPONSE_TYPES
 from certbound.core.client_information import IN_LANGUAGES, MAX_ITEMS, MAX_STATEMENT, MAX_TEXT
+from certbound.core.client_unspoken import UNSPOKEN
 from certbound.core.clients import Method
 from certbound.core.names import RdnOrder
 from certbound.core.redirects import MAX_URI
@@ -67,12 +69,23 @@ def _client(facts: Facts, method: Method) -> Schema:
     found["patternProperties"] = {
         f"^{name}#{_LANGUAGE}$": _or_null(_MEMBERS[name](facts) or {}) for name in sorted(IN_LANGUAGES)
     }
-    return {**found, "title": method, "allOf": [_ONE_SOURCE_OF_KEYS, *_RULES.get(method, ())]}
+    return {**found, "title": method, "allOf": [_ONE_SOURCE_OF_KEYS, *_code_rules(facts), *_RULES.get(method, ())]}
+
+
+def _code_rules(facts: Facts) -> Sequence[Schema]:
+    """Who acts for people says where they go back to; and `response_types` follow from `grant_types`."""
+    if CODE_GRANT not in _allowed("grant_types")(facts):
+        return [{"properties": {RESPONSE_TYPES: {"maxItems": 0}}}]
+    uses_code = {"required": ["grant_types"], "properties": {"grant_types": {"contains": {"const": CODE_GRANT}}}}
+    return [{
+        "if": uses_code,
+        "then": {"required": [REDIRECT_URIS], "properties": {REDIRECT_URIS: {"type": "array", "minItems": 1}}},
+    }]  # fmt: skip
 
 
 def _registered(facts: Facts) -> Schema:
     """Every member that a way lets somebody register."""
-    names = sorted({*clients.MEMBERS, *client_information.MEMBERS})
+    names = sorted({*clients.MEMBERS, *client_information.MEMBERS} - UNSPOKEN.keys())
     return {name: schema for name in names if (schema := _MEMBERS[name](facts)) is not None}
 
 
@@ -121,7 +134,7 @@ _LANGUAGE = "[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}"
 _TEXT = {"type": "string", "maxLength": MAX_TEXT}
 _TEXTS = {"type": "array", "items": _TEXT, "maxItems": MAX_ITEMS}
 _URL = {"type": "string", "format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[!$-\[\]-~]+$", "maxLength": MAX_URI}
-_URIS = {"type": "array", "items": {"type": "string", "format": "uri", "maxLength": MAX_URI}, "maxItems": MAX_ITEMS}
+_URIS = {"type": "array", "items": {"type": "string", "format": "uri", "maxLength": MAX_URI}, "maxItems": MAX_URIS}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _FLAG = {"type": "boolean"}
 _KEY = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "SHA-256 of a SubjectPublicKeyInfo."}
@@ -153,11 +166,14 @@ _MEMBERS: Mapping[str, Callable[[Facts], Schema | None]] = {
     "software_version": always(_TEXT),
     client_information.STATEMENT: _statement,
     clients.ID_TOKEN_ALG: lambda facts: _one_of(_allowed("signing_algorithms")(facts)),
-    client_authorization.REDIRECT_URIS: always(_URIS),
-    client_authorization.RESPONSE_TYPES: always({"type": "array", "items": {"const": "code"}, "maxItems": 1}),
+    REDIRECT_URIS: always(_URIS),
+    RESPONSE_TYPES: always({"type": "array", "items": {"const": "code"}}),
     client_authorization.LOGOUT_URIS: always(_URIS),
     client_authorization.MUST_PUSH: always(_FLAG),
     client_authorization.SUBJECT_TYPE: lambda _: _one_of(client_authorization.SubjectType),
+    client_authorization.MAX_AGE: always({"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+    client_authorization.APPLICATION_TYPE: lambda _: _one_of(client_authorization.ApplicationType),
+    "require_auth_time": always(_FLAG),
 }
 """By name; None where no way lets anybody register it."""
 
