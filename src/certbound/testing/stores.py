@@ -33,6 +33,8 @@ from certbound.core.ports import (
     RevokedKind,
     SecretRecord,
 )
+from certbound.testing.store_accounts import AccountConformance, SessionConformance
+from certbound.testing.store_consents import ConsentConformance, SubjectConformance
 from certbound.testing.store_grants import GrantConformance
 from certbound.testing.store_initial_tokens import InitialTokenConformance
 from certbound.testing.store_keys import KeyConformance
@@ -62,6 +64,10 @@ class StoreConformance(
     TokenConformance,
     InitialTokenConformance,
     TicketConformance,
+    AccountConformance,
+    SessionConformance,
+    ConsentConformance,
+    SubjectConformance,
 ):
     """What any store does.  Subclass it and say in `open` how yours is opened."""
 
