@@ -61,7 +61,8 @@ def test_every_redirect_uri_is_one(member: str) -> None:
     """`invalid_redirect_uri` names the member and the place of the one that is none; nothing is trimmed or mended."""
     client = read_client("app", {**APP, member: [*HOSTS]})
     assert (client.redirect_uris if member == "redirect_uris" else client.logout_uris) == tuple(HOSTS)
-    for uri in [*NONE, 1, None, [], {}, True]:
+    wrong: list[Any] = [*NONE, 1, None, [], {}, True]
+    for uri in wrong:
         refused = refusal_of(**{member: [URI, uri]})
         assert refused.error == "invalid_redirect_uri"
         assert refused.description.startswith(f"{member}[1]"), uri

@@ -150,7 +150,8 @@ def test_a_token_has_so_many_uses(registering: World) -> None:
 
 MORE_THAN_ITS_WAY: list[tuple[str, Any]] = [
     ("scope", "read write"), ("scope", "read nothing"), ("grant_types", ["client_credentials", "refresh_token"]),
-    ("grant_types", ["authorization_code"]), ("token_endpoint_auth_method", "client_secret_post"),
+    ("grant_types", ["urn:ietf:params:oauth:grant-type:device_code"]),
+    ("token_endpoint_auth_method", "client_secret_post"),
     ("token_endpoint_auth_method", "none"), ("protected_resources", [RESOURCE]), ("access_token_format", "opaque"),
     ("response_types", ["code"]), ("token_endpoint_auth_signing_alg", "RS256"),
 ]  # fmt: skip

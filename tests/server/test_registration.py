@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -18,7 +19,13 @@ from certbound.app import open_service
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import Certificate
 from certbound.core.clients import is_known
-from certbound.core.errors import OAuthError, RegistrationDenied, TemporarilyUnavailable, TooManyRegistrations
+from certbound.core.errors import (
+    ConfigurationError,
+    OAuthError,
+    RegistrationDenied,
+    TemporarilyUnavailable,
+    TooManyRegistrations,
+)
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord, NotFound, RegistrationRecord
 from certbound.core.registration import SERVER_MADE, name_of
@@ -396,3 +403,26 @@ def test_a_replacement_undoes_nothing_that_was_done_meanwhile(
     record = loop.run_until_complete(clients.find("mine"))
     assert record is not None
     assert not record.enabled
+
+
+PEOPLE = CONFIGURATION.replace('scopes = ["read"]', 'scopes = ["read"]\ngrant_types = ["authorization_code"]') + "{way}"
+
+
+@pytest.mark.parametrize(
+    ("login", "way", "said"),
+    [
+        ("", "", "grant_types has 'authorization_code', which is not among what is on here: client_credentials, "),
+        ("accounts = true", 'redirect_hosts = ["https://a.example"]', "redirect_hosts has 'https://a.example', which"),
+        ("accounts = true", 'redirect_hosts = ["A.example"]', "which is no host in lower case"),
+        ("accounts = true", 'redirect_hosts = ["*.a.example"]', "a dot before it means those below it"),
+        ("accounts = true", 'redirect_hosts = ["a.example", ".b.example", "*", "[2001:db8::1]"]', ""),
+    ],
+)
+def test_a_way_for_people_makes_sense(tmp_path: Path, login: str, way: str, said: str) -> None:
+    """The grants that it gives are on, and hosts are hosts."""
+    (tmp_path / "certbound.toml").write_text(f"{PEOPLE.format(way=way)}\n[login]\n{login}\n")
+    if said:
+        with pytest.raises(ConfigurationError, match=re.escape(said)):
+            load(tmp_path / "certbound.toml", {})
+    else:
+        assert load(tmp_path / "certbound.toml", {}).registration.ways[1].redirect_hosts[0] == "a.example"

@@ -3,7 +3,6 @@
 import time
 
 from certbound.core.errors import ConfigurationError
-from certbound.core.grants import GRANT_TYPES, authorization_code, device_code
 from certbound.core.ports import Store
 from certbound.server.accounts import AccountBook
 from certbound.server.guesses import Guesses
@@ -37,13 +36,3 @@ def pages_of(settings: Settings) -> Pages:
         return Pages(locales=settings.login.locales)
     except ConfigurationError as error:
         raise ConfigurationError(f"login.locales: {error}") from error
-
-
-def grant_types_of(settings: Settings) -> frozenset[str]:
-    """The grants that are on: where nobody can log in, none that needs a person."""
-    off = set()
-    if not settings.login.is_on:
-        off.add(authorization_code.GRANT_TYPE)
-    if not (settings.login.is_on and settings.login.device):
-        off.add(device_code.GRANT_TYPE)
-    return GRANT_TYPES - off

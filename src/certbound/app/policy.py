@@ -9,7 +9,6 @@ from typing import Any
 from joserfc.jwk import KeySet
 
 from certbound.app.files import read_file
-from certbound.app.people import grant_types_of
 from certbound.app.trusted import anchor_files, may_have_anchors
 from certbound.core.authentication import Accepted
 from certbound.core.clients import Allowed, Method
@@ -21,6 +20,7 @@ from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
 from certbound.server.openapi import Facts, describe_api
 from certbound.settings import Settings
+from certbound.settings.ways import grant_types_of
 from certbound.trust.files import AnchorFiles
 
 
@@ -100,6 +100,7 @@ def ways_of(settings: Settings, most: Allowed) -> Sequence[Way]:
                 methods=frozenset(each.methods),
                 resources=frozenset(each.protected_resources),
                 formats=frozenset(each.token_formats),
+                redirect_hosts=frozenset(each.redirect_hosts),
                 own_anchors=each.own_anchors,
                 ignored_validity=False,
             ),

@@ -37,7 +37,7 @@ def is_redirect_uri(text: str) -> bool:
     scheme, host, port, _ = web.groups()
     if int(port or 1) > _LAST_PORT:
         return False
-    return _is_host(host) if scheme == "https" else host in _LOOPBACK
+    return _leads_somewhere(host) if scheme == "https" else host in _LOOPBACK
 
 
 def match_redirect_uri(asked: str, registered: Collection[str]) -> bool:
@@ -52,6 +52,11 @@ def host_of(redirect_uri: str) -> str:
     """The host that it leads to, in lower case; empty for an app's own scheme."""
     web = _WEB.fullmatch(redirect_uri)
     return web[2].lower() if web else ""
+
+
+def is_host(text: str) -> bool:
+    """Whether `text` is a host as `host_of` has them."""
+    return host_of(f"https://{text}") == text and is_redirect_uri(f"https://{text}")
 
 
 def is_native(redirect_uri: str) -> bool:
@@ -77,7 +82,7 @@ def _without_port(uri: str) -> tuple[str, ...] | None:
     return (web[2], web[4])
 
 
-def _is_host(text: str) -> bool:
+def _leads_somewhere(text: str) -> bool:
     """A domain, or an address as it is written."""
     kind = IPv6Address if text.startswith("[") else IPv4Address if _ENDS_IN_NUMBER.search(text) else None
     if kind is None:

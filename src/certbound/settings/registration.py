@@ -45,6 +45,15 @@ class RegistrationWay(Section, frozen=True, kw_only=True):
     token_formats: Annotated[
         tuple[TokenFormat, ...], Meta(description="Formats of access tokens they may choose.", examples=[["jwt"]])
     ] = ()
+    redirect_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts to which they may have people sent back, beside apps on their own machines (loopback "
+            'addresses, schemes of apps); with a dot before it, those below a host; "*" is any, and whoever comes this '
+            "way may then send your people anywhere.",
+            examples=[["app.example", ".partner.example"]],
+        ),
+    ] = ()
     own_anchors: Annotated[bool, Meta(description="Whether they may bring trust anchors of their own.")] = False
     own_name: Annotated[
         bool,

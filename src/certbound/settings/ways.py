@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from certbound.core.client_authorization import ANY_HOST
 from certbound.core.errors import InvalidClientMetadata
-from certbound.core.grants import GRANT_TYPES
+from certbound.core.grants import GRANT_TYPES, authorization_code, device_code
 from certbound.core.members import url
+from certbound.core.redirects import is_host
 from certbound.core.registration import Need
 from certbound.settings.registration import Registration, RegistrationWay
 from certbound.settings.tables import Settings
@@ -22,6 +24,16 @@ def contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
     yield from (("statement_issuers", problem) for problem in _of_issuers(asked))
 
 
+def grant_types_of(settings: Settings) -> frozenset[str]:
+    """The grants that are on: where nobody can log in, none that needs a person."""
+    login = settings.login
+    off = {
+        authorization_code.GRANT_TYPE: not login.is_on,
+        device_code.GRANT_TYPE: not (login.is_on and login.device),
+    }
+    return frozenset(each for each in GRANT_TYPES if not off.get(each, False))
+
+
 def _of_way(way: RegistrationWay, before: Iterable[RegistrationWay], settings: Settings) -> Iterator[str]:
     for other in before:
         if other.name == way.name:
@@ -32,10 +44,13 @@ def _of_way(way: RegistrationWay, before: Iterable[RegistrationWay], settings: S
         ("scopes", way.scopes, settings.tokens.scopes, "tokens.scopes"),
         ("methods", way.methods, settings.authentication.methods, "authentication.methods"),
         ("protected_resources", way.protected_resources, settings.tokens.resources, "tokens.resources"),
-        ("grant_types", way.grant_types, sorted(GRANT_TYPES), "what there is"),
+        ("grant_types", way.grant_types, sorted(grant_types_of(settings)), "what is on here"),
     ):
         if strange := [each for each in wanted if each not in there]:
             yield f"{name} has {str(strange[0])!r}, which is not among {where}: {', '.join(there)}"
+    for host in way.redirect_hosts:
+        if host != ANY_HOST and not is_host(host.removeprefix(".")):
+            yield f"redirect_hosts has {host!r}, which is no host in lower case; a dot before it means those below it"
     if way.own_anchors and not settings.trust.client_anchors:
         yield "own_anchors is set and trust.client_anchors is not; set both or neither"
 
