@@ -65,7 +65,7 @@ class Pages:
         script = _SCRIPT if isinstance(view, FormPostView) else ""
         return Reply(
             status,
-            page.encode(),
+            page.encode(errors="backslashreplace"),
             page_headers(style=self._style, script=script, leads_away=_leads_away(view)),
         )
 
