@@ -1,0 +1,68 @@
+"""What tests of a store in a file share: where it lies, what it is asked, and somebody's hand."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, event
+
+from certbound.core.ports import Store
+from certbound.stores import open_store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the database lies."""
+    return tmp_path / "store.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    """A store in a file, empty."""
+    store = await open_store(f"sqlite:///{path}")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What the databases of this process are asked."""
+    seen: list[str] = []
+
+    def see(_: object, __: object, statement: str, *___: object) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", see)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", see)
+
+
+@pytest.fixture
+def by_hand(path: Path) -> Callable[..., None]:
+    """What an administrator does with the sqlite3 command."""
+
+    def execute(*statements: str) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            for each in statements:
+                database.execute(each)
+            database.commit()
+
+    return execute
+
+
+@pytest.fixture
+def scans(path: Path) -> Callable[[list[str]], list[str]]:
+    """The steps of these statements that read a whole table, or a whole index of one."""
+
+    def explain(statements: list[str]) -> list[str]:
+        with closing(sqlite3.connect(path)) as database:
+            plans = [
+                row[3]
+                for each in statements
+                for row in database.execute(f"EXPLAIN QUERY PLAN {each}", [None] * each.count("?"))
+            ]
+        return [step for step in plans if step.startswith("SCAN")]
+
+    return explain
