@@ -27,6 +27,7 @@ from sqlalchemy import Pool, event
 from certbound.core.ports import RevokedKind, Rotation, Store
 from certbound.stores import open_store
 from certbound.testing.store_grants import GRACE, grant
+from certbound.testing.store_tickets import CODE, find, take
 from certbound.testing.store_tokens import access_token
 from certbound.testing.stores import NOW, client, key, revocation
 
@@ -117,7 +118,7 @@ def _die_in(microseconds: float) -> None:
 
 
 # The changes; the store that they meet has the client `old` with a grant, whose refresh token `first` was replaced by
-# `second`, and no key.
+# `second`, and no key; a code, and the person `ann` with one of everything.
 
 
 async def add(store: Store, failpoint: Failpoint) -> None:
@@ -168,6 +169,38 @@ async def open_grant(store: Store, failpoint: Failpoint) -> None:
     """Another one, with its first refresh token."""
     failpoint.arm()
     await store.grants.open(grant("new", "old"), "opened", now=NOW)
+
+
+async def redeem(store: Store, failpoint: Failpoint) -> None:
+    """A grant with its first refresh token, for a code."""
+    failpoint.arm()
+    await store.grants.open(grant("new", "old"), "opened", now=NOW, ticket=CODE)
+
+
+async def change_ticket(store: Store, failpoint: Failpoint) -> None:
+    """The code says something else; or it does already."""
+    found = await find(store)
+    assert found is not None
+    failpoint.arm()
+    assert await store.tickets.change(replace(found, content={"text": "c" * 20_000}), now=NOW)
+
+
+async def take_ticket(store: Store, failpoint: Failpoint) -> None:
+    """The code, once."""
+    failpoint.arm()
+    await take(store)
+
+
+async def withdraw(store: Store, failpoint: Failpoint) -> None:
+    """What the person agreed to, in four tables; or it is withdrawn already."""
+    failpoint.arm()
+    await store.consents.withdraw("subject of ann", "old")
+
+
+async def remove_account(store: Store, failpoint: Failpoint) -> None:
+    """The person, in six tables."""
+    failpoint.arm()
+    await store.accounts.remove("subject of ann")
 
 
 async def rotate(store: Store, failpoint: Failpoint) -> None:
@@ -242,6 +275,11 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "revoke": revoke,
     "revoke_client": revoke_client,
     "open_grant": open_grant,
+    "redeem": redeem,
+    "change_ticket": change_ticket,
+    "take_ticket": take_ticket,
+    "withdraw": withdraw,
+    "remove_account": remove_account,
     "rotate": rotate,
     "reuse": reuse,
     "revoke_grant": revoke_grant,

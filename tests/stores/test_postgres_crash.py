@@ -18,6 +18,8 @@ import pytest
 from certbound.core.ports import GrantRecord
 from certbound.stores import migrations, open_store, pending
 from certbound.stores.schema import tables
+from certbound.testing.store_accounts import settled
+from certbound.testing.store_tickets import ticket
 from certbound.testing.stores import NOW, client
 from postgres_server import PostgresServer
 
@@ -25,9 +27,10 @@ pytestmark = pytest.mark.postgres
 
 CHANGES = [
     "add", "replace", "remove", "add_first", "revoke", "revoke_client",
-    "open_grant", "rotate", "reuse", "revoke_grant", "add_token", "use",
+    "open_grant", "redeem", "take_ticket", "withdraw", "remove_account", "rotate", "reuse", "revoke_grant",
+    "add_token", "use",
 ]  # fmt: skip
-REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "add_token", "use"}
+REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "take_ticket", "withdraw", "add_token", "use"}
 TABLES = [table.name for table in tables.sorted_tables]
 
 
@@ -79,6 +82,8 @@ async def _fill(url: str) -> None:
     grant = GrantRecord(grant_id="grant", client_id="old", content={}, seed="s", created_at=NOW, ends_at=NOW + 604_800)
     await store.grants.open(grant, "first", now=NOW)
     await store.grants.rotate("first", "second", now=NOW, grace=0)
+    await store.tickets.add(ticket())
+    await settled(store, "ann", "old")
     await store.close()
 
 

@@ -67,6 +67,17 @@ async def persons_grant(store: Store, subject: str, client_id: str, grant_id: st
     await store.grants.open(record, grant_id, now=NOW)
 
 
+async def settled(store: Store, username: str = "ann", client_id: str = "client") -> AccountRecord:
+    """A person with one of everything; the refresh token of the grant, which has a status, is of the same name."""
+    stored = await store.accounts.add(account(username))
+    await store.sessions.add(session(f"cookie of {username}", stored.subject))
+    await store.consents.put(ConsentRecord(subject=stored.subject, client_id=client_id, created_at=NOW))
+    await store.subjects.pairwise(stored.subject, "app.example", proposed=f"pairwise {username}")
+    await persons_grant(store, stored.subject, client_id, username)
+    await allot(store, status(client_id, f"of {client_id}", grant_id=username))
+    return stored
+
+
 async def valid_grants(store: Store, *grant_ids: str) -> list[str]:
     """Those of them that count, by their refresh tokens of the same name."""
     found = {each: await store.grants.find(each, now=NOW) for each in grant_ids}
