@@ -1,0 +1,190 @@
+"""ID tokens, discovery and subjects, as a client sees them (OpenID Connect Core and Discovery)."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from certbound.core.openid import half_hash
+from e2e.acting import App, make_app, people_world
+from e2e.people import Browser
+from e2e.world import RESOURCE, World
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with people_world(tmp_path_factory.mktemp("openid-connect")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def app(built: World) -> App:
+    return make_app(built, "app")
+
+
+@pytest.fixture(scope="module")
+def pairs(built: World) -> list[App]:
+    """Two apps of one sector, one of another."""
+    made = (("red-1", "red.example"), ("red-2", "red.example"), ("blue", "blue.example"))
+    return [make_app(built, name, subject_type="pairwise", redirect_uris=[f"https://{host}/cb"]) for name, host in made]
+
+
+def decoded(built: World, token: str) -> dict[str, Any]:
+    """What the token says, verified by a library with the keys that the server publishes."""
+    keys = KeySet.import_key_set(built.ask(f"{built.issuer}/jwks", method="GET").json)
+    found = jwt.decode(token, keys, algorithms=["ES256"])
+    assert found.header["typ"] == "JWT"
+    return dict(found.claims)
+
+
+def test_an_id_token_says_who_agreed_and_when_they_proved_it(built: World, app: App) -> None:
+    """Signed by a published key; for the client, with the nonce, and with the hash of the access token beside it."""
+    before = int(time.time())
+    tokens = app.tokens(nonce="n-0S6_WzA2Mj", browser=Browser(built))
+    claims = decoded(built, tokens["id_token"])
+    assert (claims["iss"], claims["aud"], claims["nonce"]) == (built.issuer, "app", "n-0S6_WzA2Mj")
+    assert before <= claims["auth_time"] <= claims["iat"] <= time.time() < claims["exp"]
+    assert claims["amr"] == ["pwd"]
+    assert claims["at_hash"] == half_hash(tokens["access_token"], "ES256")
+    assert {"azp", "c_hash", "client_id", "scope", "email"}.isdisjoint(claims)
+
+
+def test_the_person_is_called_the_same_everywhere(built: World, app: App) -> None:
+    """In the ID token, the access token as introspected, and at userinfo."""
+    tokens = app.tokens()
+    subject = decoded(built, tokens["id_token"])["sub"]
+    assert built.introspect(tokens["access_token"], "app", app.identity).json["sub"] == subject
+    assert app.userinfo(tokens["access_token"]).json["sub"] == subject
+
+
+def test_without_the_scope_openid_there_is_no_id_token(app: App) -> None:
+    assert "id_token" not in app.tokens(scope="read", nonce="n")
+
+
+def test_a_refresh_gives_no_new_one(built: World, app: App) -> None:
+    """Nobody logged in (Core section 12.2)."""
+    tokens = app.tokens()
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    answer = built.post("token", "app", app.identity, **form)
+    assert (answer.status, "id_token" in answer.json) == (200, False)
+
+
+def test_the_time_of_the_login_is_that_of_the_session(built: World, app: App) -> None:
+    """Two requests of one browser have one `auth_time` and one `sid`; a login that is asked for has new ones."""
+    browser = Browser(built)
+    first, second = (decoded(built, app.tokens(browser=browser)["id_token"]) for _ in range(2))
+    assert (first["auth_time"], first["sid"]) == (second["auth_time"], second["sid"])
+    time.sleep(1.1)
+    for asked in ({"max_age": "0"}, {"prompt": "login"}):
+        again = decoded(built, app.tokens(browser=browser, **asked)["id_token"])
+        assert again["auth_time"] > first["auth_time"]
+        assert again["sid"] != first["sid"]
+
+
+def test_an_id_token_opens_nothing(built: World, app: App) -> None:
+    """Neither userinfo, nor an API behind the guard; introspection knows no such token, and none can be exchanged."""
+    token = app.tokens()["id_token"]
+    assert app.userinfo(token).status == 401
+    assert built.call_api(token, app.identity).status == 401
+    assert built.introspect(token, "app", app.identity).json == {"active": False}
+
+
+def test_a_bound_access_token_is_no_hint(built: World, app: App) -> None:
+    """Where an ID token is asked for, an access token is refused."""
+    tokens = app.tokens()
+    assert app.visit(id_token_hint=tokens["access_token"]).members["error"] == "invalid_request"
+
+
+def test_a_hint_of_another_client_is_refused(built: World, app: App) -> None:
+    other = make_app(built, "other-hinted")
+    answer = app.visit(id_token_hint=other.tokens()["id_token"], prompt="none")
+    assert answer.members["error"] == "invalid_request"
+
+
+def test_a_hint_names_who_must_be_logged_in(built: World, app: App) -> None:
+    """With `prompt=none`: the same person gets a code, nobody or another person is `login_required`."""
+    browser = Browser(built)
+    hint = app.tokens(browser=browser)["id_token"]
+    assert "code" in app.visit(browser, id_token_hint=hint, prompt="none").members
+    assert app.visit(id_token_hint=hint, prompt="none").members["error"] == "login_required"
+
+
+class TestSubjects:
+    """Pairwise subjects (Core section 8)."""
+
+    def test_two_sectors_cannot_tell_that_it_is_one_person(self, built: World, app: App, pairs: list[App]) -> None:
+        """Within a sector the name is one, and stays; between sectors, and to public clients, it is another."""
+        first, second, other = (decoded(built, each.tokens()["id_token"])["sub"] for each in pairs)
+        public = decoded(built, app.tokens()["id_token"])["sub"]
+        assert first == second
+        assert len({first, other, public}) == 3
+        assert decoded(built, pairs[0].tokens()["id_token"])["sub"] == first
+
+    def test_access_tokens_and_userinfo_say_the_same_pairwise_name(self, built: World, pairs: list[App]) -> None:
+        tokens = pairs[2].tokens(scope="openid email")
+        subject = decoded(built, tokens["id_token"])["sub"]
+        assert built.introspect(tokens["access_token"], "blue", pairs[2].identity).json["sub"] == subject
+        assert pairs[2].userinfo(tokens["access_token"]).json == {
+            "sub": subject, "email": "anna@example.com", "email_verified": True,
+        }  # fmt: skip
+
+    def test_a_pairwise_hint_finds_the_person_again(self, built: World, pairs: list[App]) -> None:
+        browser = Browser(built)
+        hint = pairs[2].tokens(browser=browser)["id_token"]
+        assert "code" in pairs[2].visit(browser, id_token_hint=hint, prompt="none").members
+
+    def test_refreshed_tokens_keep_the_name(self, built: World, pairs: list[App]) -> None:
+        tokens = pairs[0].tokens()
+        subject = decoded(built, tokens["id_token"])["sub"]
+        form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        token = built.post("token", "red-1", pairs[0].identity, **form).json["access_token"]
+        assert built.introspect(token, "red-1", pairs[0].identity).json["sub"] == subject
+
+
+class TestDiscovery:
+    """OpenID Connect Discovery sections 3 and 4."""
+
+    def test_it_is_the_document_of_rfc_8414(self, built: World) -> None:
+        found = [
+            built.ask(f"{built.issuer}/.well-known/{name}", method="GET")
+            for name in ("openid-configuration", "oauth-authorization-server")
+        ]
+        assert [each.status for each in found] == [200, 200]
+        assert found[0].json == found[1].json
+        assert found[0].headers["access-control-allow-origin"] == "*"
+
+    def test_what_discovery_requires_is_there_and_true(self, built: World) -> None:
+        document = built.ask(f"{built.issuer}/.well-known/openid-configuration", method="GET").json
+        required = {
+            "issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri",
+            "response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported",
+            "scopes_supported", "claims_supported", "end_session_endpoint",
+        }  # fmt: skip
+        assert required <= document.keys()
+        assert document["response_types_supported"] == ["code"]
+        assert document["id_token_signing_alg_values_supported"] == ["ES256"]
+        assert {"email", "email_verified", "name", "sub"} <= set(document["claims_supported"])
+        assert "address" not in document["claims_supported"]
+        assert document["mtls_endpoint_aliases"]["userinfo_endpoint"] == f"{built.mtls}/userinfo"
+        assert {"end_session_endpoint", "authorization_endpoint"}.isdisjoint(document["mtls_endpoint_aliases"])
+
+    def test_the_mutual_tls_host_has_no_pages(self, built: World, app: App) -> None:
+        for path in ("/authorize", "/logout", "/account", "/.well-known/openid-configuration"):
+            assert built.ask(built.mtls + path, app.identity, method="GET").status == 404
+
+
+def test_where_openid_connect_is_off_there_is_nothing_of_it(tmp_path: Any) -> None:
+    """Neither in the metadata nor behind it; clients act for people all the same."""
+    with people_world(tmp_path, login__openid=False, tokens__scopes=["read"]) as made:
+        plain = make_app(made, "plain", scope="read")
+        document = made.ask(f"{made.issuer}/.well-known/oauth-authorization-server", method="GET").json
+        assert {"userinfo_endpoint", "end_session_endpoint", "claims_supported"}.isdisjoint(document)
+        for path in ("/userinfo", "/logout", "/.well-known/openid-configuration"):
+            assert made.ask(made.issuer + path, method="GET").status == 404
+        tokens = plain.tokens(scope="read")
+        assert "id_token" not in tokens
+        assert made.call_api(tokens["access_token"], plain.identity).status == 200
+        assert RESOURCE in str(made.introspect(tokens["access_token"], "plain", plain.identity).json["aud"])
