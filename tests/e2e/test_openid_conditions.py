@@ -8,7 +8,6 @@ import json
 import math
 import re
 import ssl
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +16,16 @@ import pytest
 
 from certbound.core.certificate import read_certificate
 from certbound.trust.authority import Authority, Issued
-from e2e.world import World, self_signed, world
+from e2e.acting import App, make_app, people_world
+from e2e.world import World, self_signed
 
-ENDPOINTS = ["token", "introspect", "revoke"]
+ENDPOINTS = ["token", "introspect", "revoke", "par"]
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory: Path = tmp_path_factory.mktemp("openid")
-    with world(directory) as made:
+    with people_world(directory) as made:
         yield made
 
 
@@ -70,7 +70,7 @@ def test_o3_aliases_are_of_endpoints_at_top_level(metadata: dict[str, object]) -
 
 
 def test_o4_every_member_is_registered_and_well_formed(metadata: dict[str, object]) -> None:
-    """RFC 8414 section 2, RFC 8705, RFC 9701, and the status list's one member."""
+    """RFC 8414 section 2, RFC 8705, RFC 9126, RFC 9207, RFC 9701, OpenID Connect, and the status list's one member."""
     for name, value in metadata.items():
         kind = next((kind for pattern, kind in _MEMBERS.items() if re.fullmatch(pattern, name)), None)
         assert kind is not None, name
@@ -147,15 +147,40 @@ def test_o12_tls_1_2_with_forward_secrecy_and_1_3_first(built: World, one: Issue
         connection.close()
 
 
-def test_o13_a_refresh_without_the_certificate_or_by_another_client(built: World, one: Issued, two: Issued) -> None:
-    token = built.open_grant("two", two, method="self_signed_tls_client_auth", holder="", rotates=False)
-    form = {"grant_type": "refresh_token", "refresh_token": token}
-    assert built.post("token", "two", two, **form).status == 200
-    assert built.post("token", "two", None, **form).status == 401
-    built.update("one", grant_types=["client_credentials", "refresh_token"])
-    time.sleep(1)
-    answer = built.post("token", "one", one, **form)
+@pytest.fixture(scope="module")
+def app(built: World) -> App:
+    """A client that people let act for them, self-signed."""
+    return make_app(built, "app")
+
+
+@pytest.fixture(scope="module")
+def rival(built: World) -> App:
+    """Another one, with the same redirect URI."""
+    return make_app(built, "rival")
+
+
+def test_o13_a_refresh_without_the_certificate_or_by_another_client(app: App, rival: App) -> None:
+    """The token of a person's grant: refreshed twice by its client, by nobody else, and alive afterwards."""
+    form = {"grant_type": "refresh_token", "refresh_token": app.tokens()["refresh_token"]}
+    assert app.world.post("token", "app", app.identity, **form).status == 200
+    for identity in (None, rival.identity, self_signed("CN=app")):
+        answer = app.world.post("token", "app", identity, **form)
+        assert (answer.status, answer.json["error"]) == (401, "invalid_client")
+    answer = app.world.post("token", "rival", rival.identity, **form)
     assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    _require_error_form(answer.body, answer.headers)
+    again = app.world.post("token", "app", app.identity, **form)
+    assert (again.status, app.world.call_api(again.json["access_token"], app.identity).status) == (200, 200)
+
+
+def test_o14_a_code_redeemed_by_another_client(app: App, rival: App) -> None:
+    """Its own name and certificate, and the verifier and redirect URI besides: nothing; the code is good still."""
+    code = app.code()
+    answer = app.redeem(code, rival.identity, client_id="rival")
+    assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    _require_error_form(answer.body, answer.headers)
+    assert app.redeem(code, rival.identity).json["error"] == "invalid_client"
+    assert app.redeem(code).status == 200
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -184,6 +209,9 @@ def _require_error_form(body: bytes, headers: dict[str, str]) -> None:
 
 _MEMBERS: dict[str, type] = {
     "issuer|jwks_uri|(token|introspection|revocation|registration|status_list_aggregation)_endpoint": str,
+    "(authorization|pushed_authorization_request|device_authorization|userinfo|end_session)_endpoint": str,
+    "request(_uri)?_parameter_supported|claims_parameter_supported": bool,
+    "authorization_response_iss_parameter_supported|require_pushed_authorization_requests": bool,
     ".*_supported": list,
     "mtls_endpoint_aliases": dict,
     "tls_client_certificate_bound_access_tokens": bool,
