@@ -253,6 +253,14 @@ def test_what_is_missing_is_named(tmp_path: Path, key: str) -> None:
             "revocation.ocsp has 'ocsp.example', which is no http",
         ),
         ("revocation", 'mode = "soft"\nocsp = ["http://a b"]', "revocation.ocsp has 'http://a b', which is no http"),
+        ("login", "device = true", "login.device is set, but nobody can log in; set login.accounts, or login.url"),
+        ("login", 'clients = ["login"]', "login.clients is set, but nobody can log in"),
+        (
+            "login",
+            "accounts = true",
+            "login.accounts is set but server.mtls_url is not, so browsers would be asked for",
+        ),
+        ("login", 'url = "https://l.example"', "login.url is set but server.mtls_url is not"),
         ("tokens", "resources = []", "tokens.resources is empty"),
         ("tokens", 'resources = ["api"]', "tokens.resources has 'api', which is no absolute URI without fragment"),
         ("tokens", 'resources = ["https://a#b"]', "which is no absolute URI without fragment"),
@@ -264,6 +272,42 @@ def test_contradictions_stop_the_start(tmp_path: Path, section: str, line: str, 
     """What makes no sense beside another key, or by itself, is refused with the key."""
     assert said in refusal(tmp_path, with_line(section, line))
 
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('url = "http://l.example"\nclients = ["l"]', "login.url must be an https URL without fragment"),
+        ('url = "https://l.example/#x"\nclients = ["l"]', "login.url must be an https URL without fragment"),
+        ('url = "https://u@l.example/"\nclients = ["l"]', "login.url must be an https URL without fragment"),
+        ('url = "https:///x"\nclients = ["l"]', "login.url must be an https URL without fragment"),
+        ('url = "https://l.example/"', "login.url is set but login.clients is not; name the client that speaks for it"),
+        ('accounts = true\nclients = ["l"]', "login.clients is set but login.url is not"),
+        (
+            'accounts = true\nurl = "https://l.example/"\nclients = ["l"]',
+            "login.accounts is set and login.url is too, but one says who people are; remove one",
+        ),
+        (
+            'url = "https://l.example/"\nclients = ["l"]\n[authentication]\nmethods = ["private_key_jwt"]',
+            "login.clients authenticate by certificates, but authentication.methods has no such method",
+        ),
+    ],
+)
+def test_who_says_who_people_are(tmp_path: Path, lines: str, said: str) -> None:
+    """Accounts or an application; one that is named with its address and its clients."""
+    assert said in refusal(tmp_path, f"{WITH_PEOPLE}\n[login]\n{lines}\n")
+
+
+@pytest.mark.parametrize("lines", ["accounts = true", 'url = "https://l.example/in?a=b"\nclients = ["l"]'])
+@pytest.mark.parametrize("scopes", [["read"], ["openid", "read"]])
+def test_openid_connect_is_on_where_its_scope_is(tmp_path: Path, lines: str, scopes: list[str]) -> None:
+    """As all scopes it is listed; `openid = false` makes it a word as any other."""
+    text = f"{WITH_PEOPLE}\n[login]\n{lines}\n".replace("[tokens]", f"[tokens]\nscopes = {json.dumps(scopes)}")
+    assert load(written(tmp_path, text), {}).has_openid is ("openid" in scopes)
+    assert not load(written(tmp_path, text), {"CERTBOUND_LOGIN__OPENID": "false"}).has_openid
+    assert not load(written(tmp_path, text.partition("[login]")[0]), {}).has_openid
+
+
+WITH_PEOPLE = COMPLETE.replace("[tokens]", 'mtls_url = "https://mtls.as.example"\n[tokens]')
 
 KEY = "n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg"
 OTHER_KEY = "LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564"

@@ -35,7 +35,7 @@ def offer_of(
         REGISTRATION: bool(settings.registration.ways),
         PUSHED: login.is_on,
         DEVICE: login.is_on and login.device,
-        USERINFO: login.is_on and login.openid,
+        USERINFO: settings.has_openid,
     }
     endpoints = {TOKEN, INTROSPECTION, REVOCATION, *(name for name, is_on in optional.items() if is_on)}
     return Offer(
@@ -50,7 +50,7 @@ def offer_of(
         signing_algorithms=tuple(signing),
         authorizes=login.is_on,
         must_push=login.is_on and login.require_pushed,
-        openid=login.is_on and login.openid,
+        openid=settings.has_openid,
         login_application=login.url is not None,
         tells_claims=login.accounts,
         locales=tuple(locales),

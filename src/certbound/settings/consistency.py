@@ -194,6 +194,41 @@ def _check_registration(settings: Settings) -> Problem | None:
     return next((Problem("registration", key, text) for key, text in contradictions(settings)), None)
 
 
+def _check_login(settings: Settings) -> Problem | None:
+    """Who says who people are: accounts, or an application that is named with its clients, and nobody beside them."""
+    login = settings.login
+    if not login.is_on:
+        lonely = [key for key in ("clients", "device", "require_pushed", "locales") if getattr(login, key)]
+        text = "is set, but nobody can log in; set login.accounts, or login.url, or remove it"
+        return Problem("login", lonely[0], text) if lonely else None
+    if settings.server.mtls_url is None:
+        return Problem(
+            "login", "accounts" if login.accounts else "url",
+            "is set but server.mtls_url is not, so browsers would be asked for certificates; give mutual TLS a host or "
+            "port of its own",
+        )  # fmt: skip
+    if login.url is None:
+        text = "is set but login.url is not; an application that logs people in has an address"
+        return Problem("login", "clients", text) if login.clients else None
+    return _check_login_application(settings)
+
+
+def _check_login_application(settings: Settings) -> Problem | None:
+    login, url = settings.login, settings.login.url or ""
+    parts = _split(url)
+    if parts.scheme != "https" or not parts.hostname or not _FETCHED.fullmatch(url) or "@" in parts.netloc:
+        return Problem("login", "url", f"must be an https URL without fragment, not {url!r}")
+    if login.accounts:
+        return Problem("login", "accounts", "is set and login.url is too, but one says who people are; remove one")
+    if not login.clients:
+        return Problem("login", "url", "is set but login.clients is not; name the client that speaks for it")
+    if not any(method.is_mutual_tls for method in settings.authentication.methods):
+        return Problem(
+            "login", "clients", "authenticate by certificates, but authentication.methods has no such method"
+        )
+    return None
+
+
 def _check_scopes(settings: Settings) -> Problem | None:
     odd = [scope for scope in settings.tokens.scopes if not _is_one_word(scope)]
     return Problem("tokens", "scopes", f"has {odd[0]!r}, which is not one scope word") if odd else None
@@ -266,4 +301,5 @@ _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_opaque,
     _check_authentication,
     _check_registration,
+    _check_login,
 )

@@ -17,15 +17,16 @@ class Login(Section, frozen=True, kw_only=True):
     url: Annotated[
         str | None,
         Meta(
-            description="A login application that people are sent to instead; it says who they are by "
-            "`POST /interactions/…`.",
+            description="A login application that people are sent to instead, with `?interaction=ID`; it says who they "
+            "are by `POST /interactions/ID`.",
             examples=["https://login.example/"],
         ),
     ] = None
     clients: Annotated[
         tuple[str, ...],
         Meta(
-            description="The client ids of that application: whoever authenticates as one may log anybody in.",
+            description="The client ids of that application: whoever authenticates as one, by a certificate, may log "
+            "anybody in.",
             examples=[["login"]],
         ),
     ] = ()
@@ -42,7 +43,11 @@ class Login(Section, frozen=True, kw_only=True):
         Meta(description="Whether authorization requests must be pushed (RFC 9126), whatever a client registered."),
     ] = False
     openid: Annotated[
-        bool, Meta(description="Whether the scope openid is there: ID tokens, userinfo, discovery, logout.")
+        bool,
+        Meta(
+            description="Whether the scope openid, where tokens.scopes has it, is that of OpenID Connect: ID tokens, "
+            "userinfo, discovery, logout. Claims need profile, email, address or phone there too."
+        ),
     ] = True
     device: Annotated[bool, Meta(description="Whether devices without a browser may ask (RFC 8628).")] = False
     guesses_per_minute: Annotated[

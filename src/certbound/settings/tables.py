@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from certbound.core.authorization import OPENID
 from certbound.core.binding import Bind
 from certbound.core.clients import Method
 from certbound.core.revoked import RevocationMode
@@ -394,6 +395,11 @@ class Settings(Section, frozen=True, kw_only=True):
     @property
     def scope(self) -> Scope:
         return Scope(frozenset(self.tokens.scopes))
+
+    @property
+    def has_openid(self) -> bool:
+        """Whether clients learn who people are: where people log in, and the scope for it is one of those there are."""
+        return self.login.is_on and self.login.openid and OPENID in self.tokens.scopes
 
 
 SECRET_KEYS = frozenset({("keys", "password")})
