@@ -12,8 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import GrantRecord, Store
+from certbound.core.ports import AlreadyExists, AlreadyTaken, GrantRecord, Store, TicketKind
 from certbound.stores import open_store
+from certbound.testing.store_accounts import account
+from certbound.testing.store_grants import grant as grant_record
+from certbound.testing.store_tickets import ticket
 from certbound.testing.stores import client, key
 
 NOW = 1_700_000_000.0
@@ -61,9 +64,59 @@ async def succeed(store: Store, order: dict[str, Any]) -> int:
 async def grant(store: Store, order: dict[str, Any]) -> None:
     """A grant with its first refresh token."""
     record = GrantRecord(
-        grant_id=order["id"], client_id="client", content={}, seed="s", created_at=NOW, ends_at=NOW + 600
+        grant_id=order["id"], client_id="client", content={}, seed="s", subject="ann", created_at=NOW, ends_at=NOW + 600
     )
     await store.grants.open(record, order["digest"], now=NOW)
+
+
+async def code(store: Store, order: dict[str, Any]) -> None:
+    """Codes of these digests are given."""
+    await asyncio.gather(*(store.tickets.add(ticket(each)) for each in order["digests"]))
+
+
+async def redeem(store: Store, order: dict[str, Any]) -> list[str]:
+    """Which of the codes, tried so often each, this process opened a grant for, of this name."""
+
+    async def once(digest: str, number: int) -> str | None:
+        name = f"{order['name']} {digest} {number}"
+        opened = grant_record(name, thumbprint="", authorities=(), twins=())
+        try:
+            await store.grants.open(opened, name, now=NOW, ticket=(TicketKind.CODE, digest))
+        except AlreadyTaken:
+            return None
+        return digest
+
+    calls = (once(each, number) for number in range(order["times"]) for each in order["digests"])
+    return [each for each in await asyncio.gather(*calls) if each is not None]
+
+
+async def take(store: Store, order: dict[str, Any]) -> list[str]:
+    """Which of the codes this process took, each for itself."""
+    taken = await asyncio.gather(*(store.tickets.take(TicketKind.CODE, each, now=NOW) for each in order["digests"]))
+    return [each for each, first in zip(order["digests"], taken, strict=True) if first]
+
+
+async def call_pairwise(store: Store, order: dict[str, Any]) -> list[str]:
+    """What a person is called in each sector, where this process has a proposal of its own."""
+    calls = (store.subjects.pairwise("ann", each, proposed=f"{order['name']} {each}") for each in order["sectors"])
+    return list(await asyncio.gather(*calls))
+
+
+async def sign_up(store: Store, order: dict[str, Any]) -> list[str]:
+    """Which of the names this process got."""
+
+    async def once(name: str) -> str | None:
+        try:
+            return (await store.accounts.add(account(name, subject=f"{order['name']} {name}"))).username
+        except AlreadyExists:
+            return None
+
+    return [each for each in await asyncio.gather(*map(once, order["names"])) if each is not None]
+
+
+async def withdraw(store: Store, order: dict[str, Any]) -> bool:
+    """Whether this process withdrew what the person agreed to."""
+    return await store.consents.withdraw("ann", order["id"])
 
 
 async def rotate(store: Store, order: dict[str, Any]) -> list[str]:
@@ -89,9 +142,8 @@ async def load(store: Store, order: dict[str, Any]) -> list[str]:
     return answered
 
 
-ORDERS: dict[str, Callable[[Store, dict[str, Any]], Awaitable[Any]]] = {
-    each.__name__: each for each in (use, add, hear, first_key, succeed, grant, rotate, load)
-}
+_DOERS = (use, add, hear, first_key, succeed, grant, code, redeem, take, call_pairwise, sign_up, withdraw, rotate, load)
+ORDERS: dict[str, Callable[[Store, dict[str, Any]], Awaitable[Any]]] = {each.__name__: each for each in _DOERS}
 
 
 async def main(url: str) -> None:

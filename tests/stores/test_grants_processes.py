@@ -1,4 +1,4 @@
-"""Grants and used values on SQLite, in processes of their own that start and refresh at once."""
+"""What counts once, on SQLite, in processes of their own that start and work at once."""
 
 import json
 import subprocess
@@ -23,10 +23,10 @@ class Workers:
         assert self._answers(PROCESSES) == ["open"] * PROCESSES
 
     def ask(self, do: str, *, count: int = PROCESSES, **order: Any) -> list[Any]:
-        """What the first `count` of them answer, all of which begin at once."""
-        for each in self._processes[:count]:
+        """What the first `count` of them answer, all of which begin at once; each has a name."""
+        for number, each in enumerate(self._processes[:count]):
             assert each.stdin
-            each.stdin.write(json.dumps({"do": do, **order}) + "\n")
+            each.stdin.write(json.dumps({"do": do, "name": f"{number}", **order}) + "\n")
             each.stdin.flush()
         return self._answers(count)
 
@@ -42,15 +42,36 @@ class Workers:
 
 @pytest.fixture(scope="module")
 def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    """Three processes that began together with an empty database."""
+    """Three processes that began together with an empty database, in which there is a client now."""
     workers = Workers(f"sqlite:///{tmp_path_factory.mktemp('processes')}/store.db")
+    workers.ask("add", count=1, id="client")
     yield workers
     workers.close()
 
 
+def test_a_code_is_redeemed_once_in_three_processes(workers: Workers) -> None:
+    """For each of thirty codes one grant is opened, by one of them; or it was taken before, and there is none."""
+    digests = [f"{n}" for n in range(30)]
+    assert workers.ask("code", count=1, digests=digests) == [None]
+    taken = workers.ask("take", digests=digests[:10])
+    assert sorted(each for some in taken for each in some) == sorted(digests[:10])
+    opened = workers.ask("redeem", digests=digests, times=3)
+    assert sorted(each for some in opened for each in some) == sorted(digests[10:])
+    assert workers.ask("redeem", digests=digests, times=1) == [[]] * PROCESSES
+
+
+def test_a_person_is_one_in_three_processes(workers: Workers) -> None:
+    """One of them gets a name, one says what a sector calls the person, and all are told that."""
+    names = [f"{n}.example" for n in range(30)]
+    told = workers.ask("sign_up", names=names)
+    assert sorted(each for some in told for each in some) == sorted(names)
+    called = workers.ask("call_pairwise", sectors=names)
+    assert called == [called[0]] * PROCESSES
+    assert len(set(called[0])) == 30
+
+
 def test_many_refreshes_in_three_processes_make_one_line(workers: Workers) -> None:
     """One of them replaces the token, all others repeat it; a successor of another ends the grant, once."""
-    workers.ask("add", count=1, id="client")
     assert workers.ask("grant", count=1, id="g", digest="0") == [None]
     for n in range(3):
         told = workers.ask("rotate", digest=f"{n}", successor=f"{n + 1}", times=20)

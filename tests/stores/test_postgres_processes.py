@@ -140,6 +140,40 @@ def test_a_refresh_token_has_one_successor(pair: list[Worker]) -> None:
     assert pair[0].ask("rotate", digest="third1", successor="x", times=1) == ["gone"]
 
 
+def test_a_code_is_redeemed_once(pair: list[Worker]) -> None:
+    """By one of the two processes, or one of them takes it for itself; every other attempt opens nothing."""
+    pair[0].ask("add", id="client")
+    digests = [f"{n}" for n in range(50)]
+    pair[0].ask("code", digests=digests)
+    for name, worker in zip("ab", pair, strict=True):
+        worker.order("redeem", name=name, digests=digests, times=3)
+    won = [each for worker in pair for each in worker.answer()]
+    assert sorted(won) == sorted(digests)
+    pair[0].ask("code", digests=["contested"])
+    pair[0].order("redeem", name="c", digests=["contested"], times=25)
+    pair[1].order("take", digests=["contested"] * 25)
+    assert [each for worker in pair for each in worker.answer()] == ["contested"]
+
+
+def test_a_person_is_one(pair: list[Worker]) -> None:
+    """One process gets a name, one says what a sector calls the person, one of them withdraws what they agreed to."""
+    names = [f"{n}" for n in range(50)]
+    pair[0].ask("add", id="client")
+    pair[0].ask("grant", id="g", digest="first")
+    for name, worker in zip("ab", pair, strict=True):
+        worker.order("sign_up", name=name, names=names)
+    assert sorted(each for worker in pair for each in worker.answer()) == sorted(names)
+    for name, worker in zip("ab", pair, strict=True):
+        worker.order("call_pairwise", name=name, sectors=names)
+    one, other = (worker.answer() for worker in pair)
+    assert one == other
+    assert len(set(one)) == 50
+    for worker in pair:
+        worker.order("withdraw", id="client")
+    assert sorted(worker.answer() for worker in pair) == [False, True]
+    assert pair[1].ask("rotate", digest="first", successor="second", times=1) == ["gone"]
+
+
 def test_what_was_answered_is_there_after_the_database_was_killed(server: PostgresServer) -> None:
     """`kill -9` of PostgreSQL while two processes work: they go on by themselves, and nothing that was told is lost."""
     name = server.database()
