@@ -1,4 +1,7 @@
-"""The programs of others, and how one is run: given a file of facts, it prints what happened."""
+"""The programs of others, and how one is run: given a file of facts, it prints what happened.
+
+One that acts for a person first prints where a browser must go, and reads where it came back to.
+"""
 
 import asyncio
 import base64
@@ -7,6 +10,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,7 @@ import pytest
 
 from certbound.app import open_registry
 from certbound.trust.authority import Issued
-from e2e.world import World, thumbprint
+from e2e.world import RESOURCE, World, thumbprint
 
 HERE = Path(__file__).parent
 INSTALLED = HERE.parent.parent / ".work" / "clients"
@@ -23,7 +27,7 @@ INSTALLED = HERE.parent.parent / ".work" / "clients"
 
 UNSAID = frozenset({
     "client_secret", "signing_key", "thief", "introspect", "introspection_alg", "revoke", "refresh_token",
-    "registration", "initial_access_token",
+    "registration", "initial_access_token", "redirect_uri", "pushed", "asked",
 })  # fmt: skip
 """Facts that most scenarios have no value for."""
 SECRETS = frozenset({"client_secret_basic", "client_secret_post"})
@@ -41,6 +45,10 @@ class Program:
     """And revokes: with functions of its own, or by hand because it does everything by hand."""
     registers: bool = False
     refreshes: bool = True
+    acts: tuple[str | Path, ...] = ()
+    """The command that acts for a person, if the library has anything for that."""
+    pushes: bool = False
+    """And pushes its requests, and reads ID tokens."""
 
 
 def _python(file: str) -> tuple[Path, ...]:
@@ -57,18 +65,32 @@ PROGRAMS = (
         command=_node("openid_client.mjs"),
         methods=SECRETS | {"private_key_jwt"},
         registers=True,
+        acts=_node("openid_client_code.mjs"),
+        pushes=True,
     ),
     Program(
         name="oauth4webapi",
         command=_node("oauth4webapi.mjs"),
         methods=SECRETS | {"private_key_jwt"},
         registers=True,
+        acts=_node("oauth4webapi_code.mjs"),
+        pushes=True,
     ),
-    Program(name="Authlib", command=_python("authlib_client.py"), methods=SECRETS | {"private_key_jwt"}),
-    Program(name="requests-oauthlib", command=_python("requests_oauthlib_client.py"), introspects=False),
+    Program(
+        name="Authlib",
+        command=_python("authlib_client.py"),
+        methods=SECRETS | {"private_key_jwt"},
+        acts=_python("authlib_code.py"),
+    ),
+    Program(
+        name="requests-oauthlib",
+        command=_python("requests_oauthlib_client.py"),
+        introspects=False,
+        acts=_python("requests_oauthlib_code.py"),
+    ),
     Program(name="httpx", command=_python("httpx_client.py")),
     Program(name="aiohttp", command=_python("aiohttp_client.py")),
-    Program(name="Go", command=(INSTALLED / "go-client",), introspects=False),
+    Program(name="Go", command=(INSTALLED / "go-client",), introspects=False, acts=(INSTALLED / "go-client",)),
     Program(name="curl", command=(HERE / "curl.sh",)),
 )
 
@@ -95,32 +117,72 @@ class Runner:
 
     def __call__(self, program: Program, client_id: str, identity: Issued, **more: Any) -> Any:
         """What it told; `thief=` is another certificate to call the API with."""
+        [told] = self._run(program.command, client_id, identity, more, lambda _: None)
+        return told
+
+    def act(
+        self,
+        command: tuple[str | Path, ...],
+        client_id: str,
+        identity: Issued | None,
+        person: Callable[[Any], str | None],
+        **more: Any,
+    ) -> Any:
+        """The same of one that acts for a person, who hears what it said first, and says where the browser is."""
+        [_, told] = self._run(command, client_id, identity, more, person)
+        return told
+
+    def _run(
+        self,
+        command: tuple[str | Path, ...],
+        client_id: str,
+        identity: Issued | None,
+        more: dict[str, Any],
+        person: Callable[[Any], str | None],
+    ) -> list[Any]:
+        """The lines that it printed; the first of two is what `person` acts on."""
+        facts = self._facts(client_id, identity, more)
+        told = self.folder / "facts.json"
+        told.write_text(json.dumps(facts))
+        errors = self.folder / "errors.txt"
+        with (
+            errors.open("w") as stderr,
+            subprocess.Popen(
+                [*command, told],
+                cwd=self.folder,
+                env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **_flat(facts)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            ) as process,
+        ):
+            try:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                came_back = person(json.loads(first)) if first else None
+                rest, _ = process.communicate(came_back and f"{came_back}\n", timeout=60)
+            finally:
+                process.kill()
+        assert 0 == process.returncode, errors.read_text() + first + rest
+        return [json.loads(line) for line in (first + rest).splitlines()]
+
+    def _facts(self, client_id: str, identity: Issued | None, more: dict[str, Any]) -> dict[str, Any]:
         facts: dict[str, Any] = {
             "issuer": self.deployment.issuer,
             "ca": str(self.deployment.directory / "ca.pem"),
             "api": f"{self.deployment.api}/",
             "client_id": client_id,
             "scope": "read",
+            "resource": RESOURCE,
             "method": "tls",
             **dict.fromkeys(UNSAID),
-            **self.save(identity),
+            **({"cert": None, "key": None} if identity is None else self.save(identity)),
             **more,
         }
         if facts["thief"] is not None:
             facts["thief"] = self.save(facts["thief"])
-        told = self.folder / "facts.json"
-        told.write_text(json.dumps(facts))
-        done = subprocess.run(
-            [*program.command, told],
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **_flat(facts)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert 0 == done.returncode, done.stderr + done.stdout
-        return json.loads(done.stdout)
+        return facts
 
 
 def _flat(facts: dict[str, Any]) -> dict[str, str]:

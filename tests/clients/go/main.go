@@ -23,6 +23,8 @@ var facts struct {
 	ClientID                                  string `json:"client_id"`
 	ClientSecret                              string `json:"client_secret"`
 	RefreshToken                              string `json:"refresh_token"`
+	RedirectURI                               string `json:"redirect_uri"`
+	Resource                                  string
 	Thief                                     *pair
 }
 
@@ -40,13 +42,19 @@ func main() {
 	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, httpClient)
 
 	var metadata struct {
-		Aliases struct {
-			TokenEndpoint string `json:"token_endpoint"`
+		AuthorizationEndpoint string `json:"authorization_endpoint"`
+		Aliases               struct {
+			TokenEndpoint    string `json:"token_endpoint"`
+			UserinfoEndpoint string `json:"userinfo_endpoint"`
 		} `json:"mtls_endpoint_aliases"`
 	}
 	response, err := httpClient.Get(facts.Issuer + "/.well-known/oauth-authorization-server")
 	check(err)
 	check(json.NewDecoder(response.Body).Decode(&metadata))
+	if facts.RedirectURI != "" {
+		actForPerson(ctx, metadata.AuthorizationEndpoint, metadata.Aliases.TokenEndpoint, metadata.Aliases.UserinfoEndpoint)
+		return
+	}
 
 	config := clientcredentials.Config{
 		ClientID:     facts.ClientID,
@@ -60,10 +68,10 @@ func main() {
 	told["token"] = outcome(token, err)
 	if err == nil {
 		source := oauth2.StaticTokenSource(token)
-		told["api"] = call(oauth2.NewClient(ctx, source))
+		told["api"] = call(oauth2.NewClient(ctx, source), facts.API)
 		if facts.Thief != nil {
 			thief := withCertificate(facts.Thief.Cert, facts.Thief.Key)
-			told["stolen"] = call(oauth2.NewClient(context.WithValue(ctx, oauth2.HTTPClient, thief), source))
+			told["stolen"] = call(oauth2.NewClient(context.WithValue(ctx, oauth2.HTTPClient, thief), source), facts.API)
 		}
 	}
 	if facts.RefreshToken != "" {
@@ -92,8 +100,8 @@ func outcome(token *oauth2.Token, err error) map[string]any {
 	return map[string]any{"access_token": token.AccessToken, "refresh_token": token.RefreshToken}
 }
 
-func call(client *http.Client) map[string]any {
-	response, err := client.Get(facts.API)
+func call(client *http.Client, url string) map[string]any {
+	response, err := client.Get(url)
 	check(err)
 	defer response.Body.Close()
 	var body map[string]any

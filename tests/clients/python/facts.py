@@ -27,3 +27,9 @@ def answer(response):
 
 def tell(told):
     print(json.dumps(told))
+
+
+def came_back_to(url):
+    """Where the browser came back to, which must go to `url` first: whoever runs the program knows."""
+    print(json.dumps({"browser": url}), flush=True)
+    return sys.stdin.readline().strip()
