@@ -9,7 +9,7 @@ bounds what strangers can make us write.  Not so while the store is away: that i
 import time
 from dataclasses import dataclass, field
 
-from certbound.core.errors import InvalidClient, Refusal, TemporarilyUnavailable
+from certbound.core.errors import AuthorizationPending, InvalidClient, Refusal, TemporarilyUnavailable
 from certbound.server.audit import AUDIT, Audit, Decision, Outcome
 from certbound.server.call import Call
 from certbound.server.metrics import Numbers
@@ -54,7 +54,7 @@ class Watch:
         self.numbers.answered(endpoint, outcome, refusal.error, time.perf_counter() - started)
         if failed:
             self.numbers.refused_at(step)
-        if verdict.is_written:
+        if verdict.is_written and not isinstance(refusal, AuthorizationPending):  # nothing was decided
             self.audit.record(
                 _decision(
                     endpoint, call, outcome,
