@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres fuzz test-mutation check bench bench-postgres bench-turnover docs clean
+.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres test-browser fuzz test-mutation check bench bench-postgres bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,7 +20,7 @@ dev: .venv/.run ## Run the servers on three ports until Ctrl-C; prints curl line
 	$(BIN)/certbound dev
 
 test: .venv/.dev ## Run the tests that need nothing but Python
-	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres and not browser" $(TEST_OPTIONS)
 
 test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
 	$(BIN)/pytest -n 2 -m "wide and not postgres and not alone" $(TEST_OPTIONS)
@@ -35,6 +35,10 @@ test-postgres: .venv/.dev ## Run the tests of the PostgreSQL store, on a server 
 test-clients: .venv/.dev ## Run the clients of others, and Apache: installs them first (npm, Go, pip; apt as root)
 	tests/clients/setup
 	$(BIN)/pytest tests/clients $(TEST_OPTIONS)
+
+test-browser: .venv/.dev ## See the pages in a real browser: installs Chromium first (apt as root), and axe (npm)
+	tests/browser/setup
+	$(BIN)/pytest tests/browser $(TEST_OPTIONS)
 
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)
