@@ -17,9 +17,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
-from certbound.core.ports import RevokedKind
+from certbound.core.ports import GrantRecord, RefreshTokenRecord, RevokedKind, Rotation
 from certbound.stores import migrate, migrations, open_store, pending, schema
-from certbound.testing.stores import client, revocation
+from certbound.testing.store_accounts import settled
+from certbound.testing.store_grants import rotate
+from certbound.testing.stores import NOW, client, revocation
 
 
 @pytest.fixture
@@ -99,22 +101,60 @@ async def test_a_newer_schema_stops_the_start(url: str, path: Path) -> None:
     assert path.read_bytes() == before
 
 
-async def test_what_was_there_before_a_step_is_there_after_it(url: str, path: Path) -> None:
-    """A database of schema 0001 keeps its clients, and can revoke them."""
+def _of_schema(number: str, path: Path) -> None:
+    """A database as an older version of certbound left it: the steps up to this one."""
     path.touch(mode=0o600)
     scripts = ScriptDirectory(Path(migrations.__file__).parent)
-    engine = create_engine(url)
+    engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrations.VERSION_TABLE})
-        scripts.get_revision("0001").module.upgrade(Operations(context))
-        context.stamp(scripts, "0001")
+        for script in list(scripts.walk_revisions())[::-1]:
+            if script.revision <= number:
+                script.module.upgrade(Operations(context))
+        context.stamp(scripts, number)
     engine.dispose()
+
+
+async def test_what_was_there_before_a_step_is_there_after_it(url: str, path: Path) -> None:
+    """A database of schema 0001 keeps its clients, and can revoke them."""
+    _of_schema("0001", path)
     _by_hand(path, "INSERT INTO clients VALUES ('a', '{\"n\":1}', 1, 1, 5.0)")
     stored = replace(client("a", n=1), version=1, created_at=5.0)
     assert list(await pending(url)) == list(migrations.every())[1:]
     store = await open_store(url)
     assert list(await store.clients.list()) == [stored]
     await store.revocations.add(revocation(RevokedKind.CLIENT, "a"))
+    await store.close()
+
+
+async def test_what_was_granted_before_there_were_people_is_from_nobody(url: str, path: Path) -> None:
+    """A database of schema 0003 keeps its grants, refreshes them, and nobody's withdrawal ends them."""
+    _of_schema("0003", path)
+    end = NOW + 86_400
+    for each in (
+        "INSERT INTO clients VALUES ('client', '{}', 1, 1, 5.0, '[]', NULL)",
+        f"INSERT INTO grants VALUES ('g', 'client', '{{\"n\":1}}', 'seed', 'leaf', ' ca ', ' ', 1, {NOW}, {end}, ' ')",
+        f"INSERT INTO refresh_tokens VALUES ('first', 'g', NULL, NULL, {end})",
+        f"INSERT INTO statuses VALUES (7, 'client', 'leaf', ' ca ', ' ', 1, {NOW}, {end}, 4, 'g', NULL, ' ')",
+        f"INSERT INTO access_tokens VALUES ('opaque', '{{}}', {end})",
+        "UPDATE revision SET number = 1, statuses = 1",
+    ):
+        _by_hand(path, each)
+    assert list(await pending(url)) == ["0004"]
+    store = await open_store(url)
+    kept = GrantRecord(
+        grant_id="g", client_id="client", content={"n": 1}, seed="seed", thumbprint="leaf", authorities=("ca",),
+        created_at=NOW, ends_at=end,
+    )  # fmt: skip
+    assert await store.grants.find("first", now=NOW) == RefreshTokenRecord(digest="first", grant=kept)
+    assert await store.revision() == (1, 1)
+    assert (await store.revocations.is_valid(10), await store.revocations.is_valid(11)) == (True, False)
+    assert await store.tokens.find("opaque", now=NOW) is not None
+    assert not await store.consents.withdraw("", "client")
+    await settled(store)
+    await store.accounts.remove("subject of ann")
+    assert await rotate(store, "first", "second") is Rotation.REPLACED
+    assert await store.revocations.is_valid(7)
     await store.close()
 
 

@@ -451,5 +451,6 @@ async def test_tables_that_turn_over_stay_small(server: PostgresServer, name: st
         assert int(server.sql(size, database=name)) < 1.5 * first
         vacuums = server.sql("SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'used'", database=name)
         assert int(vacuums) > 5
-    options = server.sql("SELECT reloptions FROM pg_class WHERE relname = 'access_tokens'", database=name)
-    assert "autovacuum_vacuum_threshold=2000" in options
+    for table in ("access_tokens", "tickets", "sessions"):
+        options = server.sql(f"SELECT reloptions FROM pg_class WHERE relname = '{table}'", database=name)
+        assert "autovacuum_vacuum_threshold=2000" in options
