@@ -23,6 +23,7 @@ from certbound.core.ports import ConsentRecord, SessionRecord, TicketKind, Ticke
 from certbound.server.accounts import TooManyGuesses
 from certbound.server.authorization import ANSWERED, asking, begin, client_of, give_code, missing, tell
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
+from certbound.server.consents import remember
 from certbound.server.pages.views import ConsentView, LoginView
 from certbound.server.service import Service
 from certbound.server.sessions import (
@@ -265,7 +266,7 @@ async def _take_consent(found: Found) -> Reply:
         if call.form.one("action") == "deny":
             raise AuthorizationError("the person said no", request.to, error="access_denied")
         # (3) What they agreed to is remembered, and counts at once; nothing else remembers it.
-        await _remember(found, request, session)
+        await remember(service.store, _agreed(request, session, call.now))
         agreed = msgspec.structs.replace(found.waiting, consented=session.subject)
         if await missing(call, service, client, agreed, session) is not None:
             return redirect_reply(found.url)
@@ -274,21 +275,14 @@ async def _take_consent(found: Found) -> Reply:
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
 
 
-async def _remember(found: Found, request: AuthorizationRequest, session: SessionRecord) -> None:
-    """The consent, with what the person let the client do before."""
-    consents = found.service.store.consents
-    now = ConsentRecord(
+def _agreed(request: AuthorizationRequest, session: SessionRecord, now: float) -> ConsentRecord:
+    return ConsentRecord(
         subject=session.subject,
         client_id=request.client_id,
         scope=request.scope,
         resources=request.resources,
-        created_at=found.call.now,
+        created_at=now,
     )
-    before = await consents.find(session.subject, request.client_id)
-    if before is not None:
-        scope = tuple(sorted({*before.scope, *now.scope}))
-        now = replace(now, scope=scope, resources=tuple(dict.fromkeys((*before.resources, *now.resources))))
-    await consents.put(now)
 
 
 async def _change(found: Found, waiting: Waiting) -> bool:
