@@ -135,30 +135,37 @@ def make_app(built: World, client_id: str, **metadata: Any) -> App:
         **metadata,
     }
     built.register_self_signed(client_id, identity, **given)
-    return App(built, client_id, identity, redirect_uri=given["redirect_uris"][0])
+    return App(built, client_id, identity, redirect_uri=next(iter(given["redirect_uris"]), ""))
 
 
 def logged_in(built: World, username: str = "anna") -> Browser:
-    """A browser where the person is logged in, by a session like any other: to log in takes as long as a good password
-    hash does.
-    """
-    value, now = secrets.token_urlsafe(32), time.time()
+    """A browser where the person is logged in already: to log in takes as long as a good password hash does."""
 
-    async def go() -> None:
+    async def find() -> str:
         async with opened_store(built.settings) as store:
             account = await store.accounts.find(username)
             assert account is not None
-            await store.sessions.add(
-                SessionRecord(
-                    digest=digest_of(value),
-                    subject=account.subject,
-                    sid=secrets.token_urlsafe(16),
-                    auth_time=now,
-                    amr=("pwd",),
-                    created_at=now,
-                    ends_at=now + 3600,
-                )
-            )
+            return account.subject
+
+    return subject_logged_in(built, asyncio.run(find()))
+
+
+def subject_logged_in(built: World, subject: str) -> Browser:
+    """The same for whoever tokens call so, account or not."""
+    value, now = secrets.token_urlsafe(32), time.time()
+    session = SessionRecord(
+        digest=digest_of(value),
+        subject=subject,
+        sid=secrets.token_urlsafe(16),
+        auth_time=now,
+        amr=("pwd",),
+        created_at=now,
+        ends_at=now + 3600,
+    )
+
+    async def go() -> None:
+        async with opened_store(built.settings) as store:
+            await store.sessions.add(session)
 
     asyncio.run(go())
     return Browser(built, {SESSION: value})

@@ -9,7 +9,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from certbound.core.openid import half_hash
-from e2e.acting import App, make_app, people_world
+from e2e.acting import App, logged_in, make_app, people_world, subject_logged_in
 from e2e.people import Browser
 from e2e.world import RESOURCE, World
 
@@ -74,14 +74,14 @@ def test_a_refresh_gives_no_new_one(built: World, app: App) -> None:
 
 def test_the_time_of_the_login_is_that_of_the_session(built: World, app: App) -> None:
     """Two requests of one browser have one `auth_time` and one `sid`; a login that is asked for has new ones."""
-    browser = Browser(built)
+    browser = logged_in(built)
     first, second = (decoded(built, app.tokens(browser=browser)["id_token"]) for _ in range(2))
     assert (first["auth_time"], first["sid"]) == (second["auth_time"], second["sid"])
     time.sleep(1.1)
-    for asked in ({"max_age": "0"}, {"prompt": "login"}):
-        again = decoded(built, app.tokens(browser=browser, **asked)["id_token"])
-        assert again["auth_time"] > first["auth_time"]
-        assert again["sid"] != first["sid"]
+    again = decoded(built, app.tokens(browser=browser, max_age="0")["id_token"])
+    assert again["auth_time"] > first["auth_time"]
+    assert again["sid"] != first["sid"]
+    assert decoded(built, app.tokens(browser=browser, prompt="login")["id_token"])["sid"] != again["sid"]
 
 
 def test_an_id_token_opens_nothing(built: World, app: App) -> None:
@@ -106,7 +106,7 @@ def test_a_hint_of_another_client_is_refused(built: World, app: App) -> None:
 
 def test_a_hint_names_who_must_be_logged_in(built: World, app: App) -> None:
     """With `prompt=none`: the same person gets a code, nobody or another person is `login_required`."""
-    browser = Browser(built)
+    browser = logged_in(built)
     hint = app.tokens(browser=browser)["id_token"]
     assert "code" in app.visit(browser, id_token_hint=hint, prompt="none").members
     assert app.visit(id_token_hint=hint, prompt="none").members["error"] == "login_required"
@@ -132,7 +132,7 @@ class TestSubjects:
         }  # fmt: skip
 
     def test_a_pairwise_hint_finds_the_person_again(self, built: World, pairs: list[App]) -> None:
-        browser = Browser(built)
+        browser = logged_in(built)
         hint = pairs[2].tokens(browser=browser)["id_token"]
         assert "code" in pairs[2].visit(browser, id_token_hint=hint, prompt="none").members
 
@@ -188,3 +188,35 @@ def test_where_openid_connect_is_off_there_is_nothing_of_it(tmp_path: Any) -> No
         assert "id_token" not in tokens
         assert made.call_api(tokens["access_token"], plain.identity).status == 200
         assert RESOURCE in str(made.introspect(tokens["access_token"], "plain", plain.identity).json["aud"])
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """Where a login application says who people are, and may say anything."""
+    overrides = {"login__accounts": False, "login__url": "https://login.example/", "login__clients": ["login"]}
+    with people_world(tmp_path_factory.mktemp("names"), **overrides) as made:
+        yield make_app(made, "bank")
+
+
+class TestNamesOfClients:
+    """A person whose subject is a client's id is confused with nobody (RFC 9700 section 4.15)."""
+
+    def test_a_client_that_takes_a_persons_name_ends_what_they_gave(self, bank: App) -> None:
+        """Neither a code that was out, nor a refresh token, nor their session gives anything any more."""
+        browser, form = subject_logged_in(bank.world, "robot"), {"grant_type": "refresh_token"}
+        tokens, code = bank.tokens(browser=browser, scope="openid read"), bank.code(browser=browser)
+        assert bank.userinfo(tokens["access_token"]).json == {"sub": "robot"}
+        make_app(bank.world, "robot", grant_types=["client_credentials"], redirect_uris=[])
+        time.sleep(1)
+        assert bank.redeem(code).json["error"] == "invalid_grant"
+        refreshed = bank.world.post("token", "bank", bank.identity, refresh_token=tokens["refresh_token"], **form)
+        assert refreshed.json["error"] == "invalid_grant"
+        assert bank.visit(browser).members["error"] == "access_denied"
+
+    def test_what_a_client_got_for_itself_is_never_a_persons(self, bank: App) -> None:
+        """`sub` of its tokens is its id; userinfo knows nobody by it, though a person had that name."""
+        machine = make_app(
+            bank.world, "lathe", grant_types=["client_credentials"], redirect_uris=[], scope="openid read"
+        )
+        token = bank.world.token("lathe", machine.identity, scope="openid")
+        assert machine.userinfo(token).status == 401

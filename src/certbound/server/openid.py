@@ -30,11 +30,16 @@ def id_token(service: Service, client: Client, code: Code, *, subject: str, acce
 
 async def subject_for(service: Service, client: Client, subject: str) -> str:
     """What the client knows the person by: `sub`.  `InvalidGrant` (400) if `subject` is a registered client's id."""
-    if await service.clients.find(subject) is not None:
-        raise InvalidGrant(f"the person's subject {subject!r:.300} is the id of a registered client")
+    await require_person(service, subject)
     if not client.sector:
         return subject
     return await service.store.subjects.pairwise(subject, client.sector, proposed=service.new_id())
+
+
+async def require_person(service: Service, subject: str) -> None:
+    """`subject` is not a registered client's id, now; it may have been nobody's before.  `InvalidGrant` (400)."""
+    if await service.clients.find(subject) is not None:
+        raise InvalidGrant(f"the person's subject {subject!r:.300} is the id of a registered client")
 
 
 async def person_of(service: Service, client: Client, sub: str) -> str:

@@ -16,6 +16,7 @@ from certbound.core.grants import refresh_token
 from certbound.core.ports import AlreadyTaken, GrantRecord, Origin, RevokedMeanwhile, TicketRecord
 from certbound.core.tokens import Grant
 from certbound.server.asked import Asked
+from certbound.server.openid import require_person
 from certbound.server.service import Service
 
 
@@ -88,7 +89,8 @@ async def end_grant(asked: Asked, grant_id: str) -> None:
 
 
 async def require_open(person: str, service: Service) -> None:
-    """Nobody locked the person out, or removed them.  `InvalidGrant` (400) otherwise."""
+    """Nobody locked the person out, or removed them, or gave a client their name.  `InvalidGrant` (400) otherwise."""
+    await require_person(service, person)
     if not await _is_open(person, service):
         raise InvalidGrant(f"there is no enabled account of {person!r:.300}")
 
