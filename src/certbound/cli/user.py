@@ -273,22 +273,20 @@ def _one_line(text: str, where: str) -> str:
 
 def _claims(given: Sequence[str] | None) -> dict[str, Any]:
     """What `--claim` says, as JSON; None for one that is taken away."""
-    claims: dict[str, Any] = {}
+    whole: dict[str, Any] = {}
+    parts: dict[str, dict[str, str]] = {}
     for text in given or ():
         name, equals, value = text.partition("=")
         if not equals:
             raise WrongUse(f"--claim is NAME=VALUE, not {text!r}; for example --claim email=anna@example.com")
         name, _, part = name.partition(".")
-        if part:
-            address = claims.setdefault(name, {})
-            if not isinstance(address, dict):
-                raise WrongUse(f"--claim {name} is given as a whole and in parts")
-            address[part] = value
-        elif name in claims:
+        if name in whole or part in parts.get(name, {}) or (not part and name in parts):
             raise WrongUse(f"--claim {name} is given twice")
+        if part:
+            parts.setdefault(name, {})[part] = value
         else:
-            claims[name] = _value(name, value) if value else None
-    return claims
+            whole[name] = _value(name, value) if value else None
+    return whole | parts
 
 
 def _value(name: str, text: str) -> Any:
@@ -320,7 +318,7 @@ def _say(account: AccountRecord) -> None:
     known = [(name, _shown(value)) for name, value in sorted(claims_of(account).items()) if name != "updated_at"]
     say_table(
         [
-            ("name", account.username),
+            ("logs in as", account.username),
             ("subject", account.subject),
             ("state", _state(account)),
             ("added", date(account.created_at)),
