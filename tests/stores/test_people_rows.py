@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from certbound.core.ports import ConsentRecord, NotFound, Store, TicketKind
-from certbound.testing.store_accounts import account, persons_grant, session, valid_grants
+from certbound.testing.store_accounts import account, persons_grant, session
 from certbound.testing.store_consents import consent
 from certbound.testing.store_grants import grant
+from certbound.testing.store_place import valid_grants
 from certbound.testing.store_tickets import CODE, find, take, ticket
 from certbound.testing.stores import NOW, allot, client, status
 

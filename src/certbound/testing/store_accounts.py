@@ -30,6 +30,7 @@ from certbound.testing.store_place import (
     places,
     refused,
     status,
+    valid_grants,
 )
 
 DAY = 86_400.0
@@ -76,12 +77,6 @@ async def settled(store: Store, username: str = "ann", client_id: str = "client"
     await persons_grant(store, stored.subject, client_id, username)
     await allot(store, status(client_id, f"of {client_id}", grant_id=username))
     return stored
-
-
-async def valid_grants(store: Store, *grant_ids: str) -> list[str]:
-    """Those of them that count, by their refresh tokens of the same name."""
-    found = {each: await store.grants.find(each, now=NOW) for each in grant_ids}
-    return [name for name, each in found.items() if each is not None and each.grant.valid]
 
 
 class AccountConformance(StorePlace):

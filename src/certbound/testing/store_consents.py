@@ -8,7 +8,7 @@ import pytest
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import ConsentRecord, RevokedMeanwhile, Rotation, Store
-from certbound.testing.store_accounts import persons_grant, valid_grants
+from certbound.testing.store_accounts import persons_grant
 from certbound.testing.store_grants import grant, obtained_grant, rotate
 from certbound.testing.store_place import (
     NOW,
@@ -20,6 +20,7 @@ from certbound.testing.store_place import (
     places,
     refused,
     status,
+    valid_grants,
 )
 
 

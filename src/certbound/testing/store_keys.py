@@ -1,14 +1,73 @@
-"""The conformance suite for stores: signing keys that take turns."""
+"""The conformance suite for stores: signing keys, and how they take turns."""
 
 import asyncio
 from dataclasses import replace
 
-from certbound.core.ports import KeyRecord
+import pytest
+
+from certbound.core.errors import StoreUnavailable
+from certbound.core.ports import AlreadyExists, KeyRecord
 from certbound.testing.store_place import StorePlace, key
 
 
 class KeyConformance(StorePlace):
-    """What any store does with the succession of signing keys."""
+    """What any store does with signing keys."""
+
+    async def test_keys_come_back(self) -> None:
+        """A key is stored byte by byte."""
+        async with self.opened() as store:
+            await store.keys.add(key("ключ ' 🔐"))
+            assert list(await store.keys.list()) == [key("ключ ' 🔐")]
+
+    async def test_keys_are_listed_oldest_first(self) -> None:
+        """All keys, oldest first, in whatever order they were stored."""
+        async with self.opened() as store:
+            for created_at in (30.0, 10.5, 20.0, 10.25):
+                await store.keys.add(key(f"{created_at}", created_at=created_at))
+            assert [record.created_at for record in await store.keys.list()] == [10.25, 10.5, 20.0, 30.0]
+
+    async def test_a_kid_is_taken_once(self) -> None:
+        """`AlreadyExists` if the kid is there, and the key that has it stays as it was."""
+        async with self.opened() as store:
+            await store.keys.add(key(created_at=1))
+            with pytest.raises(AlreadyExists):
+                await store.keys.add(key(created_at=2))
+            assert list(await store.keys.list()) == [key(created_at=1)]
+
+    async def test_add_first_stores_the_first(self) -> None:
+        """`add_first` stores its key if there was none, and else returns the oldest of those that were there."""
+        async with self.opened() as store:
+            assert await store.keys.add_first(key("a", created_at=50)) == key("a", created_at=50)
+            assert await store.keys.add_first(key("b", created_at=1)) == key("a", created_at=50)
+            await store.keys.add(key("c", created_at=40))
+            assert await store.keys.add_first(key("d")) == key("c", created_at=40)
+            assert [record.kid for record in await store.keys.list()] == ["c", "a"]
+
+    async def test_a_private_key_is_not_shown(self) -> None:
+        """What a store says when it fails has no private key in it."""
+        async with self.opened() as store:
+            secret = KeyRecord(kid="nul\0", alg="ES256", private_key=b"correct horse battery staple")
+            with pytest.raises(StoreUnavailable) as refused:
+                await store.keys.add(secret)
+            assert "horse" not in str(refused.value) + str(refused.value.__cause__)
+
+    async def test_many_first_keys_are_one(self) -> None:
+        """Twenty tasks call `add_first` at once: all get the same key, and it is the only one."""
+        async with self.opened() as store:
+            calls = (store.keys.add_first(key(f"{n}", created_at=n)) for n in range(20))
+            first = await asyncio.gather(*calls)
+            assert len({record.kid for record in first}) == 1
+            assert list(await store.keys.list()) == [first[0]]
+
+    async def test_two_processes_have_one_first_key(self) -> None:
+        """`add_first` is atomic between processes."""
+        async with self.opened_twice() as views:
+            calls = [view.keys.add_first(key(f"{n}")) for n in range(10) for view in views]
+            first = await asyncio.gather(*calls)
+            assert len({record.kid for record in first}) == 1
+            assert list(await views[1].keys.list()) == [first[0]]
+
+    # Succession
 
     async def test_keys_keep_their_times(self) -> None:
         """When a key signs and when it goes comes back to the fraction, and not known is not zero."""

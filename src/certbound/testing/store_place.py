@@ -3,11 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 import pytest
 
-from certbound.core.ports import ClientRecord, KeyRecord, RevocationRecord, RevokedKind, StatusRecord, Store
+from certbound.core.ports import (
+    ClientRecord,
+    GrantRecord,
+    KeyRecord,
+    RevocationRecord,
+    RevokedKind,
+    StatusRecord,
+    Store,
+)
 
 T = TypeVar("T")
 
@@ -84,6 +93,20 @@ async def invalid(store: Store, now: float = NOW) -> set[int]:
 def places(*records: StatusRecord) -> set[int]:
     """All indices of these."""
     return {index for each in records for index in range(each.index, each.index + each.count)}
+
+
+async def open_grant(store: Store, grant_id: str, **changes: Any) -> None:
+    """A grant of a day, with a refresh token of the same name."""
+    grant = GrantRecord(
+        grant_id=grant_id, client_id="client", content={}, seed="s", created_at=NOW, ends_at=NOW + 86_400
+    )
+    await store.grants.open(replace(grant, **changes), grant_id, now=NOW)
+
+
+async def valid_grants(store: Store, *grant_ids: str) -> list[str]:
+    """Those of them that count, by their refresh tokens of the same name."""
+    found = {each: await store.grants.find(each, now=NOW) for each in grant_ids}
+    return [name for name, each in found.items() if each is not None and each.grant.valid]
 
 
 class StorePlace:
