@@ -1,6 +1,6 @@
 """Tickets and people in SQLite: how many statements a call is, which index it goes by, and what a hand wrote."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -35,7 +35,7 @@ async def people(store: Store) -> Store:
 
 async def test_a_look_is_the_same_statement_whatever_it_finds(people: Store, statements: list[str]) -> None:
     """Who measures it learns nothing: of a ticket, a name, a cookie, a consent that is there, ended, or never was."""
-    looks = {
+    looks: dict[str, list[Awaitable[object]]] = {
         "tickets": [find(people, each, after) for each in ("code", "taken", "never there") for after in (0, 1_000_000)],
         "names": [people.accounts.find(each) for each in ("ann", "never there")],
         "subjects": [people.accounts.find_subject(each) for each in ("subject of ann", "never there")],
@@ -55,9 +55,9 @@ async def test_a_look_is_the_same_statement_whatever_it_finds(people: Store, sta
 async def test_a_change_is_few_statements(people: Store, statements: list[str]) -> None:
     """One in its transaction, but where everything of a person ends; a pairwise subject that is there is a question."""
 
-    async def count(call: object) -> int:
+    async def count(call: Awaitable[object]) -> int:
         statements.clear()
-        await call  # type: ignore[misc]
+        await call
         return len([each for each in statements if not each.startswith("BEGIN")])
 
     found = await find(people)

@@ -253,7 +253,7 @@ class SubjectConformance(StorePlace):
     async def test_a_person_is_somebody_else_in_each_sector(self) -> None:
         """And the same in one, whatever is proposed later; who it is can be found again."""
         async with self.opened() as store:
-            proposed = {}
+            proposed: dict[tuple[str, str], str] = {}
             for subject in ("ann", "Ann", "ben"):
                 for sector in ("a.example", "A.example", "b.example"):
                     name = f"{len(proposed)}"
