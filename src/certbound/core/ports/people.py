@@ -26,7 +26,7 @@ class AccountRecord:
 
 
 class Accounts(Protocol):
-    """Accounts.  Nothing here moves the revision."""
+    """Accounts.  Nothing here moves the revision, but `remove` the number of statuses."""
 
     async def find(self, username: str) -> AccountRecord | None:
         """The account, or None.  One statement, whatever becomes of it."""
@@ -107,7 +107,10 @@ class ConsentRecord:
 
 
 class Consents(Protocol):
-    """Consents, one for each person and client."""
+    """Consents, one for each person and client.
+
+    Nothing here moves the revision, but `withdraw` the number of statuses.  With a client go the consents to it.
+    """
 
     async def find(self, subject: str, client_id: str) -> ConsentRecord | None:
         """It, or None."""
@@ -123,7 +126,8 @@ class Consents(Protocol):
 
     async def withdraw(self, subject: str, client_id: str) -> bool:
         """It is gone, the client's grants from this person are revoked, and the statuses of their tokens are not valid:
-        all or nothing.  What was obtained from those ends too.  False if there was neither consent nor valid grant.
+        all or nothing.  What was obtained from those ends too.  False, and nothing moved, if there was neither consent
+        nor valid grant.
         """
 
 
@@ -131,7 +135,10 @@ class Subjects(Protocol):
     """What clients of one sector know a person by (OpenID Connect Core section 8.1)."""
 
     async def pairwise(self, subject: str, sector: str, *, proposed: str) -> str:
-        """The person's subject in that sector: `proposed` if there was none.  Atomic between processes."""
+        """The person's subject in that sector: `proposed` if there was none.  Atomic between processes.
+
+        `StoreUnavailable` if that stands for somebody else, or for this person in another sector.
+        """
 
     async def reveal(self, pairwise: str) -> str | None:
         """The subject it stands for; None if it stands for none."""
