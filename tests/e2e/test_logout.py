@@ -1,11 +1,13 @@
 """Clients send people here who want to leave (OpenID Connect RP-Initiated Logout 1.0)."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from certbound.server.sessions import SESSION
 from e2e.acting import App, logged_in, make_app, people_world
 from e2e.people import Browser, Page
 from e2e.world import World
@@ -54,7 +56,7 @@ def test_with_the_id_token_of_the_session_it_ends_at_once(app: App, browser: Bro
     page = leave(browser, id_token_hint=hint, post_logout_redirect_uri=BACK, state="x&y")
     assert (page.status, page.location) == (303, "https://app.example/left?a=b&state=x%26y")
     assert not is_logged_in(app, browser)
-    assert "__Host-certbound-session" not in browser.cookies
+    assert SESSION not in browser.cookies
 
 
 def test_without_state_the_address_is_as_registered(browser: Browser, hint: str) -> None:
@@ -139,6 +141,19 @@ def test_a_hint_of_one_client_does_not_go_with_the_name_of_another(built: World,
     make_app(built, "elsewhere", post_logout_redirect_uris=["https://elsewhere.example/"])
     asked = {"client_id": "elsewhere", "post_logout_redirect_uri": "https://elsewhere.example/"}
     assert leave(browser, id_token_hint=hint, **asked).status == 400
+
+
+def test_a_client_that_is_disabled_sends_nobody_anywhere(built: World) -> None:
+    """Neither by its name nor by an ID token that it got before; the person may leave all the same."""
+    gone = make_app(built, "gone", post_logout_redirect_uris=[BACK])
+    browser = logged_in(built)
+    hint = gone.tokens(browser=browser)["id_token"]
+    built.update("gone", enabled=False)
+    time.sleep(1)
+    for asked in ({"client_id": "gone"}, {"id_token_hint": hint, "post_logout_redirect_uri": BACK}):
+        assert leave(browser, **asked).status == 400
+    page = leave(browser, id_token_hint=hint)
+    assert (page.status, browser.send(page).status, browser.cookies.keys() & {SESSION}) == (200, 200, set())
 
 
 def test_another_site_logs_nobody_out(app: App, browser: Browser, hint: str) -> None:

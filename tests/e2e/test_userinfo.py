@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from certbound.app import opened_store
 from certbound.core.errors import InvalidToken
 from certbound.server.accounts import AccountBook
 from certbound.trust.authority import self_signed
-from e2e.acting import App, add_account, make_app, people_world
+from e2e.acting import App, add_account, logged_in, make_app, people_world
 from e2e.world import Answer, World
 
 
@@ -125,7 +126,7 @@ def test_an_opaque_token_tells_the_same(built: World) -> None:
 def test_of_a_person_who_is_gone_nothing_is_told(built: World, app: App, away: str) -> None:
     username = f"leaver-{away}"
     add_account(built, username)
-    token = app.tokens(username=username)["access_token"]
+    token = app.tokens(browser=logged_in(built, username))["access_token"]
     assert app.userinfo(token).status == 200
 
     async def go() -> None:
@@ -134,6 +135,22 @@ def test_of_a_person_who_is_gone_nothing_is_told(built: World, app: App, away: s
             await (book.switch(username, enabled=False) if away == "disabled" else book.remove(username))
 
     asyncio.run(go())
+    require_invalid(app.userinfo(token))
+
+
+def test_an_account_that_a_hand_disabled_tells_nothing(built: World, app: App) -> None:
+    """Past the use case that ends its grants; the token itself is live."""
+    add_account(built, "handled")
+    token = app.tokens(browser=logged_in(built, "handled"))["access_token"]
+
+    async def go() -> None:
+        async with opened_store(built.settings) as store:
+            account = await store.accounts.find("handled")
+            assert account is not None
+            await store.accounts.replace(replace(account, enabled=False))
+
+    asyncio.run(go())
+    assert built.introspect(token, "app", app.identity).json["active"] is True
     require_invalid(app.userinfo(token))
 
 

@@ -19,7 +19,7 @@ from certbound.core.redirects import ResponseMode, response_uri
 from certbound.server.authorization import asking
 from certbound.server.call import Call, Form, Reply, redirect_reply
 from certbound.server.interactions import shown_name_of
-from certbound.server.openid import person_of, read_hint
+from certbound.server.openid import read_hint
 from certbound.server.pages.views import DoneView, LogoutView
 from certbound.server.service import Service
 from certbound.server.sessions import (
@@ -64,7 +64,7 @@ async def logout(call: Call, service: Service) -> Reply:
     # (3) The client has an ID token of this session, or the person says so on a page of ours.
     if is_own_form:
         require_own_form(call, service, _purpose(session))
-    elif not await _is_of(leaving, session, service):
+    elif not _is_of(leaving, session):
         return await _ask(call, service, leaving, session)
     # (4) Only now does it end.
     return with_headers(_left(call, service, leaving), await end_session(call, service))
@@ -96,13 +96,9 @@ async def read_leaving(asked: Form, service: Service) -> Leaving:
     return Leaving(client=client, hint=hint, location=location, ui_locales=locales)
 
 
-async def _is_of(leaving: Leaving, session: SessionRecord, service: Service) -> bool:
-    """Whether the hint is of this session; one that names none, of its person."""
-    if leaving.hint is None or leaving.client is None:
-        return False
-    if leaving.hint.sid:
-        return leaving.hint.sid == session.sid
-    return await person_of(service, leaving.client, leaving.hint.subject) == session.subject
+def _is_of(leaving: Leaving, session: SessionRecord) -> bool:
+    """Whether a client that is here shows an ID token which was given in this session."""
+    return leaving.client is not None and leaving.hint is not None and leaving.hint.sid == session.sid != ""
 
 
 async def _ask(call: Call, service: Service, leaving: Leaving, session: SessionRecord) -> Reply:
