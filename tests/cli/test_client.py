@@ -514,3 +514,94 @@ def test_a_registration_token_is_made_anew(certbound: Certbound, deployment: Pat
     certbound("client", "add", "--id", "b", "--san-dns", "b.example", "--scope", "")
     assert "did not register itself" in certbound("client", "management-token", "b").err
     assert "there is no client" in certbound("client", "management-token", "c").err
+
+
+APP = ["client", "add", "--id", "app", "--san-dns", "app.example", "--scope", "read"]
+WEB = ["--redirect-uri", "https://app.example/cb"]
+
+
+@pytest.fixture
+def for_people(deployment: Path) -> Path:
+    """A deployment where people log in, and devices may ask."""
+    file = deployment / "certbound.toml"
+    two_hosts = file.read_text().replace("port = 0", 'port = 0\nmtls_url = "https://mtls.as.example"')
+    file.write_text(two_hosts + "\n[login]\naccounts = true\ndevice = true\nopenid = false\n")
+    return deployment
+
+
+@pytest.mark.usefixtures("for_people")
+def test_a_client_that_acts_for_people(certbound: Certbound) -> None:
+    """Every option of it ends in the metadata and on the screen; who is sent where is said at the end."""
+    options = [
+        *WEB, "--redirect-uri", "http://127.0.0.1/cb", "--post-logout-redirect-uri", "https://app.example/",
+        "--require-par", "--id-token-alg", "ES256",
+    ]  # fmt: skip
+    done = certbound(*APP, *options)
+    assert done.status == 0, done.err
+    assert done.out.splitlines()[-1] == "next: it sends people to https://as.example/authorize"
+    told = [line.strip() for line in done.out.splitlines()]
+    assert {
+        "redirect URI  https://app.example/cb", "redirect URI  http://127.0.0.1/cb",
+        "after logout  https://app.example/", "requests      must be pushed", "ID tokens     ES256",
+    } <= {*told}  # fmt: skip
+    kept = json.loads(certbound("client", "show", "app", "--json").out)
+    assert kept["grant_types"] == ["authorization_code", "refresh_token"]
+    assert kept["redirect_uris"] == ["https://app.example/cb", "http://127.0.0.1/cb"]
+    assert kept["post_logout_redirect_uris"] == ["https://app.example/"]
+    assert kept["require_pushed_authorization_requests"] is True
+    assert kept["id_token_signed_response_alg"] == "ES256"
+
+
+@pytest.mark.usefixtures("for_people")
+def test_what_is_changed_replaces_what_was_there(certbound: Certbound) -> None:
+    """Redirect URIs are given anew, all of them; the grants stay; a choice can be taken back."""
+    certbound(*APP, *WEB, "--pairwise", "--require-par")
+    assert "a sub of its own, at app.example" in certbound("client", "show", "app").out
+    other = ["--redirect-uri", "https://other.example/cb", "--public-subjects", "--allow-unpushed"]
+    changed = json.loads(certbound("client", "update", "app", *other, "--json").out)
+    assert changed["redirect_uris"] == ["https://other.example/cb"]
+    assert changed["grant_types"] == ["authorization_code", "refresh_token"]
+    assert not {"subject_type", "require_pushed_authorization_requests"} & changed.keys()
+
+
+@pytest.mark.usefixtures("for_people")
+def test_grants_have_short_names(certbound: Certbound) -> None:
+    """And the long ones work."""
+    exchange, device = (f"urn:ietf:params:oauth:grant-type:{each}" for each in ("token-exchange", "device_code"))
+    for given in (["code", "device", "refresh", "exchange", "client_credentials"],
+                  ["authorization_code", device, "refresh_token", exchange, "client_credentials"]):  # fmt: skip
+        options = [word for each in given for word in ("--grant-type", each)]
+        done = certbound(*APP, *WEB, *options, "--json")
+        expected = sorted(["authorization_code", "client_credentials", "refresh_token", device, exchange])
+        assert json.loads(done.out)["grant_types"] == expected
+        certbound("client", "remove", "app", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--grant-type", "code"], "--redirect-uri: redirect_uris is missing; authorization_code needs one at least"),
+        (["--redirect-uri", "http://app.example/"], "--redirect-uri: redirect_uris[0] must be an absolute URI"),
+        ([*WEB, "--redirect-uri", "javascript:x"], "--redirect-uri: redirect_uris[1] must be"),
+        ([*WEB, "--post-logout-redirect-uri", "/"], "--post-logout-redirect-uri: post_logout_redirect_uris[0] must be"),
+        (["--redirect-uri", "http://127.0.0.1/", "--pairwise"], "--pairwise: subject_type: pairwise needs"),
+        ([*WEB, "--id-token-alg", "PS256"], "--id-token-alg: id_token_signed_response_alg: PS256 not offered here"),
+        ([*WEB, "--grant-type", "implicit"], "--grant-type: grant_types: implicit not offered here; offered: "),
+    ],
+    ids=["no uri", "http", "script", "logout", "pairwise", "alg", "grant"],
+)
+@pytest.mark.usefixtures("for_people")
+def test_what_is_wrong_is_said_of_the_option(certbound: Certbound, options: list[str], said: str) -> None:
+    """By its name and that of the member; nothing is registered."""
+    done = certbound(*APP, *options)
+    assert done.status != 0
+    assert said in done.err
+    assert json.loads(certbound("client", "list", "--json").out) == []
+
+
+@pytest.mark.usefixtures("deployment")
+def test_where_nobody_logs_in_nobody_is_asked(certbound: Certbound) -> None:
+    """A client cannot have the grant while it is off."""
+    done = certbound(*APP, *WEB)
+    assert done.status != 0
+    assert "--grant-type: grant_types: authorization_code not offered here; offered: client_credentials, " in done.err

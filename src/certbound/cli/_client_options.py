@@ -11,10 +11,19 @@ import typer
 from certbound.cli._certificates import OPTIONS, read_bytes, read_chain, read_file
 from certbound.cli._commands import WrongUse
 from certbound.core.anchors import CERTIFICATES, KEYS
+from certbound.core.client_authorization import (
+    CODE_GRANT,
+    LOGOUT_URIS,
+    MUST_PUSH,
+    REDIRECT_URIS,
+    SUBJECT_TYPE,
+    SubjectType,
+)
 from certbound.core.clients import (
     ASSERTION_ALG,
     DN_ORDER,
     FORMAT,
+    ID_TOKEN_ALG,
     IGNORE_VALIDITY,
     PKI_MEMBERS,
     RESOURCES,
@@ -24,6 +33,7 @@ from certbound.core.clients import (
     TokenFormat,
 )
 from certbound.core.errors import ConfigurationError
+from certbound.core.grants import device_code, refresh_token, token_exchange
 from certbound.core.jwks import make_jwks
 from certbound.core.members import listed
 from certbound.core.names import RdnOrder
@@ -95,7 +105,39 @@ OwnAnchors = Annotated[
 ]
 GrantTypes = Annotated[
     list[str] | None,
-    typer.Option("--grant-type", metavar="TYPE", help="A grant it may use, instead of client_credentials. Repeatable."),
+    typer.Option(
+        "--grant-type",
+        metavar="TYPE",
+        help="A grant it may use, instead of client_credentials: code, device, refresh, exchange, client_credentials, "
+        "or the name in full. Repeatable.",
+    ),
+]
+RedirectUris = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--redirect-uri",
+        metavar="URI",
+        help="Where people go back to with the code: https, http://127.0.0.1/…, or an app's own scheme. Repeatable; "
+        "without --grant-type it may use code and refresh.",
+    ),
+]
+LogoutUris = Annotated[
+    list[str] | None,
+    typer.Option("--post-logout-redirect-uri", metavar="URI", help="Where people may go after a logout. Repeatable."),
+]
+RequirePar = Annotated[
+    bool | None,
+    typer.Option("--require-par/--allow-unpushed", help="Whether its authorization requests must be pushed."),
+]
+Pairwise = Annotated[
+    bool | None,
+    typer.Option(
+        "--pairwise/--public-subjects",
+        help="Whether people have another sub at each host of redirect URIs. Changing it makes strangers of them.",
+    ),
+]
+IdTokenAlg = Annotated[
+    SigningAlgorithm | None, typer.Option("--id-token-alg", metavar="ALG", help="The algorithm of its ID tokens.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -165,19 +207,37 @@ def described(
     token_format: TokenFormat | None,
     protects: Sequence[str] | None,
     assertion_alg: SigningAlgorithm | None,
+    redirect_uris: Sequence[str] | None,
+    logout_uris: Sequence[str] | None,
+    require_par: bool | None,
+    pairwise: bool | None,
+    id_token_alg: SigningAlgorithm | None,
 ) -> dict[str, Any]:
     """What the client may have and is called, as metadata."""
+    subject_type = None if pairwise is None else SubjectType.PAIRWISE if pairwise else SubjectType.PUBLIC
     given = {
         "client_name": name,
         "scope": scope,
         "tls_client_certificate_bound_access_tokens": bound,
-        "grant_types": list(grant_types) if grant_types else None,
+        "grant_types": [_GRANTS.get(each, each) for each in grant_types] if grant_types else None,
         IGNORE_VALIDITY: ignore_validity,
         FORMAT: token_format.value if token_format is not None else None,
         RESOURCES: list(protects) if protects else None,
         ASSERTION_ALG: assertion_alg.value if assertion_alg is not None else None,
+        REDIRECT_URIS: list(redirect_uris) if redirect_uris else None,
+        LOGOUT_URIS: list(logout_uris) if logout_uris else None,
+        MUST_PUSH: require_par,
+        SUBJECT_TYPE: subject_type.value if subject_type is not None else None,
+        ID_TOKEN_ALG: id_token_alg.value if id_token_alg is not None else None,
     }
     return {field: value for field, value in given.items() if value is not None}
+
+
+def with_grants(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """A new client that says where people go back to may use the code, and stay without asking them again."""
+    if REDIRECT_URIS in asked and "grant_types" not in asked:
+        return {**asked, "grant_types": [CODE_GRANT, refresh_token.GRANT_TYPE]}
+    return dict(asked)
 
 
 def complete(changes: Mapping[str, Any], record: ClientRecord, *, adds: bool) -> dict[str, Any]:
@@ -213,9 +273,21 @@ MEMBERS: Mapping[str, str] = {
     FORMAT: "--token-format",
     RESOURCES: "--protects",
     ASSERTION_ALG: "--assertion-alg",
+    REDIRECT_URIS: "--redirect-uri",
+    LOGOUT_URIS: "--post-logout-redirect-uri",
+    MUST_PUSH: "--require-par",
+    SUBJECT_TYPE: "--pairwise",
+    ID_TOKEN_ALG: "--id-token-alg",
 }
 """The option that gives each member of the metadata."""
 
+_GRANTS: Mapping[str, str] = {
+    "code": CODE_GRANT,
+    "device": device_code.GRANT_TYPE,
+    "refresh": refresh_token.GRANT_TYPE,
+    "exchange": token_exchange.GRANT_TYPE,
+}
+"""By what they are called here."""
 _WITHOUT = (Method.CLIENT_SECRET_BASIC, Method.CLIENT_SECRET_POST, Method.NONE)
 _METHODS: Mapping[str, tuple[Method, ...]] = {
     "subject": (Method.TLS_CLIENT_AUTH,),

@@ -37,6 +37,7 @@ def say_client(registry: "ClientRegistry", record: ClientRecord) -> None:
             *_trusted_by(client),
             ("scope", facts["scope"]),
             ("grants", listed(client.grant_types)),
+            *_for_people(client),
             *([("serves", listed(client.protected_resources))] if client.protected_resources else []),
             *([("registered", f"itself, by way {record.registration.way}")] if record.registration else []),
             ("tokens", "bound" if facts["tls_client_certificate_bound_access_tokens"] else "not bound"),
@@ -55,6 +56,17 @@ def _known_by(client: Client) -> list[tuple[str, str]]:
     published = [("published at", client.jwks_uri)] if client.jwks_uri is not None else []
     registered = [("certificate", f"{each.thumbprint} until {date(each.not_after)}") for each in client.certificates]
     return [*published, *registered, *dates]
+
+
+def _for_people(client: Client) -> list[tuple[str, str]]:
+    """What it may do with those whom it acts for."""
+    return [
+        *(("redirect URI", each) for each in client.redirect_uris),
+        *(("after logout", each) for each in client.logout_uris),
+        *([("requests", "must be pushed")] if client.must_push else []),
+        *([("knows people", f"by a sub of its own, at {client.sector}")] if client.sector else []),
+        *([("ID tokens", client.id_token_alg.value)] if client.id_token_alg is not None else []),
+    ]
 
 
 def secrets_as_json(record: ClientRecord) -> list[dict[str, Any]]:

@@ -24,13 +24,18 @@ from certbound.cli._client_options import (
     DnOrder,
     Format,
     GrantTypes,
+    IdTokenAlg,
     IgnoreValidity,
     Json,
     Jwks,
     JwksUri,
+    LogoutUris,
     Name,
     OwnAnchors,
+    Pairwise,
     Protects,
+    RedirectUris,
+    RequirePar,
     SanDns,
     SanEmail,
     SanIp,
@@ -43,6 +48,7 @@ from certbound.cli._client_options import (
     described,
     subjects_of,
     trusted,
+    with_grants,
 )
 from certbound.cli._client_shown import as_json, row, say_client
 from certbound.cli._commands import WrongUse, group
@@ -50,6 +56,7 @@ from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.cli._registry import find, no_client, registry_of
 from certbound.core.candidates import candidates, remarks
+from certbound.core.client_authorization import CODE_GRANT
 from certbound.core.errors import ConfigurationError
 from certbound.core.members import listed
 
@@ -82,6 +89,11 @@ def add(
     scope: Scope = None,
     bound: Bound = None,
     grant_type: GrantTypes = None,
+    redirect_uri: RedirectUris = None,
+    logout_uri: LogoutUris = None,
+    require_par: RequirePar = None,
+    pairwise: Pairwise = None,
+    id_token_alg: IdTokenAlg = None,
     token_format: Format = None,
     protects: Protects = None,
     json: Json = False,
@@ -99,6 +111,11 @@ def add(
 
     Example: certbound client add --method client_secret_basic --scope read
 
+    Example, acting for people: certbound client add --san-dns app.example --redirect-uri https://app.example/cb
+    --scope openid
+
+    Example, on their own machines: certbound client add --method none --redirect-uri http://127.0.0.1/ --scope read
+
     Example: certbound client add --from-cert billing.pem
     """
     if from_cert is not None:
@@ -113,9 +130,10 @@ def add(
         )
     asked = described(
         name=name, scope=scope, bound=bound, grant_types=grant_type, ignore_validity=ignore_validity,
-        token_format=token_format, protects=protects, assertion_alg=assertion_alg,
+        token_format=token_format, protects=protects, assertion_alg=assertion_alg, redirect_uris=redirect_uri,
+        logout_uris=logout_uri, require_par=require_par, pairwise=pairwise, id_token_alg=id_token_alg,
     )  # fmt: skip
-    metadata = {**known, **trusted(dn_order, anchor_key, anchor), **asked}
+    metadata = {**known, **trusted(dn_order, anchor_key, anchor), **with_grants(asked)}
     asyncio.run(_add(config, client_id, metadata, json=json))
 
 
@@ -165,6 +183,11 @@ def update(
     scope: Scope = None,
     bound: Bound = None,
     grant_type: GrantTypes = None,
+    redirect_uri: RedirectUris = None,
+    logout_uri: LogoutUris = None,
+    require_par: RequirePar = None,
+    pairwise: Pairwise = None,
+    id_token_alg: IdTokenAlg = None,
     token_format: Format = None,
     protects: Protects = None,
     enabled: Annotated[
@@ -186,7 +209,8 @@ def update(
     known = credentials(subjects, self_signed or add_self_signed, jwks, jwks_uri, method)
     asked = described(
         name=name, scope=scope, bound=bound, grant_types=grant_type, ignore_validity=ignore_validity,
-        token_format=token_format, protects=protects, assertion_alg=assertion_alg,
+        token_format=token_format, protects=protects, assertion_alg=assertion_alg, redirect_uris=redirect_uri,
+        logout_uris=logout_uri, require_par=require_par, pairwise=pairwise, id_token_alg=id_token_alg,
     )  # fmt: skip
     changes = {**known, **trusted(dn_order, anchor_key, anchor, every_anchor=every_anchor), **asked}
     if not changes and enabled is None:
@@ -227,7 +251,9 @@ async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str
         say_client(registry, record)
         if secret is not None:
             _client_secret.say_secret(secret)
-        elif client.method.is_mutual_tls:
+        if CODE_GRANT in client.grant_types:
+            say(f"next: it sends people to {settings.server.issuer}/authorize")
+        elif client.method.is_mutual_tls and "client_credentials" in client.grant_types:
             who = f"--client-id {shlex.quote(client.client_id)} --cert CERT --key KEY"
             say(f"next, with its certificate: certbound token --issuer {settings.server.issuer} {who}")
 

@@ -44,8 +44,8 @@ from certbound.core.scope import NO_SCOPE, Scope, format_scope, parse_scope
 from certbound.core.subject import Subject
 
 __all__ = [
-    "ASSERTION_ALG", "DN_ORDER", "FORMAT", "IGNORE_VALIDITY", "PKI_MEMBERS", "RESOURCES", "SELF_SIGNED_MEMBERS",
-    "Allowed", "Client", "ClientId", "Method", "SigningAlgorithm", "TokenFormat",
+    "ASSERTION_ALG", "DN_ORDER", "FORMAT", "ID_TOKEN_ALG", "IGNORE_VALIDITY", "PKI_MEMBERS", "RESOURCES",
+    "SELF_SIGNED_MEMBERS", "Allowed", "Client", "ClientId", "Method", "SigningAlgorithm", "TokenFormat",
     "describe_client", "is_known", "read_client", "require_allowed", "require_method",
 ]  # fmt: skip
 
