@@ -112,8 +112,8 @@ def make_certbound(pki: Pki, port: int, folder: Path, **more: dict[str, object])
         "trust": {"anchors": [str(pki.client_ca.certificate_file)]},
         "tokens": {"scopes": ["api"], "resources": [RESOURCE]},
         "keys": {"file": str(pki.signing_key_file)},
-        **more,
     }
+    settings |= {table: {**settings.get(table, {}), **keys} for table, keys in more.items()}
     config = folder / "certbound.toml"
     config.write_text(toml(settings))
     certbound = str(Path(sys.executable).with_name("certbound"))
@@ -150,14 +150,19 @@ def make_oidc_provider_codes(pki: Pki, port: int, folder: Path) -> Command:
 
 
 def make_certbound_codes(pki: Pki, port: int, folder: Path) -> Command:
-    """certbound where people log in, with client `app`, which acts for them."""
+    """certbound where people log in, at a host that this port is not, with client `app`, which acts for them."""
+    server: dict[str, object] = {
+        "issuer": "https://localhost",
+        "port": 0,
+        "mtls_url": f"https://localhost:{port}",
+        "mtls_port": port,
+    }
     command = make_certbound(
-        pki, port, folder, tokens={"scopes": ["api", "openid"], "resources": [RESOURCE]}, login={"accounts": True}
+        pki, port, folder, server=server, tokens={"scopes": ["api", "openid"]}, login={"accounts": True}
     )
     at = ["--config", str(folder / "certbound.toml")]
-    grants = ["--grant-type", "authorization_code", "--grant-type", "refresh_token"]
     known = ["--san-dns", DNS_NAME, "--redirect-uri", REDIRECT_URI, "--scope", "openid api"]
-    run(command[0], "client", "add", "--id", "app", *at, *known, *grants)
+    run(command[0], "client", "add", "--id", "app", *at, *known)
     return command
 
 
