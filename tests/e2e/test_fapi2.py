@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from asserting import assertion
+from asserting import form as form_of
+from asserting import metadata as metadata_of_keys
 from certbound.core.errors import ConfigurationError, InvalidRedirectUri
 from certbound.settings import load
 from certbound.trust.authority import self_signed
@@ -283,6 +286,33 @@ class TestTokens:
         token = app.redeem(code_of(app)).json["access_token"]
         for url in (f"{app.world.api}/?access_token={token}", f"{app.world.mtls}/userinfo?access_token={token}"):
             assert app.world.ask(url, app.identity, method="GET").status == 401
+
+
+def test_a_client_that_signs_assertions_pushes_and_gets_bound_tokens(built: World) -> None:
+    """5.3.2.1: `private_key_jwt` with the issuer as its one audience; the certificate on the connection binds."""
+    identity = self_signed("CN=any")
+    built.register(
+        "signer", **metadata_of_keys(), grant_types=["authorization_code"], redirect_uris=["https://app.example/cb"],
+        scope="openid read",
+    )  # fmt: skip
+    signer = App(built, "signer", identity)
+
+    def assert_itself() -> dict[str, Any]:
+        return {"client_id": None, **form_of(assertion("signer", audience=built.issuer))}
+
+    refused = built.post("par", None, identity, **form_of(assertion("signer", audience=f"{built.issuer}/par")))
+    assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+    found = built.post(
+        "par",
+        None,
+        identity,
+        **{**signer.request(client_id=None), **form_of(assertion("signer", audience=built.issuer))},
+    )
+    assert found.status == 201, found
+    code = signer.agree_to_pushed(found.json["request_uri"])["code"]
+    tokens = signer.redeem(code, **assert_itself()).json
+    assert built.call_api(tokens["access_token"], identity).status == 200
+    assert built.call_api(tokens["access_token"], self_signed("CN=thief")).status == 401
 
 
 def test_a_client_that_proves_nothing_is_not_registered(built: World) -> None:

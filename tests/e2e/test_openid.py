@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from certbound.core.errors import InvalidClientMetadata
 from certbound.core.openid import half_hash
+from certbound.server.sessions import SESSION
 from e2e.acting import App, logged_in, make_app, people_world, subject_logged_in
 from e2e.people import Browser
-from e2e.world import RESOURCE, World
+from e2e.world import RESOURCE, World, free_port
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +93,29 @@ def test_an_id_token_opens_nothing(built: World, app: App) -> None:
     assert app.userinfo(token).status == 401
     assert built.call_api(token, app.identity).status == 401
     assert built.introspect(token, "app", app.identity).json == {"active": False}
+
+
+def test_an_id_token_cannot_be_exchanged(built: World, app: App) -> None:
+    """RFC 8693: for what was meant to be an access token."""
+    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    service = make_app(
+        built, "service", grant_types=[exchange], redirect_uris=[], protected_resources=[RESOURCE], scope="openid read"
+    )
+    tokens = app.tokens()
+    for kind in ("access_token", "jwt"):
+        form = {"grant_type": exchange, "subject_token_type": f"urn:ietf:params:oauth:token-type:{kind}"}
+        for name, status in (("id_token", 400), ("access_token", 200)):
+            answer = built.post("token", "service", service.identity, subject_token=tokens[name], **form)
+            assert answer.status == status, (kind, name, answer)
+
+
+def test_a_client_may_say_which_algorithm_signs(built: World) -> None:
+    """One that the server has; another is refused when it is registered (OpenID Connect Registration section 2)."""
+    chosen = make_app(built, "chosen", id_token_signed_response_alg="ES256")
+    assert decoded(built, chosen.tokens()["id_token"])["aud"] == "chosen"
+    for alg in ("RS256", "none", "HS256"):
+        with pytest.raises(InvalidClientMetadata, match="id_token_signed_response_alg"):
+            make_app(built, "unsigned", id_token_signed_response_alg=alg)
 
 
 def test_a_bound_access_token_is_no_hint(built: World, app: App) -> None:
@@ -171,12 +197,28 @@ class TestDiscovery:
         assert document["mtls_endpoint_aliases"]["userinfo_endpoint"] == f"{built.mtls}/userinfo"
         assert {"end_session_endpoint", "authorization_endpoint"}.isdisjoint(document["mtls_endpoint_aliases"])
 
+    def test_an_issuer_with_a_path_has_it_at_both_spellings(self, tmp_path: Path) -> None:
+        """Discovery section 4 puts it behind the path, RFC 8414 section 5 before it; and everything works there."""
+        port = free_port()
+        realm = {"server__issuer": f"https://localhost:{port}/realm/1", "server__port": port}
+        with people_world(tmp_path, **realm) as made:
+            host = f"https://localhost:{port}"
+            for path in ("/realm/1/.well-known/openid-configuration", "/.well-known/openid-configuration/realm/1"):
+                assert made.ask(host + path, method="GET").json["issuer"] == made.issuer
+            assert made.ask(f"{host}/.well-known/openid-configuration", method="GET").status == 404
+            app = make_app(made, "app", post_logout_redirect_uris=["https://app.example/left"])
+            browser = logged_in(made)
+            tokens = app.tokens(browser=browser)
+            assert decoded(made, tokens["id_token"])["iss"] == made.issuer
+            page = browser.send(browser.visit(f"{made.issuer}/logout?client_id=app"))
+            assert (page.status, SESSION in browser.cookies) == (200, False)
+
     def test_the_mutual_tls_host_has_no_pages(self, built: World, app: App) -> None:
         for path in ("/authorize", "/logout", "/account", "/.well-known/openid-configuration"):
             assert built.ask(built.mtls + path, app.identity, method="GET").status == 404
 
 
-def test_where_openid_connect_is_off_there_is_nothing_of_it(tmp_path: Any) -> None:
+def test_where_openid_connect_is_off_there_is_nothing_of_it(tmp_path: Path) -> None:
     """Neither in the metadata nor behind it; clients act for people all the same."""
     with people_world(tmp_path, login__openid=False, tokens__scopes=["read"]) as made:
         plain = make_app(made, "plain", scope="read")
