@@ -11,9 +11,11 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import pytest
 from alembic.migration import MigrationContext
@@ -25,11 +27,16 @@ from sqlalchemy import create_engine
 
 from asserting import assertion, form, metadata
 from certbound.core.authentication import digest_of
-from certbound.core.grants import token_exchange
+from certbound.core.grants import device_code, token_exchange
+from certbound.core.grants.device_code import Approved
+from certbound.core.ports import ConsentRecord, Store, TicketKind
 from certbound.core.status import read_list
 from certbound.stores import migrations
 from certbound.trust.authority import Issued, self_signed
+from e2e.acting import PASSWORD, add_account
+from e2e.codes import BACK, CHALLENGE, CODE, DEVICE, VERIFIER, agreed, in_store
 from e2e.mortal import NEVER, Death, Mortal, Step, mortal, steps
+from e2e.people import Browser, Page
 from e2e.world import RESOURCE, Answer, World
 
 T = TypeVar("T")
@@ -53,6 +60,8 @@ class Place(Mortal):
     secret: str
     caller: Issued
     phone: Issued
+    anna: str
+    """The subject of a person."""
 
     def prepare(self) -> None:
         """Clients of each kind; `api` is asked about tokens."""
@@ -65,6 +74,7 @@ class Place(Mortal):
         world.register("web", **SECRET, grant_types=GRANTS)
         world.register("signer", **metadata())
         self.secret = self.said("client", "secret", "add", "web")["client_secret"]
+        self.anna = add_account(world, "anna").subject
         self.caller, self.phone = self_signed("CN=api"), self_signed("CN=phone")
         for name, changes in (("api", {}), ("opaque", {"access_token_format": "opaque"})):
             world.register_self_signed(name, self.caller, grant_types=GRANTS, protected_resources=[RESOURCE], **changes)
@@ -72,6 +82,11 @@ class Place(Mortal):
     def web(self, endpoint: str, **fields: Any) -> Answer:
         """By the client `web`, with its secret."""
         return by_secret(self.world, {"client_id": "web", "client_secret": self.secret}, endpoint, **fields)
+
+    def redeem(self, code: str, client_id: str, identity: Issued | None = None) -> Answer:
+        """An authorization code."""
+        form = {"grant_type": CODE, "code": code, "redirect_uri": BACK, "code_verifier": VERIFIER}
+        return self.world.post("token", client_id, identity, **form)
 
     def refresh(self, token: str, client_id: str = "spa", identity: Issued | None = None) -> Answer:
         """By a public client."""
@@ -146,7 +161,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One deployment, which goes through all of it with one database."""
     way = {"name": "invited", "needs": ["initial_token"], "methods": METHODS[1:], "scopes": ["read", "write"]}
     options = {"authentication__methods": METHODS, "tokens__bind": "requested", "tokens__refresh_grace": 60}
-    with mortal(Place, tmp_path_factory.mktemp("mortal"), registration__ways=[way], **options) as made:
+    people = {"login__accounts": True, "login__device": True}
+    with mortal(Place, tmp_path_factory.mktemp("mortal"), registration__ways=[way], **options, **people) as made:
         made.prepare()
         yield made
 
@@ -261,6 +277,222 @@ class TestRefresh:
             assert "refresh_token" not in again.json, death
             assert all(place.is_active(access(each)) for each in (again, death.answer) if each), death
             assert place.live_tokens(token) == [digest_of(token)], death
+
+
+PEOPLE: Mapping[str, Mapping[str, Any]] = {
+    "jwt": {"grant_types": [CODE, DEVICE, "refresh_token"]},
+    "opaque jwt": {"grant_types": [CODE, DEVICE, "refresh_token"], "access_token_format": "opaque"},
+    "brief": {"grant_types": [CODE, DEVICE]},
+    "opaque brief": {"grant_types": [CODE, DEVICE], "access_token_format": "opaque"},
+}
+"""Clients that act for people: tokens of either format, with a refresh token and without."""
+
+
+class TestCodes:
+    """A client that got no answer redeems its code again: it goes on, or is refused and begins anew."""
+
+    @pytest.fixture(autouse=True)
+    def _clients(self, place: Place) -> None:
+        if place.server is None:
+            place.start()
+        for name, registered in PEOPLE.items():
+            if not place.count("clients", f"client_id = '{name}'"):
+                place.world.register_self_signed(name, place.phone, redirect_uris=[BACK], **registered)
+
+    @pytest.mark.parametrize(
+        ("name", "wide"),
+        [("jwt", False), *(pytest.param(name, True, marks=pytest.mark.wide) for name in PEOPLE)],
+        ids=["some steps", *(f"{name}, every step" for name in PEOPLE)],
+    )
+    def test_a_code_gives_one_live_token(self, place: Place, name: str, wide: bool) -> None:
+        """It counts while there is no grant, and no more when there is one: then whoever comes with it ends that."""
+        for code, death in place.deaths(wide, partial(self.begin, place, name), partial(self.redeem, place, name)):
+            is_taken = death.commits > 0
+            assert self.live_grants(place, name) == int(is_taken), death
+            again = self.redeem(place, name, code)
+            assert is_refused(again) if is_taken else again.status == 200, death
+            assert self.live_grants(place, name) == int(not is_taken), death
+            for answer in (death.answer, again):
+                if answer is not None and answer.status == 200:
+                    assert place.is_told_active(access(answer)) == (answer is again), death
+            assert is_refused(self.redeem(place, name, code)), death
+            assert self.live_grants(place, name) == 0, death
+            assert not any(
+                place.is_told_active(access(each)) for each in (death.answer, again) if each and each.status == 200
+            ), death
+            fresh = self.redeem(place, name, self.begin(place, name))
+            assert place.is_told_active(access(fresh)), "the client begins anew"
+            place.world.revoke(access(fresh), name, place.phone)
+            self.clear(place, name)
+
+    @WIDE
+    @pytest.mark.parametrize("name", ["jwt", "opaque brief"])
+    def test_a_code_that_comes_twice(self, place: Place, name: str, wide: bool) -> None:
+        """Ends what the first one got, then, or when it comes again."""
+
+        def begin() -> tuple[str, Answer]:
+            code = self.begin(place, name)
+            return code, self.redeem(place, name, code)
+
+        for (code, first), death in place.deaths(wide, begin, lambda made: self.redeem(place, name, made[0])):
+            ended = not place.is_told_active(access(first))
+            assert ended == (death.commits > 0), death
+            assert is_refused(self.redeem(place, name, code)), death
+            assert not place.is_told_active(access(first)), death
+            assert self.live_grants(place, name) == 0, death
+
+    @WIDE
+    @pytest.mark.parametrize("name", ["jwt", "opaque brief"])
+    def test_a_device_code_gives_one_live_token(self, place: Place, name: str, wide: bool) -> None:
+        """As an authorization code does; a poll that died was one."""
+        for secret, death in place.deaths(wide, partial(self.decided, place, name), partial(self.poll, place, name)):
+            is_taken = death.commits > 0
+            again = self.poll(place, name, secret)
+            assert is_refused(again) if is_taken else again.status == 200, death
+            assert self.live_grants(place, name) == int(not is_taken), death
+            assert is_refused(self.poll(place, name, secret)), death
+            assert self.live_grants(place, name) == 0, death
+            for answer in (death.answer, again):
+                assert answer is None or answer.status != 200 or not place.is_told_active(access(answer)), death
+
+    @WIDE
+    def test_a_poll(self, place: Place, wide: bool) -> None:
+        """Of whose answer nobody heard: the device waits on, and the person decides as ever."""
+        for secret, death in place.deaths(wide, partial(self.asked, place, "jwt"), partial(self.poll, place, "jwt")):
+            assert death.answer is None or is_refused(death.answer, "authorization_pending"), death
+            again = self.poll(place, "jwt", secret)
+            assert is_refused(again, "slow_down" if death.commits else "authorization_pending"), death
+            self.approve(place, secret)
+            assert place.is_told_active(access(self.poll(place, "jwt", secret))), death
+            self.clear(place, "jwt")
+
+    @WIDE
+    @pytest.mark.parametrize("button", ["allow", "deny"])
+    def test_what_is_decided_on_a_device(self, place: Place, button: str, wide: bool) -> None:
+        """Stands, or nobody decided: then the person does it again with the code that the device shows."""
+        browser = self.browser(place)
+
+        def begin() -> tuple[Mapping[str, str], Page]:
+            begun = place.world.post("device_authorization", "jwt", place.phone, scope="read").json
+            return begun, browser.send(browser.visit("/device"), user_code=begun["user_code"])
+
+        for (begun, _), death in place.deaths(wide, begin, lambda made: browser.send(made[1], button).answer):
+            answer = self.poll(place, "jwt", begun["device_code"])
+            if is_refused(answer, "authorization_pending"):
+                assert death.answer is None, death
+                page = browser.send(browser.visit("/device"), user_code=begun["user_code"])
+                assert browser.send(page, button).status == 200, death
+                answer = self.poll(place, "jwt", begun["device_code"])
+            assert answer.status == 200 if button == "allow" else is_refused(answer, "access_denied"), death
+            assert browser.send(browser.visit("/device"), user_code=begun["user_code"]).status == 403, death
+            self.clear(place, "jwt")
+
+    @WIDE
+    def test_what_is_decided_for_a_client(self, place: Place, wide: bool) -> None:
+        """The page is there still, or the request was answered; one request never has two codes."""
+        browser = self.browser(place)
+        asked = {
+            "response_type": "code", "client_id": "jwt", "redirect_uri": BACK, "scope": "read", "prompt": "consent",
+            "code_challenge": CHALLENGE, "code_challenge_method": "S256",
+        }  # fmt: skip
+
+        def begin() -> tuple[Page, int]:
+            page = browser.visit(f"/authorize?{urlencode(asked)}")
+            return page, place.count("tickets", "ticket LIKE 'code %'")
+
+        for (page, before), death in place.deaths(wide, begin, lambda made: browser.send(made[0], "allow").answer):
+            given = place.count("tickets", "ticket LIKE 'code %'") - before
+            assert given == 1 if death.answer else given in (0, 1), death
+            shown = browser.visit(page.url)
+            if not given and shown.status == 200:
+                shown = browser.send(shown, "allow")
+                assert "code" in shown.members, death
+                assert place.redeem(shown.members["code"], "jwt", place.phone).status == 200, death
+            else:
+                assert shown.status == 400, "answered already"
+            assert place.count("tickets", "ticket LIKE 'code %'") - before <= 1, death
+            self.clear(place, "jwt")
+
+    @WIDE
+    @pytest.mark.parametrize("name", ["jwt", "opaque brief"])
+    def test_what_a_person_withdraws(self, place: Place, name: str, wide: bool) -> None:
+        """Is gone with all that it gave, or is there with all of it, and withdrawn the next time."""
+        browser = self.browser(place)
+
+        def begin() -> tuple[Answer, Page]:
+            return self.redeem(place, name, self.begin(place, name)), browser.visit("/account")
+
+        def withdraw(page: Page) -> Answer:
+            [form] = [each for each in page.forms if each.fields.get("client_id") == name]
+            return browser.post(page.url, {**form.fields, **dict(form.buttons)}).answer
+
+        for (first, _), death in place.deaths(wide, begin, lambda made: withdraw(made[1])):
+            is_gone = death.commits > 0
+            assert place.is_told_active(access(first)) != is_gone, death
+            assert self.live_grants(place, name) == int(not is_gone), death
+            assert place.count("consents", f"client_id = '{name}'") == int(not is_gone), death
+            if not is_gone:
+                withdraw(browser.visit("/account"))
+            assert not place.is_told_active(access(first)), death
+            assert self.live_grants(place, name) == 0, death
+
+    @staticmethod
+    def begin(place: Place, name: str) -> str:
+        """A code."""
+        return agreed(place.world, name, person=place.anna)
+
+    @staticmethod
+    def redeem(place: Place, name: str, code: str) -> Answer:
+        return place.redeem(code, name, place.phone)
+
+    @staticmethod
+    def poll(place: Place, name: str, secret: str) -> Answer:
+        return place.world.post("token", name, place.phone, grant_type=DEVICE, device_code=secret)
+
+    @staticmethod
+    def asked(place: Place, name: str) -> str:
+        """A device code that nobody decided."""
+        answer = place.world.post("device_authorization", name, place.phone, scope="read")
+        return str(answer.json["device_code"])
+
+    def decided(self, place: Place, name: str) -> str:
+        """One that a person said yes to."""
+        secret = self.asked(place, name)
+        self.approve(place, secret)
+        return secret
+
+    @staticmethod
+    def approve(place: Place, secret: str) -> None:
+        """As the page does it."""
+        digest, now = digest_of(secret), time.time()
+
+        async def go(store: Store) -> None:
+            found = await store.tickets.find(TicketKind.DEVICE_CODE, digest, now=now)
+            request = device_code.read(found.content) if found else None
+            assert found
+            assert request
+            await store.consents.put(ConsentRecord(subject=place.anna, client_id=request.client_id, scope=("read",)))
+            decided = device_code.decide(request, Approved(subject=place.anna, auth_time=now))
+            assert await store.tickets.change(replace(found, content=device_code.write(decided)), now=now)
+
+        in_store(place.world, go)
+
+    @staticmethod
+    def browser(place: Place) -> Browser:
+        """One in which anna has logged in; her session outlives the server."""
+        browser = Browser(place.world)
+        page = browser.log_in(browser.visit("/account"), "anna", PASSWORD)
+        assert page.status == 200, page
+        return browser
+
+    @staticmethod
+    def live_grants(place: Place, name: str) -> int:
+        return place.count("grants", f"client_id = '{name}' AND valid")
+
+    @staticmethod
+    def clear(place: Place, name: str) -> None:
+        """What the person let this client do."""
+        in_store(place.world, lambda store: store.consents.withdraw(place.anna, name))
 
 
 class TestExchange:
