@@ -1,6 +1,7 @@
 """The way from a client's request to its code: pages, logins and consents, without a listener, by a clock of ours."""
 
 import asyncio
+import json
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -252,6 +253,7 @@ async def test_what_is_wrong_with_a_request_is_told_the_client_with_state_and_is
         ({"resource": "https://unknown.example"}, "invalid_target"),
         ({"max_age": "-1"}, "invalid_request"),
         ({"nonce": "n" * 10_000}, "invalid_request"),
+        ({"id_token_hint": "e" * 10_000}, "invalid_request"),
         ({"request": "eyJ"}, "request_not_supported"),
         ({"request_uri": "https://app.example/request.jwt"}, "request_uri_not_supported"),
         ({"id_token_hint": "eyJhbGciOiJub25lIn0.e30."}, "invalid_request"),
@@ -292,6 +294,16 @@ async def test_who_is_no_client_sends_nobody_anywhere(place: Place) -> None:
             await place.person().asks(client_id=client_id)
 
 
+async def test_a_client_that_is_disabled_sends_nobody_anywhere_not_even_with_an_error(place: Place) -> None:
+    record = await place.store.clients.find("app")
+    assert record is not None
+    await place.store.clients.replace(replace(record, enabled=False))
+    await place.service.clients.refresh()
+    for wish in ({}, {"prompt": "none"}, {"response_type": "token"}):
+        with pytest.raises(InvalidRequest):
+            await place.person().asks(**wish)
+
+
 async def test_a_client_that_may_not_use_codes_sends_nobody_anywhere(place: Place) -> None:
     await place.register("machine", grant_types=["client_credentials"], redirect_uris=[])
     with pytest.raises(OAuthError, match="may not use"):
@@ -304,6 +316,14 @@ async def test_a_state_of_ten_kilobytes_is_refused_and_the_longest_comes_back_wh
     person = place.person()
     await person.has_agreed(state="ž" * MAX_STATE)
     assert person.told["state"] == "ž" * MAX_STATE
+
+
+async def test_what_is_kept_while_a_person_decides_has_a_bound(place: Place) -> None:
+    long = " ".join(["x" * 200, "y" * 300, *"z" * 20])
+    person = await place.person().asks(login_hint=long, acr_values=long, ui_locales=long, unknown=long * 50)
+    ticket = await place.store.tickets.find(TicketKind.INTERACTION, digest_of(person.at), now=place.clock.now)
+    assert ticket is not None
+    assert len(json.dumps(dict(ticket.content))) < 2000
 
 
 async def test_a_parameter_that_is_repeated_is_refused_before_anybody_is_sent_anywhere(place: Place) -> None:

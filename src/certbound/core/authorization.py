@@ -33,6 +33,7 @@ OPENID = "openid"
 MAX_STATE = 2048
 MAX_NONCE = 512
 MAX_HINT = 255
+MAX_TOKEN = 8192
 """Characters."""
 
 
@@ -148,6 +149,9 @@ def read_request(
     nonce = _one(parameters, "nonce")
     if nonce is not None and len(nonce) > MAX_NONCE:
         raise AuthorizationError(f"nonce has more than {MAX_NONCE} characters", to)
+    hint = _one(parameters, "id_token_hint") or ""
+    if len(hint) > MAX_TOKEN:
+        raise AuthorizationError(f"id_token_hint has more than {MAX_TOKEN} characters", to)
     return AuthorizationRequest(
         client_id=client.client_id,
         to=to,
@@ -160,7 +164,7 @@ def read_request(
         login_hint=(_one(parameters, "login_hint") or "")[:MAX_HINT],
         acr_values=_words(parameters, "acr_values"),
         ui_locales=_words(parameters, "ui_locales"),
-        id_token_hint=_one(parameters, "id_token_hint") or "",
+        id_token_hint=hint,
     )
 
 
@@ -208,7 +212,9 @@ def _max_age(text: str | None, to: ReturnTo, default: int | None) -> int | None:
 
 
 def _words(parameters: Mapping[str, Sequence[str]], name: str) -> tuple[str, ...]:
-    return tuple((_one(parameters, name) or "").split()[:MOST_WORDS])
+    """The first few, of those that can mean something: what is kept while a person decides has a bound."""
+    given = (_one(parameters, name) or "").split()
+    return tuple(each for each in given[:MOST_WORDS] if len(each) <= MAX_HINT)
 
 
 def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str | None:

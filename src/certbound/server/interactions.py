@@ -92,7 +92,9 @@ async def _find(call: Call, service: Service) -> Found:
     ticket = await service.store.tickets.find(TicketKind.INTERACTION, digest_of(call.rest), now=call.now)
     waiting = None if ticket is None else read_waiting(ticket.content)
     if ticket is None or waiting is None:
-        raise InvalidRequest("nothing waits here, or the time for it is over; go back to the app and start again")
+        raise InvalidRequest(
+            "nothing waits here, or the time for it is over; go back to the app and start again", status=404
+        )
     # (2) This browser brought it.
     visit = visit_of(call, service)
     if not hmac.compare_digest(waiting.visit, visit.digest):
@@ -200,7 +202,7 @@ async def _come_back(found: Found) -> Reply:
 async def _rejected(found: Found) -> Reply:
     waiting, request = found.waiting, found.waiting.request
     if request is None:
-        raise InvalidRequest("nobody was logged in", status=403)
+        raise InvalidRequest("nobody was logged in")
     client = await _client(found, request)
     if isinstance(client, Reply):
         return client
