@@ -11,12 +11,15 @@ from browser.watched import chromium
 from e2e.acting import people_world
 from e2e.world import World
 
+METHODS = ["self_signed_tls_client_auth", "none"]
+
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """`anna` has an account; devices may ask; tokens are bound for those who want it."""
+    """`anna` has an account; devices may ask, and apps that prove nothing; tokens are bound for those who want it."""
     directory: Path = tmp_path_factory.mktemp("people")
-    with people_world(directory, login__device=True, tokens__bind="requested") as running:
+    overrides = {"login__device": True, "tokens__bind": "requested", "authentication__methods": METHODS}
+    with people_world(directory, **overrides) as running:
         yield running
 
 
