@@ -80,7 +80,7 @@ async def token(call: Call, service: Service) -> Reply:
     if refresh_token is not None:
         answer["refresh_token"] = refresh_token
     # (8) The client learns who agreed, if the person agreed to that; and the person, who got what by it.
-    if given.code is not None and OPENID in grant.scope:
+    if given.code is not None and service.offer.openid and OPENID in grant.scope:
         answer["id_token"] = id_token(
             service, client, given.code, subject=grant.subject, access_token=access_token, now=call.now
         )
