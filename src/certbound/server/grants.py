@@ -1,66 +1,29 @@
-"""The grants at work: what is loaded, what `core.grants` decides of it, and what is changed when nothing refused.
-
-Rule: a code, of whichever kind, counts once.  Whoever comes with one that was taken, and has all that it is bound to,
-ends what was given for it, and so does whoever comes at the same moment and is too late.
-"""
+"""The grants at work: what is loaded, what `core.grants` decides of it, and what is changed when nothing refused."""
 
 import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from hashlib import sha256
 
 import msgspec
 
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import Certificate
-from certbound.core.errors import (
-    AuthorizationPending,
-    InvalidGrant,
-    InvalidRequest,
-    SlowDown,
-    UnacceptableToken,
-    UnauthorizedClient,
-)
+from certbound.core.errors import InvalidGrant, InvalidRequest, UnacceptableToken, UnauthorizedClient
 from certbound.core.grants import (
     TokenRequest,
     authorization_code,
     client_credentials,
     device_code,
-    narrowed,
     refresh_token,
     token_exchange,
 )
-from certbound.core.grants.authorization_code import Code
-from certbound.core.ports import GrantRecord, Origin, RefreshTokenRecord, Rotation, TicketKind, TicketRecord
+from certbound.core.ports import GrantRecord, Origin, RefreshTokenRecord, Rotation
 from certbound.core.tokens import Grant
-from certbound.server.asked import Asked
+from certbound.server.asked import Asked, Given
+from certbound.server.codes import redeem_code, redeem_device_code
 from certbound.server.inspection import NotLive, read_access_token
-from certbound.server.openid import subject_for
 from certbound.server.opening import Opening, end_grant, require_open
-
-TRIES = 3
-"""How often a poll is counted anew because something else changed the device's request."""
-
-
-async def _no_refresh_token(_: Certificate | None) -> None:
-    return None
-
-
-class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What a grant gives."""
-
-    grant: Grant
-    refresh_token: Callable[[Certificate | None], Awaitable[str | None]] = _no_refresh_token
-    """Makes or replaces the refresh token that is answered, if one is; told the certificate of the access token."""
-    members: Mapping[str, str] = {}
-    """More members of the answer."""
-    origin: Origin | None = None
-    """What it was obtained from, if from a token: it ends with that."""
-    code: Code | None = None
-    """What a person agreed to, where this is the first that is given for it."""
-    person: str = ""
-    """Who agreed, whatever tokens call them."""
 
 
 async def _client_credentials(asked: Asked) -> Given:
@@ -102,71 +65,6 @@ async def _refresh(asked: Asked) -> Given:
         return successor
 
     return Given(grant=grant, refresh_token=rotate, origin=origin, person=person)
-
-
-async def _code(asked: Asked) -> Given:
-    """RFC 6749 section 4.1.3."""
-    form, store = asked.call.form, asked.service.store
-    digest = digest_of(form.require("code"))
-    redirect_uri, verifier = form.require("redirect_uri"), form.require("code_verifier")
-    # (1) One question, whatever the code is.
-    found = await store.tickets.find(TicketKind.CODE, digest, now=asked.call.now)
-    # (2) Whoever comes with it has all that it is bound to.
-    code = authorization_code.redeem(found, asked.authenticated, redirect_uri=redirect_uri, code_verifier=verifier)
-    assert found is not None  # else `redeem` had refused
-    # (3) It was not taken, or it is in two hands: what the first one got ends.
-    await _require_untaken(found, code.grant_id, asked)
-    return await _agreed(code, found, asked)
-
-
-async def _device(asked: Asked) -> Given:
-    """RFC 8628 section 3.4."""
-    tickets, now = asked.service.store.tickets, asked.call.now
-    digest = digest_of(asked.call.form.require("device_code"))
-    for _ in range(TRIES):
-        # (1) One question, whatever the code is.
-        found = await tickets.find(TicketKind.DEVICE_CODE, digest, now=now)
-        # (2) It is the client's.
-        request = device_code.redeem(found, asked.authenticated)
-        assert found is not None  # else `redeem` had refused
-        # (3) It was not taken, or it is in two hands.
-        await _require_untaken(found, request.grant_id, asked)
-        # (4) The person decided; until then each poll is counted.
-        code = device_code.decision(request, now=now)
-        if code is not None:
-            return await _agreed(code, found, asked)
-        waiting, is_soon = device_code.polled(request, now=now)
-        if await tickets.change(replace(found, content=device_code.write(waiting)), now=now):
-            break
-    else:
-        is_soon = True
-    raise SlowDown("the device polls too often") if is_soon else AuthorizationPending("nobody decided yet")
-
-
-async def _require_untaken(found: TicketRecord, grant_id: str, asked: Asked) -> None:
-    if found.taken_at is not None:
-        await end_grant(asked, grant_id)
-        raise InvalidGrant("the code was redeemed before; its grant is revoked now")
-
-
-async def _agreed(code: Code, found: TicketRecord, asked: Asked) -> Given:
-    """What a person agreed to; the grant is opened when nothing refused."""
-    service, client = asked.service, asked.authenticated.client
-    subject = await subject_for(service, client, code.subject)
-    grant = authorization_code.grant(code, client, service.policy, subject=subject)
-    asked.call.notes.subject = code.subject
-    return Given(
-        grant=narrowed(grant, asked.request.resources),
-        refresh_token=Opening(
-            asked=asked,
-            grant=grant,
-            ticket=found,
-            person=code.subject,
-            refreshes=refresh_token.GRANT_TYPE in client.grant_types,
-        ),
-        code=code,
-        person=code.subject,
-    )
 
 
 async def _exchange(asked: Asked) -> Given:
@@ -223,6 +121,6 @@ GRANTS: Mapping[str, Callable[[Asked], Awaitable[Given]]] = {
     client_credentials.GRANT_TYPE: _client_credentials,
     refresh_token.GRANT_TYPE: _refresh,
     token_exchange.GRANT_TYPE: _exchange,
-    authorization_code.GRANT_TYPE: _code,
-    device_code.GRANT_TYPE: _device,
+    authorization_code.GRANT_TYPE: redeem_code,
+    device_code.GRANT_TYPE: redeem_device_code,
 }
