@@ -485,8 +485,9 @@ async def test_a_pushed_request_may_be_loaded_twice_and_is_answered_once(place: 
     assert "code" in first.told
     with pytest.raises(InvalidRequest, match="answered already"):
         await second.agrees()
-    with pytest.raises(InvalidRequest, match="answered already"):
-        await first.goes(link)
+    for browser in (first, place.person()):  # before anybody types a password for it
+        with pytest.raises(InvalidRequest, match="answered already"):
+            await browser.goes(link)
 
 
 async def test_a_pushed_request_leads_to_the_page_for_a_short_time_and_waits_for_the_person_longer(
@@ -560,6 +561,24 @@ async def test_a_client_that_lost_what_it_asks_for_gets_nothing_though_the_perso
     await place.service.clients.refresh()
     with pytest.raises(OAuthError):
         await person.agrees()
+
+
+async def test_a_client_that_lost_what_it_pushed_is_told_before_anybody_logs_in(place: Place) -> None:
+    link = await pushed_link(place)
+    record = await place.store.clients.find("app")
+    assert record is not None
+    await place.store.clients.replace(replace(record, metadata={**record.metadata, "scope": "write"}))
+    await place.service.clients.refresh()
+    assert (await place.person().goes(link)).told["error"] == "invalid_scope"
+
+
+async def test_what_waits_and_cannot_be_read_any_more_is_nothing(place: Place) -> None:
+    person = await place.person().asks()
+    ticket = await place.store.tickets.find(TicketKind.INTERACTION, digest_of(person.at), now=place.clock.now)
+    assert ticket is not None
+    await place.store.tickets.change(replace(ticket, content={"visit": 1}), now=place.clock.now)
+    with pytest.raises(InvalidRequest, match="nothing waits here"):
+        await person.logs_in()
 
 
 async def test_a_request_waits_only_so_long(place: Place) -> None:
