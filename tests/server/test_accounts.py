@@ -224,6 +224,12 @@ async def test_whoever_guesses_waits(book: AccountBook) -> None:
     assert await enters(book, remote="198.51.100.1")
 
 
+async def test_who_is_right_never_waits(book: AccountBook) -> None:
+    """However often they log in."""
+    await book.add("anna", PASSWORD)
+    assert all([await enters(book) for _ in range(30)])
+
+
 async def test_a_guess_that_must_wait_costs_no_hash(book: AccountBook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor a question to the store."""
     for number in range(10):

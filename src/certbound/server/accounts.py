@@ -46,7 +46,7 @@ class AccountBook:
         `remote` is the address that asks.
         """
         login = _Login(self.now(), remote, request_id)
-        name = _prepared(prepare_username, username)
+        name, guess = _prepared(prepare_username, username), None
         try:
             # (1) Who guesses too often is not looked at.
             guess = self.guesses.begin(remote, name or username) if self.guesses else None
@@ -55,6 +55,8 @@ class AccountBook:
             typed = _prepared(prepare_password, password)
             is_right = await self.passwords.is_right(typed or "", account.password if account and typed else "")
         except TooManyGuesses as refusal:
+            if guess is not None:
+                guess.was_right()
             if refusal.is_written:
                 login.tell(Outcome.THROTTLED, reason=str(refusal))
             raise

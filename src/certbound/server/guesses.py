@@ -24,14 +24,14 @@ class TooManyGuesses(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """One that may be looked at; it counts as wrong until `was_right`."""
+    """One that may be looked at; it counts as wrong until it `was_right`."""
 
     buckets: tuple[Bucket, ...]
     unwritten: int = 0
     """How many were not looked at before this one, and not written down."""
 
     def was_right(self) -> None:
-        """It gives its place back."""
+        """It was right, or nobody looked at it: it gives its place back."""
         for bucket in self.buckets:
             bucket.level = max(0.0, bucket.level - 1)
 
