@@ -236,3 +236,8 @@ _UNSPOKEN: Mapping[str, str] = {
     "authorization_details": "invalid_authorization_details",
 }
 """Parameters that another server would obey, and the error that says that we do not."""
+
+ERRORS = frozenset({
+    "invalid_request", "unsupported_response_type", InvalidScope.error, InvalidTarget.error, *_UNSPOKEN.values(),
+})  # fmt: skip
+"""What `read_request` tells."""

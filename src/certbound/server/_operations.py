@@ -7,8 +7,13 @@ status.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from certbound.core.authorization import ERRORS
 from certbound.core.clients import Method
 from certbound.core.errors import (
+    AccessDenied,
+    AuthorizationPending,
+    ExpiredToken,
+    InsufficientScope,
     InvalidClient,
     InvalidClientMetadata,
     InvalidGrant,
@@ -17,24 +22,32 @@ from certbound.core.errors import (
     InvalidScope,
     InvalidStatement,
     InvalidTarget,
-    OAuthError,
+    InvalidToken,
+    Refusal,
     RegistrationDenied,
+    RequestRefused,
+    SlowDown,
     TemporarilyUnavailable,
+    TokenMissing,
+    TokenRequestInvalid,
     TooManyRegistrations,
     UnacceptableToken,
     UnapprovedStatement,
     UnauthorizedClient,
     UnsupportedGrantType,
 )
-from certbound.core.metadata import INTROSPECTION, REVOCATION, TOKEN
+from certbound.core.metadata import DEVICE, INTROSPECTION, PUSHED, REVOCATION, TOKEN
 from certbound.core.registration import Need
 from certbound.core.status import MEDIA_TYPE as STATUS_LIST_TYPE
-from certbound.server import documents, introspection, registration, status
+from certbound.server import documents, introspection, login_application, registration, status
 from certbound.server._schemas import JWT, Facts, Schema
 from certbound.server.call import NO_STORE
+from certbound.server.device import device_authorization
+from certbound.server.pushed import push
 from certbound.server.routes import Endpoint
 from certbound.server.token import token
 from certbound.server.token_revocation import revoke
+from certbound.server.userinfo import userinfo
 
 JSON = "application/json"
 
@@ -55,9 +68,11 @@ class Operation:
     caching: Headers = NO_STORE
     body: str = ""
     """The component that is sent."""
-    refusals: Collection[type[OAuthError]] = ()
-    also: Mapping[int, type[OAuthError]] = field(default_factory=dict)
+    refusals: Collection[type[Refusal]] = ()
+    also: Mapping[int, type[Refusal]] = field(default_factory=dict)
     """Refusals with a status that they have here alone."""
+    codes: Collection[str] = ()
+    """Of `RequestRefused`."""
     security: Callable[[Facts], Iterable[Security]] = lambda _: ()
 
 
@@ -97,8 +112,15 @@ def _by_owner(facts: Facts) -> Iterable[Security]:
     return [{REGISTRATION_TOKEN: []}, {REGISTRATION_TOKEN: [], MUTUAL_TLS: []}]
 
 
+def _by_holder(facts: Facts) -> Iterable[Security]:
+    """An access token, and the certificate where it is bound to one."""
+    del facts
+    return [{ACCESS_TOKEN: []}, {ACCESS_TOKEN: [], MUTUAL_TLS: []}]
+
+
 BASIC, MUTUAL_TLS = "clientSecretBasic", "mutualTLS"
 INITIAL_TOKEN, REGISTRATION_TOKEN = "initialAccessToken", "registrationAccessToken"
+ACCESS_TOKEN = "accessToken"  # noqa: S105
 SCHEMES: Mapping[str, Schema] = {
     BASIC: {
         "type": "http",
@@ -115,12 +137,20 @@ SCHEMES: Mapping[str, Schema] = {
         "scheme": "bearer",
         "description": "The client's registration access token (RFC 7592 section 2).",
     },
+    ACCESS_TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An access token with the scope openid, from a person (OpenID Connect Core section 5.3).",
+    },
 }
 _SHOWN: Mapping[Need, str] = {Need.INITIAL_TOKEN: INITIAL_TOKEN, Need.MUTUAL_TLS: MUTUAL_TLS}
 _AUTHENTICATING = (InvalidRequest, InvalidClient, TemporarilyUnavailable)
 _METADATA_OF_CLIENTS = (InvalidClientMetadata, InvalidRedirectUri, InvalidStatement, UnapprovedStatement)
+OF_DEVICES = frozenset({AuthorizationPending, SlowDown, AccessDenied, ExpiredToken})
+"""What is told at the token endpoint to devices alone."""
 _GRANTING = (
     InvalidGrant, InvalidScope, InvalidTarget, UnacceptableToken, UnauthorizedClient, UnsupportedGrantType,
+    *sorted(OF_DEVICES, key=str),
 )  # fmt: skip
 
 OPERATIONS: Mapping[Endpoint, Operation] = {
@@ -177,6 +207,48 @@ OPERATIONS: Mapping[Endpoint, Operation] = {
         body="RevocationRequest",
         refusals=_AUTHENTICATING,
         security=_by_client(REVOCATION),
+    ),
+    push: Operation(
+        name="push",
+        summary="Leave an authorization request for the browser to fetch (RFC 9126).",
+        status=201,
+        answer=_json("PushedAnswer"),
+        body="PushedRequest",
+        refusals=(*_AUTHENTICATING, UnauthorizedClient, RequestRefused),
+        codes=ERRORS,
+        security=_by_client(PUSHED),
+    ),
+    device_authorization: Operation(
+        name="device_authorization",
+        summary="Ask for a code that a person types elsewhere (RFC 8628).",
+        answer=_json("DeviceAnswer"),
+        body="DeviceRequest",
+        refusals=(*_AUTHENTICATING, UnauthorizedClient, InvalidScope, InvalidTarget),
+        security=_by_client(DEVICE),
+    ),
+    userinfo: Operation(
+        name="userinfo",
+        summary="Learn who the person is whose token this is (OpenID Connect Core section 5.3).",
+        answer=_json("Person"),
+        refusals=(TokenMissing, TokenRequestInvalid, InvalidToken, InsufficientScope, TemporarilyUnavailable),
+        security=_by_holder,
+    ),
+    login_application.show: Operation(
+        name="show_interaction",
+        summary="See what waits for a person, as their login application.",
+        answer=_json("Interaction"),
+        refusals=(InvalidClient, TemporarilyUnavailable),
+        also={404: InvalidRequest},
+        security=lambda _: [{MUTUAL_TLS: []}],
+    ),
+    login_application.decide: Operation(
+        name="decide_interaction",
+        summary="Say who the person is, or that nobody was logged in.",
+        answer=_json("WayBack"),
+        body="LoginDecision",
+        refusals=_AUTHENTICATING,
+        also={404: InvalidRequest, 409: InvalidRequest},
+        security=lambda _: [{MUTUAL_TLS: []}],
     ),
     registration.register: Operation(
         name="register",

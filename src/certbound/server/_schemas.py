@@ -40,18 +40,18 @@ def metadata(facts: Facts) -> Schema:
 def token_request(facts: Facts) -> Schema:
     """One of the grants that are on."""
     return {
-        "oneOf": [_form(facts, TOKEN, _GRANTS[each](facts), title=each) for each in sorted(facts.offer.grant_types)]
+        "oneOf": [form_of(facts, TOKEN, _GRANTS[each](facts), title=each) for each in sorted(facts.offer.grant_types)]
     }
 
 
 def introspection_request(facts: Facts) -> Schema:
     """RFC 7662 section 2.1."""
-    return _form(facts, INTROSPECTION, _about_a_token())
+    return form_of(facts, INTROSPECTION, _about_a_token())
 
 
 def revocation_request(facts: Facts) -> Schema:
     """RFC 7009 section 2.1."""
-    return _form(facts, REVOCATION, _about_a_token())
+    return form_of(facts, REVOCATION, _about_a_token())
 
 
 def token_answer(facts: Facts) -> Schema:
@@ -63,6 +63,7 @@ def token_answer(facts: Facts) -> Schema:
             "expires_in": {"type": "integer", "minimum": 0, "description": "Seconds."},
             "scope": scope_of(facts.offer.scope),
             "refresh_token": {"type": "string"},
+            **({"id_token": JWT} if facts.offer.openid else {}),
             "issued_token_type": {"const": token_exchange.ACCESS_TOKEN, "description": "After a token exchange."},
         },
         "access_token", "token_type", "expires_in", "scope",
@@ -100,18 +101,18 @@ def introspection_answer(facts: Facts) -> Schema:
 def refusal(_: Facts) -> Schema:
     """RFC 6749 section 5.2."""
     said = {"type": "string", "pattern": r"^[\x20-\x21\x23-\x5B\x5D-\x7E]+$"}
-    request_id = {
-        "type": "string",
-        "pattern": "^[0-9a-f]{16}$",
-        "description": "That of X-Request-ID; the log tells more under it.",
-    }
     return {
         **object_of(
-            {"error": said, "error_description": said, "request_id": request_id},
+            {"error": said, "error_description": said, "request_id": _REQUEST_ID},
             "error", "error_description", "request_id",
         ),
         "additionalProperties": False,
     }  # fmt: skip
+
+
+def bare_refusal(_: Facts) -> Schema:
+    """RFC 6750 section 3.1: what whoever shows no token is told."""
+    return {**object_of({"request_id": _REQUEST_ID}, "request_id"), "additionalProperties": False}
 
 
 def object_of(properties: Mapping[str, Any], *required: str) -> Schema:
@@ -142,7 +143,7 @@ def _alike(value: Any) -> Schema:
 # Forms
 
 
-def _form(facts: Facts, endpoint: str, asked: Schema, **more: Any) -> Schema:
+def form_of(facts: Facts, endpoint: str, asked: Schema, **more: Any) -> Schema:
     """`asked`, and what the methods at `endpoint` show in a form of who asks."""
     methods = facts.offer.methods_at(endpoint)
     shown: Schema = {"client_id": {"type": "string", "minLength": 1}}
@@ -169,7 +170,7 @@ def _about_a_token() -> Schema:
 
 
 def _grant(facts: Facts, grant_type: str, own: Mapping[str, Any], *required: str) -> Schema:
-    every = {"grant_type": {"const": grant_type}, "scope": scope_of(facts.offer.scope), "resource": _resources(facts)}
+    every = {"grant_type": {"const": grant_type}, "scope": scope_of(facts.offer.scope), "resource": resources_of(facts)}
     return object_of({**every, **own}, "grant_type", *required)
 
 
@@ -178,7 +179,7 @@ def _exchange(facts: Facts) -> Schema:
         "subject_token": {"type": "string", "minLength": 1},
         "subject_token_type": {"enum": [*token_exchange.SUBJECT_TYPES]},
         "requested_token_type": {"enum": [*token_exchange.REQUESTED_TYPES]},
-        "audience": _resources(facts),
+        "audience": resources_of(facts),
     }
     return _grant(facts, token_exchange.GRANT_TYPE, own, "subject_token", "subject_token_type")
 
@@ -203,7 +204,7 @@ def _device(facts: Facts) -> Schema:
 
 
 def _of_a_person(facts: Facts, grant_type: str, own: Mapping[str, Any]) -> Schema:
-    members = {"grant_type": {"const": grant_type}, "resource": _resources(facts), **own}
+    members = {"grant_type": {"const": grant_type}, "resource": resources_of(facts), **own}
     return object_of(members, "grant_type", *own)
 
 
@@ -212,7 +213,8 @@ def _literal(word: str) -> str:
     return "".join(f"\\{each}" if each in r"^$\.*+?()[]{}|/" else each for each in word)
 
 
-def _resources(facts: Facts) -> Schema:
+def resources_of(facts: Facts) -> Schema:
+    """Some of the resources there are."""
     return {"type": "array", "items": {"enum": list(facts.resources)}, "description": "Repeated, once for each."}
 
 
@@ -225,6 +227,11 @@ _GRANTS: Mapping[str, Callable[[Facts], Schema]] = {
 }
 
 
+_REQUEST_ID: Schema = {
+    "type": "string",
+    "pattern": "^[0-9a-f]{16}$",
+    "description": "That of X-Request-ID; the log tells more under it.",
+}
 JWT: Schema = {"type": "string", "pattern": r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"}
 JWKS = object_of({"keys": {"type": "array", "items": {"type": "object"}, "maxItems": MAX_KEYS}}, "keys")
 
@@ -239,5 +246,6 @@ SCHEMAS: Mapping[str, Callable[[Facts], Schema]] = {
     "IntrospectionAnswer": introspection_answer,
     "RevocationRequest": revocation_request,
     "Refusal": refusal,
+    "BareRefusal": bare_refusal,
 }
 """The components, by name."""

@@ -4,17 +4,27 @@ Rule 1: made of what the server is made of: paths, methods and hosts of `routes`
 and codes of `core.errors`; an endpoint that has no row here stops the making.
 Rule 2: what is not on is not in it.
 Rule 3: nothing in it is secret; it may be given to anybody.
+Rule 4: pages are for people: the metadata says where they are, and they are not in it.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from certbound import __version__
-from certbound.core.errors import InvalidClient, InvalidRequest, OAuthError, RegistrationDenied
-from certbound.server import _client_schemas, _schemas
-from certbound.server._operations import JSON, OPERATIONS, SCHEMES, Headers, Operation, ref
+from certbound.core.errors import (
+    InvalidClient,
+    InvalidRequest,
+    ProtectedResourceError,
+    Refusal,
+    RegistrationDenied,
+    RequestRefused,
+)
+from certbound.core.metadata import DEVICE
+from certbound.server import _client_schemas, _people_schemas, _schemas
+from certbound.server._operations import JSON, OF_DEVICES, OPERATIONS, SCHEMES, Headers, Operation, ref
 from certbound.server._schemas import Facts, Schema
 from certbound.server.call import NO_STORE
 from certbound.server.routes import Route, route_tables
@@ -64,36 +74,50 @@ def _hosts(facts: Facts) -> Sequence[_Host]:
 
 
 def _paths(hosts: Sequence[_Host], facts: Facts) -> Iterator[tuple[str, dict[str, Any]]]:
+    told: Counter[str] = Counter()
     for path in dict.fromkeys(path for host in hosts for path in host.table):
         having = [host for host in hosts if path in host.table]
         route = having[0].table[path]
+        if route.is_page:
+            continue
         # An issuer with a path of its own has other paths than the mutual-TLS host: the same operations twice.
         suffix = "" if having[0] is hosts[0] else "_mtls"
         item: dict[str, Any] = {} if len(having) == len(hosts) else {"servers": [host.server for host in having]}
-        if route.takes_rest:
-            item["parameters"] = [_CLIENT_ID]
+        rest = _REST[route.name] if route.takes_rest else None
+        if rest is not None:
+            item["parameters"] = [rest]
         for method, endpoint in route.methods.items():
-            item[method.lower()] = _operation(OPERATIONS[endpoint], route, facts, suffix)
-        yield f"{path}{{client_id}}" if route.takes_rest else path, item
+            operation = OPERATIONS[endpoint]
+            name = operation.name + suffix
+            told[name] += 1
+            item[method.lower()] = _operation(operation, _numbered(name, told[name]), route, facts)
+        yield f"{path}{{{rest['name']}}}" if rest is not None else path, item
 
 
-def _operation(told: Operation, route: Route, facts: Facts, suffix: str) -> dict[str, Any]:
-    found: dict[str, Any] = {"operationId": told.name + suffix, "summary": told.summary, "tags": [route.name]}
+def _numbered(name: str, times: int) -> str:
+    """The name of an operation that is there by another method or path too."""
+    return name if times == 1 else f"{name}_{times}"
+
+
+def _operation(told: Operation, name: str, route: Route, facts: Facts) -> dict[str, Any]:
+    found: dict[str, Any] = {"operationId": name, "summary": told.summary, "tags": [route.name]}
     found["security"] = list(told.security(facts))
     if told.body:
         media = FORM if route.takes_form else JSON
         found["requestBody"] = {"required": True, "content": {media: {"schema": ref("schemas", told.body)}}}
     found["responses"] = {
         str(told.status): _response("Done.", told.answer, _headers(told.caching, route)),
-        **{str(code): _refusal(code, errors, route) for code, errors in _by_status(told).items()},
+        **{str(code): _refusal(code, errors, told, route) for code, errors in _by_status(told, facts).items()},
     }
     return found
 
 
-def _by_status(told: Operation) -> Mapping[int, Sequence[type[OAuthError]]]:
+def _by_status(told: Operation, facts: Facts) -> Mapping[int, Sequence[type[Refusal]]]:
     """The refusals by HTTP status; that of a body too long, and of failing too often, follow from others."""
-    found: dict[int, list[type[OAuthError]]] = {}
+    found: dict[int, list[type[Refusal]]] = {}
     for error in told.refusals:
+        if error in OF_DEVICES and DEVICE not in facts.offer.endpoints:
+            continue
         for code in _STATUSES.get(error) or (error.status,):
             found.setdefault(code, []).append(error)
     for code, error in told.also.items():
@@ -101,11 +125,17 @@ def _by_status(told: Operation) -> Mapping[int, Sequence[type[OAuthError]]]:
     return dict(sorted(found.items()))
 
 
-def _refusal(code: int, errors: Sequence[type[OAuthError]], route: Route) -> dict[str, Any]:
-    codes = sorted({error.error for error in errors})
-    schema = {"allOf": [ref("schemas", "Refusal"), {"properties": {"error": {"enum": codes}}}]}
+def _refusal(code: int, errors: Sequence[type[Refusal]], told: Operation, route: Route) -> dict[str, Any]:
+    codes = {error.error for error in errors if error is not RequestRefused}
+    if RequestRefused in errors:
+        codes |= set(told.codes)
+    schema: Schema = {"allOf": [ref("schemas", "Refusal"), {"properties": {"error": {"enum": sorted(codes - {""})}}}]}
+    if "" in codes:  # RFC 6750 section 3.1: who shows no token needs no error code
+        schema = {"anyOf": [schema, ref("schemas", "BareRefusal")]}
     headers = _headers(NO_STORE, route)
-    if code == 401:
+    if code < 500 and any(issubclass(error, ProtectedResourceError) for error in errors):
+        headers["WWW-Authenticate"] = ref("headers", "Challenge")
+    elif code == 401:
         headers["WWW-Authenticate"] = ref("headers", route.scheme)
     if code == 429 or any(error.retry_after for error in errors):
         headers["Retry-After"] = ref("headers", "RetryAfter")
@@ -131,7 +161,7 @@ def _headers(caching: Headers, route: Route) -> Schema:
 
 def _components(paths: Mapping[str, Any], facts: Facts) -> Schema:
     """Those that are referred to, and what they refer to."""
-    schemas = {**_schemas.SCHEMAS, **_client_schemas.SCHEMAS}
+    schemas = {**_schemas.SCHEMAS, **_client_schemas.SCHEMAS, **_people_schemas.SCHEMAS}
     found: Schema = {}
     wanted = list(_referred(paths))
     while wanted:
@@ -174,13 +204,18 @@ _ABOUT = (
     "other methods are answered 405, other paths 404."
 )
 _SCHEMAS = "#/components/schemas/"
-_CLIENT_ID: Schema = {
-    "name": "client_id",
-    "in": "path",
-    "required": True,
-    "description": "As registration_client_uri has it.",
-    "schema": {"type": "string", "minLength": 1},
+
+
+def _in_path(name: str, description: str) -> Schema:
+    schema = {"type": "string", "minLength": 1}
+    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+_REST: Mapping[str, Schema] = {
+    "registration": _in_path("client_id", "As registration_client_uri has it."),
+    "login_application": _in_path("interaction", "As the login application got it in its URL."),
 }
+"""By endpoint, what follows its path."""
 
 _HEADERS: Schema = {
     "RequestId": {
@@ -194,6 +229,11 @@ _HEADERS: Schema = {
         "description": "Where the request had an Authorization header (RFC 6749 section 5.2).",
         "schema": {"const": 'Basic realm="certbound"'},
     },
+    "Challenge": {
+        "description": "With an error where the request had a token (RFC 6750 section 3.1).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer( |$)"},
+    },
     "Bearer": {
         "description": "With an error where the request had a token (RFC 6750 section 3.1).",
         "required": True,
@@ -201,7 +241,7 @@ _HEADERS: Schema = {
     },
 }
 
-_STATUSES: Mapping[type[OAuthError], Sequence[int]] = {
+_STATUSES: Mapping[type[Refusal], Sequence[int]] = {
     InvalidRequest: (400, 413),
     InvalidClient: (401, 429),
     RegistrationDenied: (401,),
