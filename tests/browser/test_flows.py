@@ -85,8 +85,10 @@ def refreshed(app: App, token: str) -> Answer:
     return app.world.post("token", app.client_id, app.identity, grant_type="refresh_token", refresh_token=token)
 
 
-async def test_a_person_logs_in_and_allows_and_the_app_has_tokens(page: Page, app: App, callback: Site) -> None:
+async def test_a_person_logs_in_and_allows_and_the_app_has_tokens(page: Page, people: World, callback: Site) -> None:
     """The first time by two pages; then by none, since the person is known and agreed."""
+    uris = [f"{callback.url}/cb"]
+    app = await asyncio.to_thread(make_app, people, "first", client_name="Photo Printer", redirect_uris=uris)
     await page.goto(link(app))
     assert "Log in" == await heading(page)
     assert "to go on to Photo Printer" in await page.inner_text("main")
@@ -257,7 +259,8 @@ class TestForgedForms:
         with site(host) as evil:
             for said in ({"action": "withdraw", "client_id": app.client_id}, {"action": "log_out"}):
                 evil.pages["/"] = forged(account, **said)
-                await sent(page, evil, account)
+                answer = await sent(page, evil, account)
+                assert answer.status == 403 or "/interaction/" in answer.headers["location"]  # nobody, or not ours
         await page.goto(account)
         assert "Apps that act for you" == await heading(page)
 
