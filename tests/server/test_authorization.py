@@ -452,6 +452,18 @@ async def test_the_second_click_of_two_is_told_that_the_request_was_answered(pla
         await person.agrees()
 
 
+async def test_of_many_clicks_at_once_one_gets_a_code(place: Place) -> None:
+    person = await (await place.person().asks()).logs_in()
+    link = await pushed_link(place)
+    clicks = [replace(person) for _ in range(10)]
+    loads = [Person(place.service, dict(person.cookies)) for _ in range(10)]
+    done = await asyncio.gather(*(each.agrees() for each in clicks), return_exceptions=True)
+    loaded = await asyncio.gather(*(each.goes(link) for each in loads), return_exceptions=True)
+    for answers in (done, loaded):
+        assert [type(each) for each in answers].count(InvalidRequest) == 9
+        assert len([each for each in answers if isinstance(each, Person) and "code" in each.told]) == 1
+
+
 async def test_two_tabs_have_a_code_each_but_one_pushed_request_has_one(place: Place) -> None:
     first = await place.person().asks()
     second = await Person(place.service, first.cookies).asks(state="abc")
