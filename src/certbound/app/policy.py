@@ -9,6 +9,7 @@ from typing import Any
 from joserfc.jwk import KeySet
 
 from certbound.app.files import read_file
+from certbound.app.people import pages_of
 from certbound.app.trusted import anchor_files, may_have_anchors
 from certbound.core.authentication import Accepted
 from certbound.core.clients import Allowed, Method
@@ -133,6 +134,11 @@ def _keys_in(file: Path | None) -> KeySet:
 def api_of(settings: Settings) -> dict[str, Any]:
     """The server that `settings` make, as an OpenAPI document.  `ConfigurationError` if an anchor cannot be read."""
     anchors = anchor_files(settings)
-    offer = offer_of(settings, has_anchors=may_have_anchors(settings, anchors), signing=[settings.keys.algorithm])
+    offer = offer_of(
+        settings,
+        has_anchors=may_have_anchors(settings, anchors),
+        signing=[settings.keys.algorithm],
+        locales=pages_of(settings).languages if settings.login.is_on else (),
+    )
     ways = ways_of(settings, allowed(settings, anchors))
     return describe_api(Facts(offer=offer, resources=settings.tokens.resources, ways=ways))

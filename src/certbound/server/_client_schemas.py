@@ -76,7 +76,7 @@ def _code_rules(facts: Facts) -> Sequence[Schema]:
     """Who acts for people says where they go back to; and `response_types` follow from `grant_types`."""
     if CODE_GRANT not in _allowed("grant_types")(facts):
         return [{"properties": {RESPONSE_TYPES: {"maxItems": 0}}}]
-    uses_code = {"required": ["grant_types"], "properties": {"grant_types": {"contains": {"const": CODE_GRANT}}}}
+    uses_code = {"required": ["grant_types"], "properties": {"grant_types": _HAS_CODE}}
     return [{
         "if": uses_code,
         "then": {"required": [REDIRECT_URIS], "properties": {REDIRECT_URIS: {"type": "array", "minItems": 1}}},
@@ -130,6 +130,7 @@ def _statement(facts: Facts) -> Schema | None:
     return text if any(Need.SOFTWARE_STATEMENT in way.needs for way in facts.ways) else None
 
 
+_HAS_CODE: Schema = {"type": "array", "contains": {"const": CODE_GRANT}}
 _LANGUAGE = "[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}"
 _TEXT = {"type": "string", "maxLength": MAX_TEXT}
 _TEXTS = {"type": "array", "items": _TEXT, "maxItems": MAX_ITEMS}
