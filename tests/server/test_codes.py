@@ -1,0 +1,216 @@
+"""certbound.server.codes and opening: what happens between the steps of a redemption decides in the end.
+
+The store is real; at one of its steps another process is faster.
+"""
+
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certbound.core.authentication import digest_of
+from certbound.core.binding import Bind
+from certbound.core.certificate import read_certificate
+from certbound.core.errors import StoreUnavailable
+from certbound.core.grants import authorization_code
+from certbound.core.grants.authorization_code import Code
+from certbound.core.metadata import Offer
+from certbound.core.ports import ClientRecord, ConsentRecord, GrantRecord, Store, TicketKind, TicketRecord
+from certbound.core.scope import Scope
+from certbound.core.tokens import Issuer
+from certbound.server.asgi import Application
+from certbound.server.uses import MAX_NAME, LastUses, name_in
+from certbound.stores import open_store
+from certbound.trust.authority import self_signed
+from server.test_asgi import Between, ask, running
+from server.test_asgi import service as make_service
+
+BACK, VERIFIER, API = "https://app.example/cb", "v" * 43, "https://api.example"
+CODE = Code(
+    client_id="app",
+    redirect_uri=BACK,
+    code_challenge=urlsafe_b64encode(sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode(),
+    subject="alice",
+    scope=("read",),
+    resources=(API,),
+    grant_id="g",
+    auth_time=0.0,
+)
+OFFER = Offer(
+    issuer=Issuer("https://as.example/tenant"),
+    mtls_base="https://mtls.as.example/tenant",
+    scope=Scope(frozenset({"read"})),
+    grant_types=frozenset({"authorization_code", "refresh_token"}),
+    methods=frozenset(),
+    can_bind=True,
+)
+BODY = f"grant_type=authorization_code&client_id=app&code=cbac_x&redirect_uri={BACK}&code_verifier={VERIFIER}".encode()
+
+Faster = Callable[[Store], Awaitable[Any]]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """With a public client, a consent, and a code that was just given."""
+    opened, now = await open_store(f"sqlite:///{tmp_path}/test.sqlite"), time.time()
+    metadata = {
+        "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "redirect_uris": [BACK],
+        "scope": "read",
+    }
+    await opened.clients.add(ClientRecord(client_id="app", metadata=metadata))
+    await opened.consents.put(ConsentRecord(subject="alice", client_id="app", scope=("read",), resources=(API,)))
+    content = authorization_code.write(CODE)
+    ticket = TicketRecord(
+        kind=TicketKind.CODE, digest=digest_of("cbac_x"), content=content, created_at=now, ends_at=now + 60
+    )
+    await opened.tickets.add(ticket)
+    yield opened
+    await opened.close()
+
+
+async def redeemed(store: Any) -> tuple[int, Any]:
+    """What a server on this store answers."""
+
+    def opened() -> Any:
+        return make_service(store, offer=OFFER, bind=Bind.REQUESTED)
+
+    application = Application(opened)
+    async with running(application):
+        status, _, answer = await ask(application, "/tenant/token", body=BODY)
+    return status, json.loads(answer)
+
+
+def before_opening(store: Store, faster: Faster) -> Any:
+    """The store, where somebody is faster than a grant is opened."""
+
+    async def opening(*arguments: Any, **options: Any) -> None:
+        await faster(store)
+        await store.grants.open(*arguments, **options)
+
+    return Between(store, grants=Between(store.grants, open=opening))
+
+
+def after_opening(store: Store, faster: Faster) -> Any:
+    """The store, where somebody comes when a grant was just opened."""
+
+    async def opening(*arguments: Any, **options: Any) -> None:
+        await store.grants.open(*arguments, **options)
+        await faster(store)
+
+    return Between(store, grants=Between(store.grants, open=opening))
+
+
+def after_asking(store: Store, faster: Faster) -> Any:
+    """The store, where somebody comes when it was just asked whether the consent stands."""
+
+    async def find(subject: str, client_id: str) -> Any:
+        found = await store.consents.find(subject, client_id)
+        await faster(store)
+        return found
+
+    return Between(store, consents=Between(store.consents, find=find))
+
+
+async def withdraws(store: Store) -> None:
+    await store.consents.withdraw("alice", "app")
+
+
+async def redeems_too(store: Store) -> None:
+    """Another process, whose answer is on its way."""
+    now = time.time()
+    grant = GrantRecord(
+        grant_id="g", client_id="app", content={}, seed="s", subject="alice", created_at=now, ends_at=now + 60
+    )
+    await store.grants.open(grant, digest_of("cbrt_other"), now=now, ticket=(TicketKind.CODE, digest_of("cbac_x")))
+
+
+async def revokes(store: Store) -> None:
+    assert await store.grants.revoke("g", now=time.time())
+
+
+@pytest.mark.parametrize(
+    ("between", "faster"),
+    [
+        (before_opening, withdraws),
+        (after_opening, withdraws),
+        (after_asking, withdraws),
+        (before_opening, redeems_too),
+        (after_opening, revokes),
+        (after_asking, revokes),
+    ],
+)
+async def test_who_was_faster_has_the_last_word(
+    store: Store, between: Callable[[Store, Faster], Any], faster: Faster
+) -> None:
+    """No token is given, the client is told that its code is worth nothing, and nothing that lives is left."""
+    status, answer = await redeemed(between(store, faster))
+    assert (400, "invalid_grant") == (status, answer["error"])
+    assert not await store.grants.revoke("g", now=time.time()), "it is revoked, if it was ever there"
+    other = await store.grants.find(digest_of("cbrt_other"), now=time.time())
+    assert other is None or not other.grant.valid
+
+
+async def test_nobody_was_faster(store: Store) -> None:
+    """The same, undisturbed, and what is kept of it: whose grant it is, and when it was used."""
+    status, answer = await redeemed(store)
+    assert status == 200
+    found = await store.grants.find(digest_of(answer["refresh_token"]), now=time.time())
+    assert found is not None
+    assert (found.grant.grant_id, found.grant.subject, found.grant.client_id) == ("g", "alice", "app")
+    consent = await store.consents.find("alice", "app")
+    assert consent is not None
+    assert consent.used_at is not None
+
+
+async def test_an_answer_does_not_fail_for_a_note(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """When it cannot be written down that a consent was used, the log says so, and the client has its tokens."""
+
+    async def use(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    status, _ = await redeemed(Between(store, consents=Between(store.consents, use=use)))
+    assert status == 200
+    assert "the disk is full" in caplog.text
+
+
+class TestUses:
+    async def test_a_refresh_is_noted_once_a_minute(self, store: Store) -> None:
+        """And something new always."""
+        uses, phone = LastUses(), read_certificate(self_signed("CN=phone").der)
+        noted = []
+        for now, is_new in ((1000, True), (1059, False), (1059, True), (1118, False), (1120, False)):
+            await uses.note(store, "alice", "app", phone, now=now, is_new=is_new)
+            found = await store.consents.find("alice", "app")
+            assert found is not None
+            assert found.certificate == "CN=phone"
+            noted.append(found.used_at)
+        assert noted == [1000, 1000, 1059, 1059, 1120]
+
+    @pytest.mark.parametrize(
+        ("made", "name"),
+        [
+            ({"subject": "CN=phone,O=Bank"}, "CN=phone,O=Bank"),
+            ({"dns": ["phone.example"]}, "phone.example"),
+            ({"uris": ["spiffe://example/phone"]}, "spiffe://example/phone"),
+            ({"emails": ["phone@example"]}, "phone@example"),
+            ({}, ""),
+        ],
+    )
+    def test_the_name_in_a_certificate(self, made: Any, name: str) -> None:
+        """Its subject, or the first of its other names."""
+        assert name_in(read_certificate(self_signed(**made).der)) == name
+        assert name_in(None) == ""
+
+    def test_a_name_of_a_stranger(self) -> None:
+        """Is one printable line, and not a long one."""
+        long = name_in(read_certificate(self_signed("CN=" + "x" * 64 + ",O=" + "y" * 64 + ",OU=" + "z" * 64).der))
+        assert len(long) <= MAX_NAME
+        odd = name_in(read_certificate(self_signed("CN=a\u202eb\u0007c").der))
+        assert odd.isprintable()
