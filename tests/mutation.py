@@ -49,6 +49,7 @@ CHAINS = "trust/chains.py"
 SUITES = {
     TOKEN: [
         "server/test_asgi.py",
+        "server/test_codes.py",
         "e2e/test_token.py",
         "e2e/test_revoke.py",
         "e2e/test_refresh.py",

@@ -10,10 +10,10 @@ AUTHORIZATION_CODE = "core/grants/authorization_code.py"
 DEVICE_CODE = "core/grants/device_code.py"
 
 SUITES = {
-    CODES: ["e2e/test_code.py", "e2e/test_device.py"],
-    OPENING: ["e2e/test_code.py", "e2e/test_exchange.py"],
+    CODES: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_device.py"],
+    OPENING: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_exchange.py"],
     DEVICE: ["e2e/test_device.py"],
-    USES: ["e2e/test_code.py"],
+    USES: ["server/test_codes.py"],
     AUTHORIZATION_CODE: ["core/test_authorization_code.py"],
     DEVICE_CODE: ["core/test_device_code.py"],
 }
