@@ -575,6 +575,15 @@ async def test_a_client_that_lost_what_it_asks_for_gets_nothing_though_the_perso
         await person.agrees()
 
 
+async def test_nobody_logs_in_for_a_client_that_is_gone(place: Place) -> None:
+    person = await place.person().asks()
+    await place.store.clients.remove("app")
+    await place.service.clients.refresh()
+    with pytest.raises(InvalidRequest):
+        await person.logs_in()
+    assert SESSION not in person.cookies
+
+
 async def test_a_client_that_lost_what_it_pushed_is_told_before_anybody_logs_in(place: Place) -> None:
     link = await pushed_link(place)
     record = await place.store.clients.find("app")

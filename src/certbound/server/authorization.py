@@ -92,6 +92,7 @@ async def begin(call: Call, service: Service, waiting: Waiting) -> Reply:
         ends_at=call.now + people_of(service).request_lifetime,
     )
     await service.store.tickets.add(record)
+    call.notes.is_decision = False
     return visit.keep(redirect_reply(f"{service.offer.issuer}/interaction/{interaction}"))
 
 

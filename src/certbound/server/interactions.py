@@ -139,12 +139,14 @@ async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply
 async def _leave(found: Found) -> Reply:
     """To the page of their own for which the person came."""
     await found.service.store.tickets.take(TicketKind.INTERACTION, found.ticket.digest, now=found.call.now)
+    found.call.notes.is_decision = False
     return redirect_reply(found.service.offer.issuer + found.waiting.then)
 
 
 async def _log_in(found: Found, client: Client | None, *, username: str = "", failed: str = "", wait: int = 0) -> Reply:
     """The page that asks who they are, or the way to the login application."""
     people = people_of(found.service)
+    found.call.notes.is_decision = bool(failed)
     if people.login_url is not None:
         parameters = urlencode({"interaction": found.call.rest})
         return redirect_reply(people.login_url + ("&" if "?" in people.login_url else "?") + parameters)
@@ -174,6 +176,7 @@ async def _ask_consent(found: Found, client: Client) -> Reply:
     request, session = found.waiting.request, found.session
     assert request is not None  # pages of the person's own need no consent
     assert session is not None  # somebody logged in before
+    found.call.notes.is_decision = False
     view = ConsentView(
         form_token=found.visit.form_token(_consent_purpose(found, session)),
         asking=asking(client, request.to.redirect_uri),

@@ -1,7 +1,7 @@
 """What is told of each request, once it is decided: to the audit, to the numbers, and to whoever fails too often.
 
-Rule 1: a request is counted always, and written down as far as the audit wants; documents that anybody may read are no
-decisions, and are counted only.
+Rule 1: a request is counted always, and written down as far as the audit wants; documents that anybody may read, and
+pages that ask a person something, are no decisions, and are counted only.
 Rule 2: whoever was refused before it was known who it is counts as a failed authentication: the limit of `throttle`
 bounds what strangers can make us write.  Not so while the store is away: that is no fault of whoever asks.
 """
@@ -41,7 +41,7 @@ class Watch:
     def answered(self, endpoint: str, call: Call, started: float) -> None:
         """`call` got what it asked for; it `started` at this count of `time.perf_counter`."""
         self.numbers.answered(endpoint, Outcome.DONE, "", time.perf_counter() - started)
-        if endpoint not in DOCUMENTS and self.audit.wants(Outcome.DONE):
+        if endpoint not in DOCUMENTS and call.notes.is_decision and self.audit.wants(Outcome.DONE):
             self.audit.record(_decision(endpoint, call, Outcome.DONE))
 
     def refused(self, endpoint: str, call: Call, started: float, refusal: Refusal, reason: str) -> int:
