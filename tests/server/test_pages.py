@@ -426,7 +426,7 @@ class TestTranslationsOfADeployment:
         write(tmp_path, "en", {"site": {"name": "Example Bank"}, "scopes": {"photos.read": "see your photos"}})
         pages = Pages(write(tmp_path, "cs", {"consent": {"allow": "Ano"}}))
         consent = views(word="photos.read")["consent"]
-        assert "Example Bank" in read(pages.show(CALL, consent)).text
+        assert "· Example Bank Example Bank" in read(pages.show(CALL, consent)).text  # in title and header
         assert "see your photos" in read(pages.show(CALL, consent)).text
         czech = read(pages.show(CALL, consent, ui_locales=("cs",))).text
         for due in ("Example Bank", "see your photos", "Ano", "Odmítnout"):

@@ -101,14 +101,14 @@ def _line(text: str) -> Markup:
 
 
 def _title(view: View, words: Words) -> Markup:
-    """That of the window; it says first that something failed."""
+    """That of the window; it says first that something failed, and last where."""
     name = _TEMPLATES[type(view)]
     asking = getattr(view, "asking", None)
     key = f"done.{view.what}_title" if isinstance(view, DoneView) else f"{name}.title"
     title = words.say_plainly(key, app=app_name(asking) if asking else "")
     if getattr(view, "failed", ""):
         title = words.say_plainly("site.error", title=title)
-    return escape(title)
+    return escape(" · ".join(filter(None, (title, words.say_plainly("site.name")))))
 
 
 def _why(view: RefusalView) -> Mapping[str, Any]:
