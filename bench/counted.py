@@ -2,7 +2,8 @@
 
     counted.py FILE serve --config …
 
-Each is a line of FILE: its first word.  What SQLite does by itself within a statement is none.
+Each is a line of FILE: its first word.  Left out is what the server asks all the time, whoever calls: whether another
+process changed something.
 """
 
 from __future__ import annotations
@@ -20,8 +21,14 @@ connect = sqlite3.connect
 
 def connect_watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
     connection = connect(*arguments, **options)
-    connection.set_trace_callback(lambda statement: os.write(FILE, statement.split()[0].encode() + b"\n") and None)
+    connection.set_trace_callback(write_down)
     return connection
+
+
+def write_down(statement: str) -> None:
+    words = statement.split()
+    if words[-2:] != ["FROM", "revision"]:
+        os.write(FILE, words[0].encode() + b"\n")
 
 
 sqlite3.connect = connect_watched

@@ -35,7 +35,7 @@ export const signingKey = () =>
   )
 
 // What a library that acts for people must know of its registration; without a certificate there is no alias to use.
-export const known = { use_mtls_endpoint_aliases: cert !== null, id_token_signed_response_alg: 'ES256' }
+export const known = { use_mtls_endpoint_aliases: cert !== null }
 
 // A fetch that presents a certificate: ours, or that of a thief.
 export const fetchWith = (identity = { ca, cert, key }) => {
