@@ -704,6 +704,23 @@ async def test_a_consent_cannot_be_given_before_anybody_is_logged_in(place: Plac
     assert person.sees("login")
 
 
+async def test_who_agrees_when_the_login_is_too_old_by_then_logs_in_first_and_nothing_is_remembered(
+    place: Place,
+) -> None:
+    person = place.person()
+    await person.has_agreed()
+    for action in ("allow", "deny"):
+        place.clock.now += 1
+        await person.asks(prompt="login")
+        await person.logs_in()
+        assert (await person.asks(scope="write", max_age="50")).sees("allow")
+        place.clock.now += 100
+        assert (await person.sends(action)).sees("login")
+        consent = await place.store.consents.find(place.anna.subject, "app")
+        assert consent is not None
+        assert consent.scope == ("read",)
+
+
 # The login application
 
 
