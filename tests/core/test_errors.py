@@ -40,6 +40,8 @@ def made(kind: type[Refusal], reason: str = "why") -> Refusal:
         return InvalidClientMetadata("field", reason)
     if kind is errors.InsufficientScope:
         return errors.InsufficientScope(reason, required=frozenset({"read"}))
+    if kind is errors.RequestRefused:
+        return errors.RequestRefused(reason, error="invalid_scope", description=reason)
     return kind(reason)
 
 
