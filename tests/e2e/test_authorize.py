@@ -1,12 +1,16 @@
 """The authorization endpoint and its pages over real TLS, with a browser without scripts."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from certbound.app import check
+from certbound.core.errors import ConfigurationError
 from certbound.server.sessions import SESSION, VISIT
 from e2e.acting import PASSWORD, App, make_app, people_world
 from e2e.people import Browser, decide, request_url
@@ -206,3 +210,10 @@ def test_where_nobody_logs_in_there_is_no_page_and_no_client_that_could_need_one
         assert "authorization_code" not in metadata["grant_types_supported"]
         with pytest.raises(Exception, match="authorization_code"):
             make_app(running, "app")
+
+
+def test_a_translation_that_cannot_be_read_stops_the_start_and_names_itself(deployment: World, tmp_path: Path) -> None:
+    (tmp_path / "de.toml").write_text('[login]\nnonsense = "Unsinn"\n')
+    login = msgspec.structs.replace(deployment.settings.login, locales=tmp_path)
+    with pytest.raises(ConfigurationError, match=r"login\.locales: .*de\.toml.*nonsense"):
+        asyncio.run(check(msgspec.structs.replace(deployment.settings, login=login)))
