@@ -8,6 +8,7 @@ where nothing else speaks against it.
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,17 +22,28 @@ from certbound.app import api_of, open_registry, opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.ports import InitialTokenRecord
 from certbound.trust.authority import Authority, Issued
+from e2e.people import Browser, request_url
 from e2e.walking import EXCHANGE, METHODS, MINE, OPAQUE, basic
 from e2e.world import RESOURCE, World, world
 
 Document = dict[str, Any]
 
 GRANTS = ["client_credentials", "refresh_token", EXCHANGE]
+PEOPLES = ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"]
+SCOPES = ["openid", "read", "write"]
+REDIRECT_URI = "https://app.example/cb"
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+ASKED = {
+    "response_type": "code", "redirect_uri": REDIRECT_URI, "code_challenge_method": "S256", "scope": "openid",
+    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+}  # fmt: skip
+"""RFC 7636 appendix B."""
+FORMS = {f"{each}Request" for each in ("Token", "Introspection", "Revocation", "Pushed", "Device")}
 INVITATION = "cbia_of-the-registrant"
 PLACEHOLDER = "cbrg_of-the-client"
 ALLOWED = {
-    "methods": ["client_secret_basic", "private_key_jwt", "tls_client_auth"], "scopes": ["read", "write"],
-    "protected_resources": [MINE], "grant_types": GRANTS,
+    "methods": ["client_secret_basic", "private_key_jwt", "tls_client_auth"], "scopes": SCOPES,
+    "protected_resources": [MINE], "grant_types": [*GRANTS, *PEOPLES], "redirect_hosts": ["app.example"],
 }  # fmt: skip
 
 
@@ -39,7 +51,7 @@ STATUSES = """
         [checks.positive_data_acceptance]
         expected-statuses = ["2xx", 400, 401]
         [checks.negative_data_rejection]
-        expected-statuses = [400, 401, 405, 413]
+        expected-statuses = [400, 401, 404, 405, 413]
 """
 """What a schema permits may be refused all the same: a token that nobody knows, a name that is no name."""
 
@@ -54,6 +66,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         tokens__resources=[RESOURCE, OPAQUE, MINE],
         tokens__opaque=[OPAQUE],
         tokens__bind="requested",
+        tokens__scopes=SCOPES,
+        login__url="https://login.example/",
+        login__clients=["pki"],
+        login__device=True,
         authentication__methods=list(METHODS),
         registration__anchors=["registrants.pem"],
         registration__ways=[
@@ -70,7 +86,7 @@ def operations(document: Document) -> Iterator[tuple[str, str]]:
     for path, item in document["paths"].items():
         for server in item.get("servers", document["servers"]):
             for method in item.keys() & {"get", "post", "put", "delete"}:
-                yield server["url"] + path.replace("{client_id}", "nobody"), method.upper()
+                yield server["url"] + re.sub("{.*}", "nobody", path), method.upper()
 
 
 def test_every_operation_is_there(everything: World) -> None:
@@ -80,7 +96,7 @@ def test_every_operation_is_there(everything: World) -> None:
     for url in urls:
         for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
             found = everything.ask(url, method=method)
-            assert found.status != 404, (method, url)
+            assert (found.status, url.endswith("interactions/nobody")) != (404, False), (method, url)
             assert (found.status == 405) is ((url, method) not in told), (method, url, found)
     for base, other in ((everything.issuer, everything.mtls), (everything.mtls, everything.issuer)):
         for path in {url.removeprefix(other) for url in urls if url.startswith(other)}:
@@ -120,7 +136,10 @@ def test_a_client_with_a_certificate_is_answered_as_it_says(everything: World) -
     """At the mutual-TLS host: its tokens, registration by an initial access token, and the clients that come of it."""
     identity = everything.authority.issue("CN=pki", dns=["pki.example"])
     pki = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "pki.example"}
-    everything.register("pki", grant_types=GRANTS, protected_resources=[MINE], **pki)
+    everything.register(
+        "pki", scope=" ".join(SCOPES), grant_types=[*GRANTS, *PEOPLES], redirect_uris=[REDIRECT_URI],
+        protected_resources=[MINE], **pki,
+    )  # fmt: skip
     document = at(everything.mtls, api_of(everything.settings))
     speak_as(document, everything, "pki", identity)
     owned = everything.ask(
@@ -130,6 +149,8 @@ def test_a_client_with_a_certificate_is_answered_as_it_says(everything: World) -
         headers={"authorization": f"Bearer {INVITATION}", "content-type": "application/json"},
     ).json
     replace(document, owned["client_id"])
+    (waits,) = document["paths"]["/interactions/{interaction}"]["parameters"]
+    waits["schema"] = {"const": interaction_of(Browser(everything))}
     settings = f"""
         hooks = "{Path(__file__).with_name("openapi_hooks.py")}"
         request-cert = "{_file_of(identity, everything.directory)}"
@@ -137,6 +158,8 @@ def test_a_client_with_a_certificate_is_answered_as_it_says(everything: World) -
         bearer = "{INVITATION}"
         [auth.openapi.registrationAccessToken]
         bearer = "{PLACEHOLDER}"
+        [auth.openapi.accessToken]
+        bearer = "{token_of_a_person(everything, identity)}"
         [phases.stateful]
         max-steps = 5
         generation.max-examples = 5
@@ -144,7 +167,7 @@ def test_a_client_with_a_certificate_is_answered_as_it_says(everything: World) -
     """
     tokens = {owned["client_id"]: owned["registration_access_token"]}
     tested = run(everything, document, settings, "--max-examples", "10", tokens=tokens)
-    assert (tested.requests >= 2000, len(tested.accepted)) == (True, 8)
+    assert (tested.requests >= 2000, len(tested.accepted)) == (True, 14)
 
 
 @pytest.mark.wide
@@ -209,8 +232,11 @@ def speak_as(
         "subject_token": tokens,
         "refresh_token": [built.open_grant(client_id)],
     }
-    for name in ("TokenRequest", "IntrospectionRequest", "RevocationRequest"):
-        schema = document["components"]["schemas"][name]
+    schemas = document["components"]["schemas"]
+    if "PushedRequest" in schemas:
+        schemas["PushedRequest"]["properties"]["redirect_uri"] = {"const": REDIRECT_URI}
+    for name in FORMS & schemas.keys():
+        schema = schemas[name]
         for form in schema.get("oneOf", [schema]):
             form.pop("dependentRequired", None)
             form.pop("not", None)
@@ -220,6 +246,27 @@ def speak_as(
             form["required"] = [*form["required"], "client_id"]
             for each in form["properties"].keys() & examples.keys():
                 form["properties"][each]["examples"] = examples[each]
+
+
+def interaction_of(browser: Browser) -> str:
+    """A request that waits for the login application."""
+    page = browser.visit(request_url(browser.world, {"client_id": "pki", **ASKED}))
+    assert page.location.startswith("https://login.example/?interaction="), page
+    return page.location.partition("=")[2]
+
+
+def token_of_a_person(built: World, identity: Issued) -> str:
+    """Bound to the certificate of `identity`."""
+    browser = Browser(built)
+    told = built.ask(
+        f"{built.mtls}/interactions/{interaction_of(browser)}",
+        identity,
+        body=b'{"accept": {"subject": "ada"}}',
+        headers={"content-type": "application/json"},
+    ).json
+    code = browser.send(browser.visit(told["redirect_to"]), "allow").members["code"]
+    form = {"grant_type": PEOPLES[0], "code": code, "redirect_uri": REDIRECT_URI, "code_verifier": VERIFIER}
+    return str(built.post("token", "pki", identity, **form).json["access_token"])
 
 
 def replace(document: Document, client_id: str) -> None:
