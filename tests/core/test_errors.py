@@ -41,7 +41,7 @@ def made(kind: type[Refusal], reason: str = "why") -> Refusal:
     if kind is errors.InsufficientScope:
         return errors.InsufficientScope(reason, required=frozenset({"read"}))
     if kind is errors.RequestRefused:
-        return errors.RequestRefused(reason, error="invalid_scope", description=reason)
+        return errors.RequestRefused(reason, error="invalid_request", description="what the client is told")
     return kind(reason)
 
 

@@ -14,7 +14,7 @@
     │   ├── InvalidScope                400 invalid_scope
     │   ├── InvalidTarget               400 invalid_target (RFC 8707)
     │   ├── UnacceptableToken           400 invalid_request (RFC 8693)
-    │   ├── RequestRefused              400 as at the authorization endpoint (RFC 9126)
+    │   ├── RequestRefused              400 invalid_request, or what it says (RFC 9126)
     │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
     │   ├── InvalidRedirectUri          400 invalid_redirect_uri (RFC 7591)
     │   ├── InvalidStatement            400 invalid_software_statement (RFC 7591)
