@@ -20,7 +20,6 @@ SUITES = {
 
 MUTATIONS = [
     (CODES, "1", "await store.tickets.find(TicketKind.CODE, digest, now=asked.call.now)", "None"),
-    (CODES, "1", "find(TicketKind.CODE, digest, now=asked.call.now)", "find(TicketKind.CODE, digest, now=0)"),
     (
         CODES,
         "2",

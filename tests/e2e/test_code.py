@@ -200,6 +200,13 @@ class TestTwice:
             assert is_refused(refresh(built, answers[0].json["refresh_token"], name, WEB))
         assert is_refused(redeem(built, code, name, WEB))
 
+    def test_whatever_else_is_wrong_the_second_time(self, built: World) -> None:
+        """Who has all that the code is bound to, and asks for what there is not, ends it all the same."""
+        code = agreed(built, "web")
+        answer = redeem(built, code, "web", WEB)
+        assert is_refused(redeem(built, code, "web", WEB, resource="https://nowhere.example"))
+        assert not is_active(built, answer)
+
     @pytest.mark.parametrize("name", ["web", "opaque"])
     def test_fifty_at_once(self, built: World, name: str) -> None:
         """One gets an answer at most, and afterwards nothing of it lives."""
