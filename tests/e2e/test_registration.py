@@ -18,9 +18,11 @@ from joserfc.jwk import ECKey
 from certbound.app import open_registry, opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import read_certificate
+from certbound.core.client_unspoken import UNSPOKEN
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import InitialTokenRecord, RegistrationRecord, RevocationRecord, RevokedKind
 from certbound.trust.authority import Authority, Issued, self_signed
+from e2e.acting import App, people_world
 from e2e.world import RESOURCE, Answer, World, world
 from revoking import crl
 
@@ -514,6 +516,64 @@ def test_open_registration_is_bounded(tmp_path: Path) -> None:
     assert [201, 201, 201, 429, 429] == [each.status for each in answers]
     assert "temporarily_unavailable" == answers[-1].json["error"]
     assert "60" == answers[-1].headers["retry-after"]
+
+
+@pytest.fixture(scope="module")
+def open_to_apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One where anybody registers apps that act for people, at two hosts or on people's own machines."""
+    apps = way(
+        "apps", methods=["none", "client_secret_basic"], grant_types=["authorization_code", "refresh_token"],
+        scopes=["openid", "read"], redirect_hosts=["app.example", ".partner.example"],
+    )  # fmt: skip
+    methods = ["none", "client_secret_basic"]
+    with people_world(
+        tmp_path_factory.mktemp("apps"), registration__ways=[apps], registration__open_per_minute=1000,
+        authentication__methods=methods,
+    ) as running:  # fmt: skip
+        yield running
+
+
+APP = {"token_endpoint_auth_method": "none", "redirect_uris": ["http://127.0.0.1/cb"]}
+
+
+def test_an_app_registers_itself_and_acts_for_somebody(open_to_apps: World) -> None:
+    """It names no grant, so it wants the code (RFC 7591 section 2); its port is the one that it got."""
+    made = send(open_to_apps, "POST", {**APP, "application_type": "native"})
+    assert made.status == 201, made
+    assert made.json["grant_types"] == ["authorization_code"]
+    assert made.json["response_types"] == ["code"]
+    app = App(open_to_apps, made.json["client_id"], self_signed("CN=app"), "http://127.0.0.1:49152/cb")
+    answer = app.redeem(app.code())
+    assert answer.status == 200, answer
+    assert claims_of(answer.json["access_token"])["cnf"]
+
+
+@pytest.mark.parametrize("member_name", ["redirect_uris", "post_logout_redirect_uris"])
+def test_a_way_sends_people_to_its_hosts_alone(open_to_apps: World, member_name: str) -> None:
+    """Neither whoever registers nor whoever changes a client has another; the refusal names the member."""
+    for uri in ("https://app.example/cb", "https://a.partner.example:8443/", "com.example.app:/cb"):
+        assert 201 == send(open_to_apps, "POST", {**APP, member_name: [uri]}).status, uri
+    made = send(open_to_apps, "POST", APP).json
+    own = {"token": made["registration_access_token"], "uri": made["registration_client_uri"]}
+    for uri in ("https://evil.example/", "https://app.example.evil.example/", "https://partner.example/",
+                "https://app.example@evil.example/", "https://evil.example\\.partner.example/", "http://app.example/cb",
+                "https://evil.example/#.partner.example", "https://evil.example%2f.partner.example/"):  # fmt: skip
+        body = {**APP, member_name: ["http://127.0.0.1/cb", uri]}
+        for answer in (
+            send(open_to_apps, "POST", body),
+            send(open_to_apps, "PUT", {**body, "client_id": made["client_id"]}, **own),
+        ):
+            assert (400, "invalid_redirect_uri") == (answer.status, answer.json["error"]), uri
+            assert answer.json["error_description"].startswith(member_name), answer
+    assert APP["redirect_uris"] == send(open_to_apps, "GET", **own).json["redirect_uris"]
+
+
+@pytest.mark.parametrize("member_name", UNSPOKEN)
+def test_what_an_app_would_rely_on_is_refused_by_name(open_to_apps: World, member_name: str) -> None:
+    """Instead of registering it without a word."""
+    answer = send(open_to_apps, "POST", {**APP, member_name: ["x"] if member_name.endswith("s") else "x"})
+    assert (400, "invalid_client_metadata") == (answer.status, answer.json["error"])
+    assert answer.json["error_description"].startswith(f"{member_name}: ")
 
 
 def invite(deployment: World, *, uses: int = 1, lives: float = 60) -> str:
