@@ -80,7 +80,7 @@ MUTATIONS = [
         LOGIN_APPLICATION,
         "4",
         "await _login(said.accept, ticket, waiting, call, service)",
-        "Login(said.accept.subject, 0)",
+        "Login(subject=said.accept.subject, auth_time=call.now)",
     ),
     (LOGIN_APPLICATION, "5", "proof=digest_of(proof)", 'proof=digest_of("")'),
     (LOGIN_APPLICATION, "a", "if not is_subject(said.subject):", "if False:"),

@@ -86,7 +86,7 @@ def test_the_reference_notices_a_change(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["serv"], "No such command 'serv'. Did you mean 'serve'?"),
+        (["serv"], "No such command 'serv'. Did you mean 'serve'"),
         (["serve", "--colour"], "No such option"),
         (["client", "lst"], "No such command 'lst'. Did you mean 'list'?"),
         (["ca", "init", "--days", "0"], "--days"),

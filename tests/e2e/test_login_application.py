@@ -199,7 +199,7 @@ def test_a_rejection_for_a_page_of_ones_own(people: World, application: Applicat
     assert application.ask(interaction).json == {"interaction": interaction, "client": None}
     answer = application.say(interaction, {"reject": {}})
     page = browser.visit(answer.json["redirect_to"])
-    assert (page.status, page.location) == (403, "")
+    assert (page.status, page.location) == (400, "")
     interaction = interaction_of(browser.visit("/account"))
     page = browser.visit(application.accept(interaction, "p-9"))
     assert (page.status, page.url) == (200, f"{people.issuer}/account")
