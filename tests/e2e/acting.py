@@ -55,7 +55,7 @@ class App:
 
     world: World
     client_id: str
-    identity: Issued | None
+    identity: Issued
     redirect_uri: str = "https://app.example/cb"
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 

@@ -148,7 +148,12 @@ class TestPushedRequests:
 
     def test_what_stands_beside_the_request_uri_counts_for_nothing(self, app: App) -> None:
         """RFC 9126 section 4, RFC 9101 section 6.3."""
-        beside = {"redirect_uri": "https://evil.example/", "scope": "admin", "state": "x", "response_mode": "fragment"}
+        beside: dict[str, Any] = {
+            "redirect_uri": "https://evil.example/",
+            "scope": "admin",
+            "state": "x",
+            "response_mode": "fragment",
+        }
         answer = app.agree_to_pushed(pushed(app), **beside)
         assert (answer["state"], answer["iss"]) == ("s", app.world.issuer)
         assert app.redeem(answer["code"]).json["scope"] == "openid read"
