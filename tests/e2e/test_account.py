@@ -3,12 +3,17 @@
 import asyncio
 import html
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 
-from certbound.app import open_registry
+from certbound.app import open_registry, opened_store
+from certbound.core.jws import unverified_claims
+from certbound.server.accounts import AccountBook
 from certbound.server.directory import NEWS
+from certbound.server.passwords import Passwords
 from e2e.acting import PASSWORD, App, add_account, make_app, people_world
 from e2e.people import Browser, Page, request_url
 from e2e.world import World
@@ -143,3 +148,52 @@ def test_a_client_that_is_gone(people: World) -> None:
             page = browser.post(page.url, {**form.fields, "action": "withdraw"})
     assert page.status == 200
     assert "short-lived" not in page.html
+
+
+def test_who_is_locked_out_is_out_everywhere(people: World) -> None:
+    """By the command, while the server runs: the browser, the refresh token and the access token, within a second."""
+    carl, app = add_account(people, "carl"), make_app(people, "reader")
+    browser = Browser(people)
+    tokens = app.tokens(browser=browser, username="carl")
+    token, refresh = str(tokens["access_token"]), str(tokens["refresh_token"])
+    assert unverified_claims(token)["sub"] == carl.subject
+    assert "withdraw" in own_page(browser).html
+
+    change(people, lambda book: book.switch("Carl", enabled=False))
+    time.sleep(2 * NEWS)
+    assert people.introspect(token, "reader", app.identity).json["active"] is False
+    form = {"grant_type": "refresh_token", "refresh_token": refresh}
+    assert people.post("token", "reader", app.identity, **form).json["error"] == "invalid_grant"
+    page = browser.visit("/account")
+    assert "/interaction/" in page.url
+    assert browser.log_in(page, "carl", PASSWORD).status == 403
+
+    change(people, lambda book: book.switch("carl", enabled=True))
+    assert people.post("token", "reader", app.identity, **form).json["error"] == "invalid_grant"
+    assert "withdraw" in own_page(browser, "carl").html
+
+
+def test_a_new_password_ends_sessions_and_nothing_else(people: World) -> None:
+    """Also a session that somebody stole; the app goes on."""
+    add_account(people, "dora")
+    app, browser = make_app(people, "writer"), Browser(people)
+    tokens = app.tokens(browser=browser, username="dora")
+    change(people, lambda book: book.set_password("dora", "another horse"))
+    page = browser.visit("/account")
+    assert "/interaction/" in page.url
+    page = browser.log_in(page, "dora", PASSWORD)
+    assert page.status == 403
+    assert browser.log_in(page, "dora", "another horse").status == 200
+    form = {"grant_type": "refresh_token", "refresh_token": str(tokens["refresh_token"])}
+    assert people.post("token", "writer", app.identity, **form).status == 200
+
+
+def change(people: World, what: Callable[[AccountBook], Awaitable[Any]]) -> None:
+    """As the command does, in another process than the server as far as that can tell."""
+
+    async def go() -> None:
+        cheap = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        async with opened_store(people.settings) as store:
+            assert await what(AccountBook(store, time.time, "test", cheap)) is not None
+
+    asyncio.run(go())
