@@ -1,5 +1,6 @@
 """What there is for people who let clients act for them, as the settings say."""
 
+import os
 import time
 
 from certbound.core.errors import ConfigurationError
@@ -7,6 +8,7 @@ from certbound.core.ports import Store
 from certbound.server.accounts import AccountBook
 from certbound.server.guesses import Guesses
 from certbound.server.pages import Pages
+from certbound.server.passwords import Passwords
 from certbound.server.service import People
 from certbound.settings import Settings
 
@@ -17,9 +19,10 @@ def people_of(settings: Settings, store: Store) -> People | None:
     if not asked.is_on:
         return None
     guesses = Guesses(asked.guesses_per_minute, time.monotonic)
+    accounts = AccountBook(store, time.time, passwords=_passwords(settings), guesses=guesses)
     return People(
         pages=pages_of(settings),
-        accounts=AccountBook(store, time.time, guesses=guesses) if asked.accounts else None,
+        accounts=accounts if asked.accounts else None,
         login_url=asked.url,
         login_clients=frozenset(asked.clients),
         session_lifetime=asked.session_lifetime,
@@ -28,6 +31,11 @@ def people_of(settings: Settings, store: Store) -> People | None:
         pushed_lifetime=asked.pushed_lifetime,
         user_codes=Guesses(asked.guesses_per_minute, time.monotonic),
     )
+
+
+def _passwords(settings: Settings) -> Passwords:
+    """All workers together hash as many at once as there are cores; each hash takes 64 MB."""
+    return Passwords(at_once=max(1, (os.cpu_count() or 1) // settings.server.workers))
 
 
 def pages_of(settings: Settings) -> Pages:
