@@ -1,4 +1,4 @@
-"""What anyone may read: metadata (RFC 8414, OpenID Connect Discovery), keys (RFC 7517), and whether the process lives."""
+"""What anyone may read: metadata (RFC 8414, OpenID Connect Discovery), keys (RFC 7517), and whether it lives."""
 
 from certbound.core.metadata import describe_server
 from certbound.server.call import Call, Reply, json_reply
