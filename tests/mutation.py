@@ -133,7 +133,7 @@ MUTATIONS = [
     Mutation(TOKEN, "6", "certificate, grant.grant_id, given.origin)", "certificate, grant.grant_id)"),
     Mutation(TOKEN, "6", "        if owner.grant_id:\n", "        if False:\n"),
     Mutation(TOKEN, "8", "and OPENID in grant.scope:", ":"),
-    Mutation(TOKEN, "8", "    if given.person:\n", "    if False:\n"),
+    Mutation(TOKEN, "8", "    if given.person and given.code is None:\n", "    if False:\n"),
     Mutation(TOKEN, "7", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
     Mutation(SERVER_AUTHENTICATION, "1", "authorization=call.authorization", "authorization=()"),
     Mutation(CALL, "rule", "elif name in REPEATABLE:", "elif True:"),

@@ -170,28 +170,42 @@ async def test_nobody_was_faster(store: Store) -> None:
 
 
 async def test_an_answer_does_not_fail_for_a_note(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """When it cannot be written down that a consent was used, the log says so, and the client has its tokens."""
+    """When it cannot be written down that a consent was used, the log says so, and nothing else happens."""
 
     async def use(*_: Any, **__: Any) -> None:
         raise StoreUnavailable("the disk is full")
 
-    status, _ = await redeemed(Between(store, consents=Between(store.consents, use=use)))
-    assert status == 200
+    full: Any = Between(store, consents=Between(store.consents, use=use))
+    await LastUses().note(full, "alice", "app", None, now=0)
     assert "the disk is full" in caplog.text
+
+
+async def test_a_consent_to_less(store: Store) -> None:
+    """That took the place of the one which was withdrawn: what was agreed to before is not given."""
+    await withdraws(store)
+    await store.consents.put(ConsentRecord(subject="alice", client_id="app", scope=(), resources=(API,)))
+    status, answer = await redeemed(store)
+    assert (400, "invalid_grant") == (status, answer["error"])
+    assert not await store.grants.revoke("g", now=time.time())
 
 
 class TestUses:
     async def test_a_refresh_is_noted_once_a_minute(self, store: Store) -> None:
-        """And something new always."""
+        """After it was last written, by whatever."""
         uses, phone = LastUses(), read_certificate(self_signed("CN=phone").der)
         noted = []
-        for now, is_new in ((1000, True), (1059, False), (1059, True), (1118, False), (1120, False)):
-            await uses.note(store, "alice", "app", phone, now=now, is_new=is_new)
+        for now in (1000, 1059, 1061, 1120, 1122):
+            await uses.note(store, "alice", "app", phone, now=now)
             found = await store.consents.find("alice", "app")
             assert found is not None
             assert found.certificate == "CN=phone"
             noted.append(found.used_at)
-        assert noted == [1000, 1000, 1059, 1059, 1120]
+        assert noted == [1000, 1000, 1061, 1061, 1122]
+        uses.noted("alice", "app", 1180)
+        await uses.note(store, "alice", "app", phone, now=1185)
+        found = await store.consents.find("alice", "app")
+        assert found is not None
+        assert found.used_at == 1122
 
     @pytest.mark.parametrize(
         ("made", "name"),

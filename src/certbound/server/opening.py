@@ -18,6 +18,7 @@ from certbound.core.tokens import Grant
 from certbound.server.asked import Asked
 from certbound.server.openid import require_person
 from certbound.server.service import Service
+from certbound.server.uses import name_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +49,18 @@ class Opening:
                 now=now,
                 origin=self.origin.index if self.origin else None,
                 ticket=(self.ticket.kind, self.ticket.digest) if self.ticket else None,
+                used_by=name_in(certificate) if self.person else None,
             )
         except RevokedMeanwhile as error:
             raise InvalidClient(str(error)) from error
         except AlreadyTaken as error:
             await end_grant(self.asked, self.grant.grant_id)
             raise InvalidGrant("the code was redeemed a moment ago; its grant is revoked now") from error
-        if self.person and (reason := await _why_not_for(self.person, self.grant.client_id, self.asked.service)):
-            await end_grant(self.asked, self.grant.grant_id)
-            raise InvalidGrant(reason)
+        if self.person:
+            if reason := await _why_not(self.person, self.grant, self.asked.service):
+                await end_grant(self.asked, self.grant.grant_id)
+                raise InvalidGrant(reason)
+            self.asked.service.uses.noted(self.person, self.grant.client_id, now)
         self.asked.call.notes.grant_id = self.grant.grant_id
         return token
 
@@ -95,8 +99,9 @@ async def require_open(person: str, service: Service) -> None:
         raise InvalidGrant(f"there is no enabled account of {person!r:.300}")
 
 
-async def _why_not_for(person: str, client_id: str, service: Service) -> str:
-    if await service.store.consents.find(person, client_id) is None:
+async def _why_not(person: str, grant: Grant, service: Service) -> str:
+    consent = await service.store.consents.find(person, grant.client_id)
+    if consent is None or not (grant.scope <= set(consent.scope) and set(grant.audience) <= set(consent.resources)):
         return "the person withdrew what they had agreed to"
     return "" if await _is_open(person, service) else f"there is no enabled account of {person!r:.300}"
 

@@ -79,14 +79,13 @@ async def token(call: Call, service: Service) -> Reply:
     }
     if refresh_token is not None:
         answer["refresh_token"] = refresh_token
-    # (8) The client learns who agreed, if the person agreed to that; and the person, who got what by it.
+    # (8) The client learns who agreed, if the person agreed to that; and the person, who goes on to use it.
     if given.code is not None and service.offer.openid and OPENID in grant.scope:
         answer["id_token"] = id_token(
             service, client, given.code, subject=grant.subject, access_token=access_token, now=call.now
         )
-    if given.person:
-        is_new = given.code is not None
-        await service.uses.note(service.store, given.person, client.client_id, certificate, now=call.now, is_new=is_new)
+    if given.person and given.code is None:
+        await service.uses.note(service.store, given.person, client.client_id, certificate, now=call.now)
     return json_reply(200, answer, NO_STORE)
 
 

@@ -1,7 +1,7 @@
 """When a client last got a token by what a person agreed to, for that person to see.
 
-Rule 1: it is written when the answer is certain, and an answer never fails for it.
-Rule 2: a client that refreshes all the time is written down once a minute; a new grant always.
+Rule 1: what is new is written with its grant; a refresh when the answer is certain, which never fails for it.
+Rule 2: a client that refreshes all the time is written down once a minute.
 Rule 3: the name in the certificate is a stranger's: printable, and bounded.
 """
 
@@ -30,18 +30,21 @@ class LastUses:
     def __init__(self) -> None:
         self._noted: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    async def note(
-        self, store: Store, person: str, client_id: str, certificate: Certificate | None, *, now: float, is_new: bool
-    ) -> None:
-        """The client got a token bound to `certificate`; `is_new` if for something just agreed to."""
-        key = (person, client_id)
-        noted = self._noted.get(key)
-        if noted is not None and not is_new and abs(now - noted) < EVERY:
-            return
-        self._noted[key] = now
-        self._noted.move_to_end(key)
+    def noted(self, person: str, client_id: str, now: float) -> None:
+        """It is written down."""
+        self._noted[person, client_id] = now
+        self._noted.move_to_end((person, client_id))
         if len(self._noted) > CAPACITY:
             self._noted.popitem(last=False)
+
+    async def note(
+        self, store: Store, person: str, client_id: str, certificate: Certificate | None, *, now: float
+    ) -> None:
+        """The client refreshed, and has a token bound to `certificate`."""
+        before = self._noted.get((person, client_id))
+        if before is not None and abs(now - before) < EVERY:
+            return
+        self.noted(person, client_id, now)
         try:
             await store.consents.use(person, client_id, certificate=name_in(certificate), now=now)
         except StoreUnavailable as error:

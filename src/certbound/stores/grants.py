@@ -32,7 +32,7 @@ from certbound.core.ports import (
 from certbound.stores.content import read_list, read_object, write_json, write_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.descent import GRANT, end_obtained, name_of
-from certbound.stores.schema import OF_A_PERSON, grants, refresh_tokens
+from certbound.stores.schema import OF_A_PERSON, consents, grants, refresh_tokens
 from certbound.stores.statuses import Wish, invalidate_grant_statuses, judge
 from certbound.stores.tickets import take
 
@@ -51,6 +51,7 @@ class SqlGrants:
         now: float,
         origin: int | None = None,
         ticket: tuple[TicketKind, str] | None = None,
+        used_by: str | None = None,
     ) -> None:
         """The grant is there, with its first refresh token if it has one, and `ticket` is taken for it."""
         values = _write(grant)
@@ -67,6 +68,9 @@ class SqlGrants:
             await connection.execute(insert(grants).values(values))
             if digest is not None:
                 await _add(connection, digest, grant.grant_id, grant.ends_at)
+            if used_by is not None and can_be_kept(used_by):
+                under = (consents.c.subject == grant.subject) & (consents.c.client_id == grant.client_id)
+                await connection.execute(update(consents).where(under).values(used_at=now, certificate=used_by))
 
         await self._database.change_quietly(steps)
 

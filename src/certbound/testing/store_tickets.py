@@ -11,6 +11,7 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import (
     AlreadyExists,
     AlreadyTaken,
+    ConsentRecord,
     GrantRecord,
     RefreshTokenRecord,
     RevokedKind,
@@ -305,6 +306,25 @@ class TicketConformance(StorePlace):
             assert await store.grants.revoke("grant", now=NOW)
             assert not await store.revocations.is_valid(given.index)
             await refused(RevokedMeanwhile, allot(store, status(grant_id="grant")))
+
+    async def test_a_grant_is_noted_at_its_consent(self) -> None:
+        """With the name in the certificate, if it comes to be; at that one alone, and nothing else changes there."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            given = ConsentRecord(subject="anna", client_id="client", scope=("read",), resources=(), created_at=NOW)
+            for each in (given, replace(given, subject="ben"), replace(given, client_id="other")):
+                await store.consents.put(each)
+            opened = replace(grant(), subject="anna")
+            await refused(AlreadyTaken, store.grants.open(opened, None, now=NOW, ticket=CODE, used_by="CN=a"))
+            assert await store.consents.find("anna", "client") == given
+            await store.grants.open(opened, None, now=NOW + 1, used_by="CN=a")
+            used = replace(given, used_at=NOW + 1, certificate="CN=a")
+            assert await store.consents.find("anna", "client") == used
+            assert await store.consents.find("ben", "client") == replace(given, subject="ben")
+            assert await store.consents.find("anna", "other") == replace(given, client_id="other")
+            await store.grants.open(replace(opened, grant_id="next"), None, now=NOW + 2)
+            assert await store.consents.find("anna", "client") == used
+            await store.grants.open(replace(opened, grant_id="no one's", subject=""), None, now=NOW + 3, used_by="CN=a")
 
     async def test_no_grant_for_a_ticket_that_does_not_count(self) -> None:
         """`AlreadyTaken` for one that was taken, has ended, is of another kind, or never was; nothing is there."""

@@ -69,8 +69,11 @@ class Grants(Protocol):
         now: float,
         origin: int | None = None,
         ticket: tuple[TicketKind, str] | None = None,
+        used_by: str | None = None,
     ) -> None:
         """The grant is there, with its first refresh token if `digest` is that of one, and `ticket` is taken for it.
+
+        With `used_by`, the person's consent to its client says that it was used now, with that name in a certificate.
 
         `RevokedMeanwhile` if its client is not there or disabled, anything of its certificate is revoked, or there is
         no valid block at `origin`, as for `Revocations.allot`; `AlreadyTaken` if the ticket was taken before, has ended
