@@ -26,6 +26,7 @@ from certbound.core.authorization import (
 from certbound.core.clients import Client, ClientId, read_client
 from certbound.core.errors import InvalidRequest, OAuthError, UnauthorizedClient
 from certbound.core.grants import Policy
+from certbound.core.jws import MAX_TOKEN
 from certbound.core.redirects import ResponseMode
 from certbound.core.scope import Scope
 from redirecting import HOSTS, NONE
@@ -205,6 +206,7 @@ TOLD: list[tuple[dict[str, Any], str, str]] = [
     ({"resource": ["https://api.example", "x"]}, "invalid_target", "resource"),
     # (7) what is wanted of the person
     ({"nonce": "n" * (MAX_NONCE + 1)}, "invalid_request", "nonce has more than"),
+    ({"id_token_hint": "t" * (MAX_TOKEN + 1)}, "invalid_request", "id_token_hint has more than"),
     ({"prompt": "create"}, "invalid_request", "prompt must be of"),
     ({"prompt": "Login"}, "invalid_request", "prompt must be of"),
     ({"prompt": "login  consent"}, "invalid_request", "prompt must be of"),
