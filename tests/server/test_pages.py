@@ -421,6 +421,8 @@ class TestTranslationsOfADeployment:
         assert "Entrar" in page.text
         assert "Username" in page.text
         assert "pt-BR" == page.elements[0][1]["lang"]
+        borrowed = '<label for="username"><span lang="en" dir="ltr">Username</span></label>'
+        assert borrowed in pages.show(CALL, views()["login"], ui_locales=("pt-BR",)).body.decode()
 
     def test_a_folder_says_other_words_than_we_do_and_its_own_scopes(self, tmp_path: Path) -> None:
         write(tmp_path, "en", {"site": {"name": "Example Bank"}, "scopes": {"photos.read": "see your photos"}})

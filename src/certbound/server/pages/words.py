@@ -37,12 +37,15 @@ class Words:
     scopes: Mapping[str, str]
     """What a scope lets a client do."""
     months: Sequence[str]
+    borrowed: frozenset[str] = frozenset()
+    """What is said in English because nobody said it in this language."""
 
     def say(self, key: str, **names: object) -> Markup:
         """The text with `names`, each kept from moving what stands around it."""
-        return Markup("").join(
+        said = Markup("").join(
             Markup("{}{}").format(text, _isolated(names[word]) if word else "") for text, word in self.texts[key]
         )
+        return self._as_it_is(key, said)
 
     def say_plainly(self, key: str, **names: object) -> str:
         """The same where no markup can stand."""
@@ -53,14 +56,18 @@ class Words:
     def scope(self, word: str) -> Markup:
         """What the scope lets a client do; the word itself where nobody said it."""
         said = self.scopes.get(word)
-        return escape(said) if said else _isolated(word)
+        return self._as_it_is(SCOPES + word, escape(said)) if said else _isolated(word)
+
+    def _as_it_is(self, key: str, said: Markup) -> Markup:
+        """A text of another language says which it is (WCAG 2.2, 3.1.2)."""
+        return Markup('<span lang="en" dir="ltr">{}</span>').format(said) if key in self.borrowed and said else said
 
     def date(self, at: float) -> Markup:
         """The day, UTC."""
         day = datetime.fromtimestamp(at, UTC)
         parts = {"day": str(day.day), "month": self.months[day.month - 1], "year": str(day.year)}
         said = "".join(text + parts.get(word, "") for text, word in self.texts["date.format"])
-        return Markup('<time datetime="{}">{}</time>').format(day.date().isoformat(), said)
+        return Markup('<time datetime="{}" dir="auto">{}</time>').format(day.date().isoformat(), said)
 
 
 def read_words(folder: Path | None) -> Mapping[str, Words]:
@@ -72,12 +79,12 @@ def read_words(folder: Path | None) -> Mapping[str, Words]:
         translation = _parse(str(path), _read(path))
         _check(path, translation, english)
         given[path.stem.lower()] = path.stem, translation
-    spoken: dict[str, Mapping[str, Any]] = {}
-    for tag in (ENGLISH, *sorted(ours | given)):  # first English, which stands for what others leave out
-        layers = [each[tag] for each in (ours, given) if tag in each]
-        below = spoken.get(ENGLISH, {})
-        spoken[tag] = {**below, **{key: value for _, layer in layers for key, value in layer.items()}}
-    return {tag: _words((given.get(tag) or ours[tag])[0], texts) for tag, texts in spoken.items()}
+    told = {**english, **given.get(ENGLISH, ("", {}))[1]}  # stands for what others leave out
+    made = {}
+    for tag in ours | given:
+        own = {key: value for layer in (ours, given) if tag in layer for key, value in layer[tag][1].items()}
+        made[tag] = _words((given.get(tag) or ours[tag])[0], own, told)
+    return made
 
 
 def choose(languages: Mapping[str, Words], asked: Sequence[str], accepted: str) -> Words:
@@ -174,7 +181,8 @@ def _check_text(path: Path, key: str, value: str, english: Mapping[str, Any]) ->
         raise ConfigurationError(f"{path}: {key} may say {{{'}, {'.join(due)}}} once, and no other word in braces")
 
 
-def _words(tag: str, spoken: Mapping[str, Any]) -> Words:
+def _words(tag: str, own: Mapping[str, Any], english: Mapping[str, Any]) -> Words:
+    spoken = {**english, **own}
     return Words(
         tag=tag,
         direction=spoken["direction"],
@@ -185,6 +193,7 @@ def _words(tag: str, spoken: Mapping[str, Any]) -> Words:
         },
         scopes={key.removeprefix(SCOPES): value for key, value in spoken.items() if key.startswith(SCOPES)},
         months=spoken["date.months"],
+        borrowed=frozenset(spoken) - frozenset(own) - {"site.name"} if tag.lower() != ENGLISH else frozenset(),
     )
 
 
