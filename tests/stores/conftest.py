@@ -1,5 +1,7 @@
 """What tests of a store in a file share: where it lies, what it is asked, and somebody's hand."""
 
+import asyncio
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
@@ -9,7 +11,15 @@ import pytest
 from sqlalchemy import Engine, event
 
 from certbound.core.ports import Store
-from certbound.stores import open_store
+from certbound.stores import migrate, open_store
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of today's schema, closed, in which there is nothing: to be copied, which is sooner than made."""
+    path = tmp_path_factory.mktemp("migrated") / "store.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
 
 
 @pytest.fixture
@@ -19,8 +29,9 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[Store]:
+async def store(path: Path, migrated: Path) -> AsyncIterator[Store]:
     """A store in a file, empty."""
+    shutil.copy(migrated, path)
     store = await open_store(f"sqlite:///{path}")
     yield store
     await store.close()

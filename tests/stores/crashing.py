@@ -329,8 +329,15 @@ def kill_after(orders: list[Order], seconds: float) -> list[dict[str, Any]]:
 WORK: dict[str, Callable[[Order, Failpoint], Any]] = {"change": change, "migrate": migrate, "load": load}
 
 
+async def warm() -> None:
+    """What a first store of a process loads is loaded, so that no child has to."""
+    store = await open_store("sqlite://")
+    await store.close()
+
+
 def main() -> None:
     """Orders in, answers out, until the input ends."""
+    asyncio.run(warm())
     for line in sys.stdin:
         order = json.loads(line)
         if "seconds" in order:
