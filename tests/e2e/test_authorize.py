@@ -12,8 +12,8 @@ import pytest
 from certbound.app import check
 from certbound.core.errors import ConfigurationError
 from certbound.server.sessions import SESSION, VISIT
-from e2e.acting import PASSWORD, App, make_app, people_world
-from e2e.people import Browser, decide, request_url
+from e2e.acting import PASSWORD, App, logged_in, make_app, people_world
+from e2e.people import Browser, request_url
 from e2e.world import World
 
 
@@ -31,7 +31,7 @@ def app(deployment: World) -> App:
 @pytest.fixture
 def anna(deployment: World, app: App) -> Browser:
     """Somebody who is logged in."""
-    browser = Browser(deployment)
+    browser = logged_in(deployment)
     app.code(browser=browser)
     return browser
 
@@ -53,9 +53,9 @@ def test_a_person_logs_in_and_agrees_and_the_client_redeems_its_code_once_for_a_
 
 
 def test_every_page_forbids_frames_scripts_and_keeping(deployment: World, app: App) -> None:
-    browser = Browser(deployment)
-    login = browser.visit(request_url(deployment, app.request(prompt="consent")))
-    consent = browser.log_in(login, "anna", PASSWORD)
+    login = Browser(deployment).visit(request_url(deployment, app.request()))
+    browser = logged_in(deployment)
+    consent = browser.visit(request_url(deployment, app.request(prompt="consent")))
     refusal = browser.visit("/authorize?client_id=nobody")
     form_post = Browser(deployment, dict(browser.cookies)).visit(
         request_url(deployment, app.request(response_mode="form_post", prompt="none", scope="openid read write"))
@@ -149,7 +149,8 @@ def test_a_login_or_a_consent_that_another_site_posts_does_nothing(deployment: W
         refused = browser.post(login.url, form, **headers)
         assert (refused.status, SESSION in browser.cookies) == (403, False)
         assert refused.answer.headers["content-type"].startswith("text/html")
-    consent = browser.log_in(login, "anna", PASSWORD)
+    browser = logged_in(deployment)
+    consent = browser.visit(request_url(deployment, app.request(prompt="consent")))
     refused = browser.post(consent.url, {**consent.form.fields, "action": "allow"}, origin="https://evil.example")
     assert (refused.status, refused.location) == (403, "")
 
@@ -178,9 +179,9 @@ def test_a_session_cookie_that_somebody_planted_or_sent_twice_logs_nobody_in(
 def test_an_answer_names_the_issuer_and_a_code_is_nothing_to_another_client(deployment: World, app: App) -> None:
     """Mix-up (RFC 9207): whoever got an answer can tell from whom, and whoever took a code cannot use it."""
     other = make_app(deployment, "other")
-    page = decide(deployment, "app", app.request(), "anna", PASSWORD)
-    assert page.members["iss"] == deployment.issuer
-    code = page.members["code"]
+    told = logged_in(deployment).visit(request_url(deployment, app.request(client_id="other", prompt="none"))).members
+    assert (told["error"], told["iss"]) == ("consent_required", deployment.issuer)
+    code = app.code()
     assert other.redeem(code, code_verifier=app.verifier).json["error"] == "invalid_grant"
     assert app.redeem(code).status == 200
 

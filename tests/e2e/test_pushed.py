@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from certbound.server.pushed import PREFIX
-from e2e.acting import PASSWORD, App, make_app, people_world
+from e2e.acting import PASSWORD, App, logged_in, make_app, people_world
 from e2e.people import Browser, Page, request_url
 from e2e.world import Answer, World
 
@@ -35,7 +35,7 @@ def strict(deployment: World) -> App:
 @pytest.fixture(scope="module")
 def anna(app: App) -> Browser:
     """Somebody who is logged in, and lets `app` do what it asks for here."""
-    browser = Browser(app.world)
+    browser = logged_in(app.world)
     app.code(browser=browser)
     return browser
 
@@ -149,7 +149,7 @@ def test_what_is_wrong_with_a_request_is_said_when_it_is_pushed(app: App) -> Non
 
 
 def test_a_client_that_must_push_gets_no_code_otherwise(deployment: World, strict: App) -> None:
-    browser = Browser(deployment)
+    browser = logged_in(deployment)
     page = browser.visit(request_url(deployment, strict.request()))
     assert page.members["error"] == "invalid_request"
     page = visit(strict, browser, pushed(strict))
@@ -169,6 +169,6 @@ def test_public_clients_push_too_and_browsers_reach_the_endpoint(deployment: Wor
     answer = deployment.ask(f"{deployment.issuer}/par", form=spa.request(scope="read"), headers=origin)
     assert answer.status == 201
     assert answer.headers["access-control-allow-origin"] == "*"
-    browser = Browser(deployment)
+    browser = logged_in(deployment)
     page = browser.decide(visit(spa, browser, answer.json["request_uri"]), "anna", PASSWORD)
     assert "code" in page.members
