@@ -88,12 +88,12 @@ def refreshed(app: App, token: str) -> Answer:
 async def test_a_person_logs_in_and_allows_and_the_app_has_tokens(page: Page, people: World, callback: Site) -> None:
     """The first time by two pages; then by none, since the person is known and agreed."""
     uris = [f"{callback.url}/cb"]
-    app = await asyncio.to_thread(make_app, people, "first", client_name="Photo Printer", redirect_uris=uris)
+    app = await asyncio.to_thread(make_app, people, "first", client_name="Camera", redirect_uris=uris)
     await page.goto(link(app))
     assert "Log in" == await heading(page)
-    assert "to go on to Photo Printer" in await page.inner_text("main")
+    assert "to go on to Camera" in await page.inner_text("main")
     await log_in(page)
-    assert "Photo Printer asks for access" == (await heading(page)).replace("\n", " ")
+    assert "Camera asks for access" == (await heading(page)).replace("\n", " ")
     assert "127.0.0.1" in await page.inner_text("main")
     await press(page, "Allow")
     told = await arrived(page, callback)
