@@ -36,8 +36,8 @@ def refusals() -> list[type[Refusal]]:
 
 def made(kind: type[Refusal], reason: str = "why") -> Refusal:
     """One refusal of this class."""
-    if kind is InvalidClientMetadata:
-        return InvalidClientMetadata("field", reason)
+    if issubclass(kind, InvalidClientMetadata):
+        return kind("field", reason)
     if kind is errors.InsufficientScope:
         return errors.InsufficientScope(reason, required=frozenset({"read"}))
     if kind is errors.RequestRefused:

@@ -32,6 +32,7 @@ from certbound.core.registration import SERVER_MADE, name_of
 from certbound.core.revoked import Revoked
 from certbound.server import registration
 from certbound.server.call import Call, Reply
+from certbound.server.directory import readable
 from certbound.server.registrar import Quota
 from certbound.server.service import Service
 from certbound.settings import load
@@ -403,6 +404,13 @@ def test_a_replacement_undoes_nothing_that_was_done_meanwhile(
     record = loop.run_until_complete(clients.find("mine"))
     assert record is not None
     assert not record.enabled
+
+
+@pytest.mark.parametrize("uri", ["http://a.example/", "HTTPS://a.example/", "javascript:x", 1])
+def test_a_stored_client_with_a_redirect_uri_that_is_none_is_unusable(uri: Any) -> None:
+    """And nothing else is, as with whatever else a hand or an older version left there."""
+    assert readable(ClientRecord(client_id="a", metadata={**PKI, "redirect_uris": [uri]})) is None
+    assert readable(ClientRecord(client_id="a", metadata=PKI)) is not None
 
 
 PEOPLE = CONFIGURATION.replace('scopes = ["read"]', 'scopes = ["read"]\ngrant_types = ["authorization_code"]') + "{way}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from certbound.cli._actor import actor
 from certbound.cli._client_options import MEMBERS
-from certbound.core.errors import ConfigurationError, InvalidClientMetadata, InvalidRedirectUri
+from certbound.core.errors import ConfigurationError, InvalidClientMetadata
 from certbound.core.ports import AlreadyExists, ClientRecord
 from certbound.settings import Settings
 
@@ -23,13 +23,13 @@ async def registry_of(settings: Settings) -> "AsyncIterator[ClientRegistry]":
     async with open_registry(settings, actor()) as registry:
         try:
             yield registry
-        except (InvalidClientMetadata, InvalidRedirectUri) as error:
+        except InvalidClientMetadata as error:
             raise _as_option(error) from error
 
 
-def _as_option(error: InvalidClientMetadata | InvalidRedirectUri) -> ConfigurationError:
+def _as_option(error: InvalidClientMetadata) -> ConfigurationError:
     """The refusal, naming the option that gave the field beside the field itself."""
-    option = MEMBERS.get(re.split(r"[.\[: ]", error.reason, maxsplit=1)[0])
+    option = MEMBERS.get(re.split(r"[.\[]", error.field, maxsplit=1)[0])
     advice = "; certbound client update changes that client" if isinstance(error.__cause__, AlreadyExists) else ""
     return ConfigurationError(f"{option}: {error.reason}{advice}" if option else f"{error.reason}{advice}")
 

@@ -40,14 +40,14 @@ def read_authorization(given: Mapping[str, Any], grant_types: Collection[str]) -
     uses_code = CODE_GRANT in grant_types
     redirect_uris = _uris(given, REDIRECT_URIS)
     if uses_code and not redirect_uris:
-        raise InvalidRedirectUri(f"{REDIRECT_URIS} is missing; {CODE_GRANT} needs one at least")
+        raise InvalidRedirectUri(REDIRECT_URIS, f"is missing; {CODE_GRANT} needs one at least")
     response_types = words(given, RESPONSE_TYPES, default=["code"] if uses_code else [])
     if response_types != (frozenset({"code"}) if uses_code else frozenset()):
         due = '["code"]' if uses_code else "empty"
         raise InvalidClientMetadata(RESPONSE_TYPES, f"must be {due}, as follows from grant_types")
     own = [each for each in redirect_uris if not host_of(each)]
     if own and choice(given, APPLICATION_TYPE, ApplicationType) is ApplicationType.WEB:
-        raise InvalidRedirectUri(f"{REDIRECT_URIS}: {own[0]:.80} is an app's; {APPLICATION_TYPE} is web")
+        raise InvalidRedirectUri(REDIRECT_URIS, f"{own[0]:.80} is an app's; {APPLICATION_TYPE} is web")
     return {
         "redirect_uris": redirect_uris,
         "logout_uris": _uris(given, LOGOUT_URIS),
@@ -65,7 +65,7 @@ def require_hosts(redirect_uris: Collection[str], logout_uris: Collection[str], 
     for name, uris in ((REDIRECT_URIS, redirect_uris), (LOGOUT_URIS, logout_uris)):
         for each in uris:
             if not is_native(each) and not _is_at(host_of(each), hosts):
-                raise InvalidRedirectUri(f"{name}: {each:.80} leads to a host that is not offered here")
+                raise InvalidRedirectUri(name, f"{each:.80} leads to a host that is not offered here")
 
 
 def describe_authorization(
@@ -117,10 +117,12 @@ def _is_at(host: str, hosts: Collection[str]) -> bool:
 def _uris(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = given.get(name, [])
     if not isinstance(value, list) or len(value) > MAX_URIS:
-        raise InvalidRedirectUri(f"{name} must be an array of up to {MAX_URIS} URIs")
+        raise InvalidRedirectUri(name, f"must be an array of up to {MAX_URIS} URIs")
     for position, each in enumerate(value):
         if not isinstance(each, str) or not is_redirect_uri(each):
-            raise InvalidRedirectUri(f"{name}[{position}] must be an absolute URI without fragment, not {each!r:.80}")
+            raise InvalidRedirectUri(
+                f"{name}[{position}]", f"must be an absolute URI without fragment, not {each!r:.80}"
+            )
     return tuple(dict.fromkeys(value))
 
 

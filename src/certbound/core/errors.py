@@ -16,7 +16,7 @@
     │   ├── UnacceptableToken           400 invalid_request (RFC 8693)
     │   ├── RequestRefused              400 invalid_request, or what it says (RFC 9126)
     │   ├── InvalidClientMetadata       400 invalid_client_metadata (RFC 7591)
-    │   ├── InvalidRedirectUri          400 invalid_redirect_uri (RFC 7591)
+    │   │   └── InvalidRedirectUri          400 invalid_redirect_uri (RFC 7591)
     │   ├── InvalidStatement            400 invalid_software_statement (RFC 7591)
     │   ├── UnapprovedStatement         400 unapproved_software_statement (RFC 7591)
     │   ├── RegistrationDenied          401 invalid_token (RFC 7591, RFC 7592)
@@ -168,15 +168,10 @@ class InvalidClientMetadata(OAuthError):
         self.description = describable(self.reason)
 
 
-class InvalidRedirectUri(OAuthError):
+class InvalidRedirectUri(InvalidClientMetadata):
     """A redirection URI that cannot stand (RFC 7591 section 3.2.2)."""
 
     error = "invalid_redirect_uri"
-    status = 400
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.description = describable(reason)
 
 
 class InvalidStatement(OAuthError):
