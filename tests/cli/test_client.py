@@ -583,7 +583,10 @@ def test_grants_have_short_names(certbound: Certbound) -> None:
         (["--grant-type", "code"], "--redirect-uri: redirect_uris: is missing; authorization_code needs one at least"),
         (["--redirect-uri", "http://app.example/"], "--redirect-uri: redirect_uris[0]: must be an absolute URI"),
         ([*WEB, "--redirect-uri", "javascript:x"], "--redirect-uri: redirect_uris[1]: must be"),
-        ([*WEB, "--post-logout-redirect-uri", "/"], "--post-logout-redirect-uri: post_logout_redirect_uris[0]: must be"),
+        (
+            [*WEB, "--post-logout-redirect-uri", "/"],
+            "--post-logout-redirect-uri: post_logout_redirect_uris[0]: must be",
+        ),
         (["--redirect-uri", "http://127.0.0.1/", "--pairwise"], "--pairwise: subject_type: pairwise needs"),
         ([*WEB, "--id-token-alg", "PS256"], "--id-token-alg: id_token_signed_response_alg: PS256 not offered here"),
         ([*WEB, "--grant-type", "implicit"], "--grant-type: grant_types: implicit not offered here; offered: "),
