@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import machine
+from asking import Asking
 from codes import REDIRECT_URI, SCOPE, VERIFIER
-from measure import Load, Plan, Running, generator, load, started
+from measure import Load, Plan, Running, started
 from pki import RESOURCE, Identity, Pki
 from place import CACHE, BenchError
 from targets import Target
@@ -42,8 +43,8 @@ def exchange_all(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -
     machine.wait_until_quiet(cores, patience=plan.patience)
     few = plan.exchanged // 5
     with started(target, pki, cores) as server:
-        asking = _Asking(server, pki, plan, cores)
-        first, *codes = asking.make_codes(1 + few + plan.exchanged)
+        asking = _Exchanges(server, pki, plan, cores)
+        first, *codes = _make_codes(server, pki, asking.folder, 1 + few + plan.exchanged)
         asking.verify(first)
         asking.redeem(codes[:few])
         exchange, tokens = asking.redeem(codes[few:])
@@ -93,61 +94,41 @@ def refreshing(token: str) -> str:
     })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    server: Running
-    pki: Pki
-    plan: Plan
-    cores: tuple[int, int]
-
-    @property
-    def folder(self) -> Path:
-        return CACHE / "run" / self.server.target.key
-
-    def make_codes(self, count: int) -> Sequence[str]:
-        return _make_codes(self.server, self.pki, self.folder, count)
-
+class _Exchanges(Asking):
     def redeem(self, codes: Sequence[str]) -> tuple[Load, Sequence[str]]:
         """Each once; what that cost, and the refresh tokens."""
         kept = self.folder / "tokens"
-        found = self._load(list(map(redeeming, codes)), e='"id_token"', o=kept, k="refresh_token")
+        found = self._load(map(redeeming, codes), len(codes), e='"id_token"', o=kept, k="refresh_token")
         return found, kept.read_text().split()
 
     def refresh(self, tokens: Sequence[str]) -> Load:
         """Each once."""
-        return self._load(list(map(refreshing, tokens)), e='"access_token"')
+        return self._load(map(refreshing, tokens), len(tokens), e='"access_token"')
 
     def verify(self, code: str) -> None:
         """What the client gets is bound to its certificate, and neither another certificate nor another verifier nor
         the same code again gets anything.
         """
-        self._require_refused(self.pki.other_name, redeeming(code), "another certificate")
-        self._require_refused(None, redeeming(code), "no certificate")
-        self._require_refused(self.pki.client, redeeming(code, VERIFIER[::-1]), "another verifier")
-        told = _tokens(self._ask(self.pki.client, redeeming(code)))
-        client.verify_token(told["access_token"], self.pki, self.pki.client)
+        own, body = self.pki.client, redeeming(code)
+        self._refuse(self.pki.other_name, body, "another certificate")
+        self._refuse(None, body, "no certificate")
+        self._refuse(own, redeeming(code, VERIFIER[::-1]), "another verifier")
+        told = _tokens(self._ask(own, body))
+        client.verify_token(told["access_token"], self.pki, own)
         refresh = refreshing(told["refresh_token"])
-        self._require_refused(self.pki.other_name, refresh, "another certificate")
-        again = _tokens(self._ask(self.pki.client, refresh))
-        client.verify_token(again["access_token"], self.pki, self.pki.client)
-        self._require_refused(self.pki.client, redeeming(code), "the code again")
-        self._require_refused(self.pki.client, refresh, "the refresh token of a code that came twice")
+        self._refuse(self.pki.other_name, refresh, "another certificate")
+        client.verify_token(_tokens(self._ask(own, refresh))["access_token"], self.pki, own)
+        self._refuse(own, body, "the code again")
+        self._refuse(own, refresh, "the refresh token of a code that came twice")
 
-    def _require_refused(self, identity: Identity | None, body: str, what: str) -> None:
-        answer = self._ask(identity, body)
-        if answer.status not in {0, 400, 401, 403} or b"_token" in answer.body:
-            raise BenchError(f"{what} was answered with {answer.status} {answer.body[:300]!r}")
+    def _refuse(self, identity: Identity | None, body: str, who: str) -> None:
+        self.require_refused(identity, self.server.target.path, body, never=b"_token", who=who)
 
     def _ask(self, identity: Identity | None, body: str) -> client.Answer:
-        context = client.make_context(self.pki, identity)
-        return client.ask(context, self.server.port, self.server.target.path, body)
+        return self.ask(identity, self.server.target.path, body)
 
-    def _load(self, bodies: Sequence[str], **more: object) -> Load:
-        file = self.folder / "bodies"
-        file.write_text("".join(f"{body}\n" for body in bodies))
-        connections = self.plan.connections
-        command = generator(self.server, self.pki.client, "keep", len(bodies), connections, f=file, **more)
-        return load(self.server, self.cores, command)
+    def _load(self, bodies: Iterable[str], count: int, **more: object) -> Load:
+        return self.load(self.pki.client, count, u=self.server.target.path, f=self.write(bodies), **more)
 
 
 def _make_codes(server: Running, pki: Pki, folder: Path, count: int) -> Sequence[str]:

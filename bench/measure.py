@@ -169,27 +169,38 @@ def load(server: Running, cores: tuple[int, int], command: list[str]) -> Load:
         machine.on_core(cores[1]),
         subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True) as process,
     ):
-        assert process.stdin
-        assert process.stdout
-        assert process.stderr
-        if process.stdout.readline() == "ready\n":
-            busy, cpu = machine.busy_seconds(cores), machine.cpu_seconds(server.pid)
-            process.stdin.write("go\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            cpu = machine.cpu_seconds(server.pid) - cpu
-            busy = machine.busy_seconds(cores) - busy
-            if line:
-                seen = json.loads(line)
-                return Load(
-                    cpu_us=cpu / seen["answered"] * 1e6,
-                    rate=seen["answered"] / seen["seconds"],
-                    p50_ms=seen["p50_ms"],
-                    p99_ms=seen["p99_ms"],
-                    others=max(0.0, busy - cpu - seen["cpu_seconds"]) / seen["seconds"],
-                    tls=seen["tls"],
-                )
-        raise BenchError(f"{server.target.name} failed under load: {process.stderr.read().strip()}")
+        hear(process, server.target.name)
+        busy, cpu = machine.busy_seconds(cores), machine.cpu_seconds(server.pid)
+        go(process)
+        line = hear(process, server.target.name)
+        cpu = machine.cpu_seconds(server.pid) - cpu
+        busy = machine.busy_seconds(cores) - busy
+    seen = json.loads(line)
+    return Load(
+        cpu_us=cpu / seen["answered"] * 1e6,
+        rate=seen["answered"] / seen["seconds"],
+        p50_ms=seen["p50_ms"],
+        p99_ms=seen["p99_ms"],
+        others=max(0.0, busy - cpu - seen["cpu_seconds"]) / seen["seconds"],
+        tls=seen["tls"],
+    )
+
+
+def go(generator: subprocess.Popen[str]) -> None:
+    """It begins."""
+    assert generator.stdin
+    generator.stdin.write("go\n")
+    generator.stdin.flush()
+
+
+def hear(generator: subprocess.Popen[str], asked: str) -> str:
+    """The next line that it says: that it is ready, and then what it saw.  `BenchError` with its complaint instead."""
+    assert generator.stdout
+    assert generator.stderr
+    line = generator.stdout.readline()
+    if not line:
+        raise BenchError(f"{asked} failed under load: {generator.stderr.read().strip()}")
+    return line
 
 
 def generator(

@@ -27,7 +27,7 @@ from subprocess import PIPE
 
 import machine
 from cluster import Cluster, Waits
-from measure import Running, generator, started
+from measure import Running, generator, go, hear, started
 from pki import OTHER_NAME, RESOURCE, Identity, Pki, make_pki
 from place import BENCH, CACHE, BenchError, build_generator, only_one, say, status_of
 from questions import DEAD, LIVE
@@ -250,12 +250,12 @@ class Asking:
                     each = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
                     processes.append(stack.enter_context(each))
             for each in processes:
-                hear(each)
+                hear(each, "a server")
             with Waits.watched(self.cluster) as waits:
                 before, began = self._spent(), time.monotonic()
                 for each in processes:
                     go(each)
-                seen = [json.loads(hear(each)) for each in processes]
+                seen = [json.loads(hear(each, "a server")) for each in processes]
                 seconds = time.monotonic() - began
                 busy, servers, database = (after - b for after, b in zip(self._spent(), before, strict=True))
         answered, generators = sum(each["answered"] for each in seen), sum(each["cpu_seconds"] for each in seen)
@@ -285,23 +285,6 @@ class Asking:
         for file, some in zip(files, tokens, strict=True):
             file.write_text("".join(f"{start}{token}\n" for token in some))
         return files
-
-
-def go(generator: subprocess.Popen[str]) -> None:
-    """It begins."""
-    assert generator.stdin
-    generator.stdin.write("go\n")
-    generator.stdin.flush()
-
-
-def hear(generator: subprocess.Popen[str]) -> str:
-    """The next line that it says; `BenchError` with what it said instead."""
-    assert generator.stdout
-    assert generator.stderr
-    line = generator.stdout.readline()
-    if not line:
-        raise BenchError(f"a server failed under load: {generator.stderr.read().strip()}")
-    return line
 
 
 # The page

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import machine
-from measure import Load, Plan, Running, generator, load, started
-from pki import Identity, Pki
-from place import CACHE, BenchError
+from asking import Asking
+from measure import Load, Plan, started
+from pki import Pki
+from place import BenchError
 from targets import Target
-
-import client
 
 LIVE = b'"active":true'
 DEAD = b'{"active":false}'
@@ -33,7 +31,7 @@ def question(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> An
     """`BenchError` if a live token is called dead or a revoked one live, or anybody else is told anything."""
     machine.wait_until_quiet(cores, patience=plan.patience)
     with started(target, pki, cores) as server:
-        asking = _Asking(server, pki, plan, cores)
+        asking = _Questions(server, pki, plan, cores)
         tokens = asking.obtain(plan.asked)
         first = asking.introspect(tokens, plan.asked)
         introspection = asking.introspect(tokens, plan.asked)
@@ -48,57 +46,31 @@ def question(target: Target, pki: Pki, plan: Plan, cores: tuple[int, int]) -> An
     return Answers(first=first, introspection=introspection, revocation=revocation)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asking:
-    server: Running
-    pki: Pki
-    plan: Plan
-    cores: tuple[int, int]
-
-    @property
-    def folder(self) -> Path:
-        return CACHE / "run" / self.server.target.key
-
+class _Questions(Asking):
     def obtain(self, count: int) -> list[str]:
         """Tokens of client `pki`, from the token endpoint."""
         file = self.folder / "tokens"
-        self._load(self.pki.client, count, u=self.server.target.path, b=self.server.target.body, o=file)
+        self.load(self.pki.client, count, u=self.server.target.path, b=self.server.target.body, o=file)
         return file.read_text().split()
 
     def introspect(self, tokens: Sequence[str], count: int) -> Load:
         """Client `api` asks about each in turn; every answer is `active`."""
-        file = self._write("client_id=api&token=", tokens)
-        path = self.server.target.introspection
-        return self._load(self.pki.other_name, count, u=path, f=file, e=LIVE.decode())
+        file = self.write(f"client_id=api&token={token}" for token in tokens)
+        return self.load(self.pki.other_name, count, u=self.server.target.introspection, f=file, e=LIVE.decode())
 
     def revoke(self, tokens: Sequence[str]) -> Load:
         """Client `pki` gives each of its tokens back, once."""
-        file = self._write("client_id=pki&token=", tokens)
-        return self._load(self.pki.client, len(tokens), u=self.server.target.revocation, f=file, e="")
+        file = self.write(f"client_id=pki&token={token}" for token in tokens)
+        return self.load(self.pki.client, len(tokens), u=self.server.target.revocation, f=file, e="")
 
     def require(self, token: str, expected: bytes) -> None:
         """Introspection says so of this token."""
-        answer = self._ask(self.pki.other_name, "api", token)
+        answer = self.ask(self.pki.other_name, self.server.target.introspection, f"client_id=api&token={token}")
         if answer.status != 200 or expected not in answer.body:
             raise BenchError(f"introspection answered {answer.status} {answer.body[:300]!r}, not {expected!r}")
 
     def refuse_strangers(self, token: str) -> None:
         """Nobody speaks for client `api` but the one with its certificate."""
+        path, body = self.server.target.introspection, f"client_id=api&token={token}"
         for identity in (self.pki.client, self.pki.impostor, None):
-            answer = self._ask(identity, "api", token)
-            if answer.status not in {0, 400, 401, 403} or b"active" in answer.body:
-                raise BenchError(f"a stranger was told {answer.status} {answer.body[:300]!r}")
-
-    def _ask(self, identity: Identity | None, client_id: str, token: str) -> client.Answer:
-        context = client.make_context(self.pki, identity)
-        body = f"client_id={client_id}&token={token}"
-        return client.ask(context, self.server.port, self.server.target.introspection, body)
-
-    def _load(self, identity: Identity, count: int, **more: object) -> Load:
-        command = generator(self.server, identity, "keep", count, self.plan.connections, **more)
-        return load(self.server, self.cores, command)
-
-    def _write(self, start: str, tokens: Sequence[str]) -> Path:
-        file = self.folder / "bodies"
-        file.write_text("".join(f"{start}{token}\n" for token in tokens))
-        return file
+            self.require_refused(identity, path, body, never=b"active", who="a stranger")

@@ -30,7 +30,7 @@ FULL = {
     "connections": 16, "tries": 3, "patience": 30.0,
 }  # fmt: skip
 QUICK = FULL | {
-    "rounds": 1, "warm": 6000, "keep": 4000, "new": 1000, "asked": 4000, "revoked": 2000, "exchanged": 1500,
+    "rounds": 1, "warm": 6000, "keep": 4000, "new": 1000, "asked": 4000, "revoked": 2000, "exchanged": 1000,
     "tries": 1, "patience": 0.0,
 }  # fmt: skip
 
