@@ -14,7 +14,7 @@ import pytest
 
 from certbound.core.authentication import digest_of
 from certbound.core.grants import device_code
-from certbound.core.ports import Store, TicketKind
+from certbound.core.ports import Store, TicketKind, TicketRecord
 from certbound.trust.authority import Issued
 from e2e.acting import PASSWORD, add_account, people_world
 from e2e.codes import DEVICE, in_store, is_refused, refresh
@@ -154,7 +154,7 @@ class TestPolling:
         begun = begin(built)
         errors = [poll(built, begun).json["error"] for _ in range(3)]
         assert errors == ["authorization_pending", "slow_down", "slow_down"]
-        request = in_store(built, lambda store: kept(store, begun))
+        _, request = in_store(built, lambda store: kept(store, begun))
         assert request.interval == 15
 
     def test_many_at_once(self, built: World) -> None:
@@ -174,6 +174,8 @@ class TestPolling:
     def test_what_has_ended(self, built: World) -> None:
         """The device is told that it was too late; a while later nobody knows the code."""
         begun = begin(built)
+        ticket, request = in_store(built, lambda store: kept(store, begun))
+        assert ticket.ends_at == request.ends_at + device_code.REMEMBERED
         in_store(built, lambda store: end(store, begun, 1))
         assert is_refused(poll(built, begun), "expired_token")
         begun = begin(built)
@@ -300,12 +302,13 @@ def waiting(built: World) -> int:
         return int(database.execute("SELECT count(*) FROM tickets").fetchone()[0])
 
 
-async def kept(store: Store, begun: Any) -> device_code.DeviceRequest:
+async def kept(store: Store, begun: Any) -> tuple[TicketRecord, device_code.DeviceRequest]:
+    """What the store has of it."""
     found = await store.tickets.find(TicketKind.DEVICE_CODE, digest_of(begun["device_code"]), now=time.time())
     assert found is not None
     request = device_code.read(found.content)
     assert request is not None
-    return request
+    return found, request
 
 
 async def end(store: Store, begun: Any, ago: float) -> None:
