@@ -103,6 +103,9 @@ def test_it_pushes_the_request_and_checks_the_id_token(
     assert (401, "invalid_token") == (told["stolen_userinfo"]["status"], told["stolen_userinfo"]["error"])
     assert "invalid_client" == told["stolen_refresh"]["error"]
     assert "invalid_grant" == told["refreshed_after"]["error"]
+    before = set(anna.browser.cookies)
+    anna.browser.visit(told["logout"])
+    assert before - set(anna.browser.cookies), "the link of the library logs out"
 
 
 @PUSHING
@@ -178,6 +181,19 @@ def test_the_code_of_another_client_is_refused(run: Runner, deployment: World, p
     told = run.act(program.acts, name, identity, swap, redirect_uri=BACK, scope="openid read")
     assert (400, "invalid_grant") == (told["token"]["status"], told["token"]["error"])
     assert 200 == first.redeem(code).status
+
+
+@PUSHING
+def test_the_refresh_token_of_another_client_is_refused(run: Runner, deployment: World, program: Program) -> None:
+    """O13: it has a certificate and a client id of its own, and ends nothing."""
+    identity, name = self_signed("CN=borrower"), f"borrower-{program.name}"
+    deployment.register_self_signed(name, identity, grant_types=["client_credentials", "refresh_token"])
+    owner = make_app(deployment, f"owner-{program.name}", redirect_uris=[BACK])
+    refresh_token = owner.tokens()["refresh_token"]
+    told = run(program, name, identity, refresh_token=refresh_token)
+    assert (400, "invalid_grant") == (told["refreshed"]["status"], told["refreshed"]["error"])
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    assert 200 == deployment.post("token", owner.client_id, owner.identity, **form).status
 
 
 @PUSHING
