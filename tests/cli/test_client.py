@@ -581,7 +581,7 @@ def test_grants_have_short_names(certbound: Certbound) -> None:
     ("options", "said"),
     [
         (["--grant-type", "code"], "--redirect-uri: redirect_uris: is missing; authorization_code needs one at least"),
-        (["--redirect-uri", "http://app.example/"], "--redirect-uri: redirect_uris[0]: must be an absolute URI"),
+        (["--redirect-uri", "http://app.example/"], "--redirect-uri: redirect_uris[0]: must be an https URI"),
         ([*WEB, "--redirect-uri", "javascript:x"], "--redirect-uri: redirect_uris[1]: must be"),
         (
             [*WEB, "--post-logout-redirect-uri", "/"],

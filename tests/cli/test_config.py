@@ -21,17 +21,45 @@ def test_check_tries_everything(certbound: Certbound) -> None:
     assert "https://as.example" in checked.out
 
 
+def test_check_says_who_people_are(certbound: Certbound, deployment: Path) -> None:
+    """None, with accounts here, or with an application, whose client may be registered later: that is a warning."""
+    file = deployment / "certbound.toml"
+    alone = file.read_text()
+    tables = alone.replace("port = 0", 'port = 0\nmtls_url = "https://mtls.as.example"')
+    assert "people       none: clients act for themselves" in certbound("config", "check").out
+    file.write_text(f"{tables}\n[login]\naccounts = true\n")
+    assert "people       have accounts here (certbound user)" in certbound("config", "check").out
+    file.write_text(f'{tables}\n[login]\nurl = "https://login.example/"\nclients = ["login"]\n')
+    checked = certbound("config", "check")
+    assert checked.status == 0
+    assert "people       log in at https://login.example/" in checked.out
+    assert "login.clients names 'login', which is no client yet; certbound client add registers it" in checked.err
+
+
+def test_check_says_that_it_is_the_certificate_of_mutual_tls(certbound: Certbound, deployment: Path) -> None:
+    """A host with files of its own has keys of its own, and they are named."""
+    file = deployment / "certbound.toml"
+    own = 'port = 0\nmtls_url = "https://mtls.as.example"\nmtls_certificate = "no.pem"\nmtls_key = "as.key"'
+    file.write_text(file.read_text().replace("port = 0", own))
+    said = "server.mtls_certificate: cannot read the certificate no.pem: No such file or directory"
+    assert said in certbound("config", "check").err
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('"as.pem"', '"no.pem"', "cannot read the certificate no.pem: No such file or directory"),
-        ('"as.pem"', '"as.key"', "as.key holds no certificate in PEM"),
-        ('"as.key"', '"ca.pem"', "ca.pem is not an unencrypted private key in PEM"),
-        ('"as.pem"', '"ca.pem"', "the key as.key does not belong to the certificate ca.pem"),
+        ('"as.pem"', '"no.pem"', "server.certificate: cannot read the certificate no.pem: No such file or directory"),
+        ('"as.pem"', '"as.key"', "server.certificate: as.key holds no certificate in PEM"),
+        ('"as.key"', '"ca.pem"', "server.key: ca.pem is not an unencrypted private key in PEM"),
+        ('"as.pem"', '"ca.pem"', "server.key: the key as.key does not belong to the certificate ca.pem"),
         ('["ca.pem"]', '["no.pem"]', "no.pem: No such file or directory"),
         ('["ca.pem"]', '["as.key"]', "as.key: it holds a private key"),
-        ("[trust]", '[store]\nurl = "mysql://u:secret@h/x"\n[trust]', "has no accepted form; write one of sqlite:///"),
-        ("[trust]", '[store]\nurl = "sqlite:///no/c.db"\n[trust]', "make its directory"),
+        (
+            "[trust]",
+            '[store]\nurl = "mysql://u:secret@h/x"\n[trust]',
+            "store.url: store 'mysql://u:***@h/x' has no accepted form",
+        ),
+        ("[trust]", '[store]\nurl = "sqlite:///no/c.db"\n[trust]', "store.url: store 'no/c.db': make its directory"),
         ("[trust]", '[keys]\nfile = "no.key"\n[trust]', "keys.file: no.key cannot be read: No such file"),
         (
             "[trust]",

@@ -31,7 +31,7 @@ STORY = [
     ("self-signed certificate with billing's names", "401 invalid_client", "no path from"),
     ("under another name", "401 invalid_client", "does not carry the registered"),
     ("without a certificate", "401 invalid_client", "none was presented"),
-    ("at the conventional endpoint", "401 invalid_client", "none was presented"),
+    ("at the conventional endpoint", "401 invalid_client", "(where the metadata has mtls_endpoint_aliases, only"),
     ("which has expired", "401 invalid_client", "expired or not yet valid"),
 ]
 

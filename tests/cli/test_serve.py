@@ -85,4 +85,4 @@ def test_a_certificate_that_cannot_be_read_is_one_sentence(
     process = serve(processes, deployment, "--config", "certbound.toml")
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (1, "")
-    assert told(err) == "certbound: cannot read the certificate as.pem: No such file or directory"
+    assert told(err) == "certbound: server.certificate: cannot read the certificate as.pem: No such file or directory"

@@ -142,6 +142,9 @@ def test_one_redirect_uri_is_named() -> None:
     both = client(redirect_uris=[URI, URI + "2"])
     assert "repeated" in shown(both, redirect_uri=[URI, URI + "2"]).reason
     assert ask(both, redirect_uri=URI + "2").to.redirect_uri == URI + "2"
+    other = shown(redirect_uri=URI + "2")
+    assert URI + "2" in other.reason
+    assert other.description == "redirect_uri is none that the client registered"
 
 
 def test_a_native_app_takes_the_port_that_it_gets() -> None:

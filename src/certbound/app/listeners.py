@@ -36,7 +36,7 @@ def _admin_ports(settings: Settings, app: Application, numbers: Numbers) -> Sequ
         return []
     answers = Admin(lambda: app.service.vitals if app.service is not None else None, numbers)
     if admin.tls:
-        host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, app=answers)
+        host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, set_by=_FILES, app=answers)
         return [Port(host=admin.host, port=admin.port, virtual_hosts=(host,))]
     names = frozenset({"localhost", "127.0.0.1", "::1", admin.host}) if is_loopback(admin.host) else None
     return [PlainPort(host=admin.host, port=admin.port, app=answers, names=names)]
@@ -49,6 +49,7 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
     conventional = VirtualHost(
         certificate=server.certificate,
         key=server.key,
+        set_by=_FILES,
         app=app,
         asks_for_certificate=server.mtls_url is None,
         names=frozenset({_host(server.issuer)}),
@@ -62,6 +63,7 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
     mtls = VirtualHost(
         certificate=server.mtls_certificate or server.certificate,
         key=server.mtls_key or server.key,
+        set_by=_MTLS_FILES if server.mtls_certificate else _FILES,
         app=app,
         asks_for_certificate=True,
         names=frozenset({_host(server.mtls_url)}),
@@ -96,3 +98,7 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
 
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
+
+
+_FILES = ("server.certificate", "server.key")
+_MTLS_FILES = ("server.mtls_certificate", "server.mtls_key")

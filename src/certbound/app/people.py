@@ -1,5 +1,6 @@
 """What there is for people who let clients act for them, as the settings say."""
 
+import logging
 import os
 import time
 
@@ -33,6 +34,13 @@ def people_of(settings: Settings, store: Store) -> People | None:
     )
 
 
+async def warn_of_strangers(settings: Settings, store: Store) -> None:
+    """A line in the log for each of `login.clients` that nobody registered: they may be, while we serve."""
+    for client_id in settings.login.clients:
+        if await store.clients.find(client_id) is None:
+            _log.warning("login.clients names %r, which is no client yet; certbound client add registers it", client_id)
+
+
 def _passwords(settings: Settings) -> Passwords:
     """All workers together hash as many at once as there are cores; each hash takes 64 MB."""
     return Passwords(at_once=max(1, (os.cpu_count() or 1) // settings.server.workers))
@@ -44,3 +52,6 @@ def pages_of(settings: Settings) -> Pages:
         return Pages(locales=settings.login.locales)
     except ConfigurationError as error:
         raise ConfigurationError(f"login.locales: {error}") from error
+
+
+_log = logging.getLogger("certbound.server")

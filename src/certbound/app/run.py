@@ -6,7 +6,7 @@ from functools import partial
 
 from certbound import tls
 from certbound.app.listeners import make_ports
-from certbound.app.people import pages_of
+from certbound.app.people import pages_of, warn_of_strangers
 from certbound.app.policy import offer_of, statements_of
 from certbound.app.signing import signing_keys
 from certbound.app.storage import opened_store
@@ -52,6 +52,7 @@ async def check(settings: Settings) -> None:
     async with opened_store(settings) as store:
         await signing_keys(settings, store)
         keys = await store.keys.list()
+        await warn_of_strangers(settings, store)
     for port in make_ports(settings):
         if isinstance(port, Port):
             load_sites(port)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 from certbound.app.policy import allowed
 from certbound.app.trusted import anchor_files
+from certbound.core.errors import ConfigurationError
 from certbound.core.ports import Store
 from certbound.server.clients import ClientRegistry
 from certbound.server.revocation import Revoker
@@ -15,8 +16,11 @@ from certbound.stores import open_store
 
 @contextlib.asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store of `settings`, closed at the end."""
-    store = await open_store(settings.store.url)
+    """The store of `settings`, closed at the end.  `ConfigurationError` says that it is `store.url` that names none."""
+    try:
+        store = await open_store(settings.store.url)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"store.url: {error}") from error
     try:
         yield store
     finally:

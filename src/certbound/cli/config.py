@@ -49,6 +49,7 @@ def check(config: ConfigFile = None) -> None:
         ("mutual TLS", found.server.mtls_url or "the issuer's own host"),
         ("certificate", str(found.server.certificate)),
         ("anchors", anchors(found)),
+        ("people", people(found)),
         ("store", hidden_password(found.store.url)),
         ("signing key", f"{found.keys.algorithm}, {found.keys.file or 'in the store'}"),
         *[("published", str(each)) for each in found.keys.published],
@@ -107,6 +108,13 @@ def anchors(found: Settings) -> str:
     if trust.client_anchors:
         places.append("clients' own")
     return ", ".join(places) or "none: only self-signed clients"
+
+
+def people(found: Settings) -> str:
+    """Who says who people are."""
+    if found.login.url is not None:
+        return f"log in at {found.login.url}"
+    return "have accounts here (certbound user)" if found.login.accounts else "none: clients act for themselves"
 
 
 def hidden_password(url: str) -> str:

@@ -235,7 +235,10 @@ async def _prove_by_certificate(client: Client, asking: _Asking) -> _Proven:
     asking.step = Step.CERTIFICATE
     peer = asking.peer
     if peer is None:
-        raise InvalidClient(f"{client.method} needs a certificate on the connection; none was presented")
+        raise InvalidClient(
+            f"{client.method} needs a certificate on the connection; none was presented "
+            "(where the metadata has mtls_endpoint_aliases, only those ask for one)"
+        )
     certificate = peer.leaf
     # (5) The certificate is valid now: on every request, not once per connection.
     asking.step = Step.VALIDITY

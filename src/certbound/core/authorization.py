@@ -107,7 +107,8 @@ def find_return(parameters: Mapping[str, Sequence[str]], client: Client) -> Retu
     if asked is None:
         raise InvalidRequest("redirect_uri is missing")
     if not match_redirect_uri(asked, client.redirect_uris):
-        raise InvalidRequest("redirect_uri is none that the client registered")
+        text = "redirect_uri is none that the client registered"
+        raise InvalidRequest(f"{text}: {asked!r:.200}", description=text)
     # (3) The answer can travel as it asks, and say to which request it belongs.
     state = _one(parameters, "state")
     if state is not None and len(state) > MAX_STATE:

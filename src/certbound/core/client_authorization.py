@@ -120,9 +120,7 @@ def _uris(given: Mapping[str, Any], name: str) -> tuple[str, ...]:
         raise InvalidRedirectUri(name, f"must be an array of up to {MAX_URIS} URIs")
     for position, each in enumerate(value):
         if not isinstance(each, str) or not is_redirect_uri(each):
-            raise InvalidRedirectUri(
-                f"{name}[{position}]", f"must be an absolute URI without fragment, not {each!r:.80}"
-            )
+            raise InvalidRedirectUri(f"{name}[{position}]", f"{_WHAT_MAY_BE}, not {each!r:.80}")
     return tuple(dict.fromkeys(value))
 
 
@@ -140,3 +138,6 @@ APPLICATION_TYPE = "application_type"
 AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, MAX_AGE)
 
 _MOST_SECONDS = 999_999_999
+_WHAT_MAY_BE = (
+    "must be an https URI without fragment, or of an app's own scheme (com.example.app:/...), or http://127.0.0.1/..."
+)

@@ -86,11 +86,14 @@ class InvalidRequest(OAuthError):
 
     error = "invalid_request"
 
-    def __init__(self, reason: str, *, status: int = 400) -> None:
-        """`status` is 400 but where HTTP has a better word for the same refusal (405, 413)."""
+    def __init__(self, reason: str, *, status: int = 400, description: str = "") -> None:
+        """`status` is 400 but where HTTP has a better word for the same refusal (405, 413).
+
+        `description` is for where the log can say more than a page should repeat.
+        """
         super().__init__(reason)
         self.status = status
-        self.description = describable(reason)
+        self.description = describable(description or reason)
 
 
 class InvalidClient(OAuthError):

@@ -9,7 +9,6 @@ Rule 5: protocol versions do not follow a change of context, so they are one pol
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -78,12 +77,13 @@ def _choose_site(connection: SSL.Connection) -> None:
 
 
 def _load_site(port: Port, index: int, host: VirtualHost) -> Site:
-    leaf = _read_chain(host.certificate)[0]
+    leaf = _read_chain(host)[0]
     configured = host.names
     names = _names_of(leaf) if configured is None else frozenset(_configured_name(host, n) for n in configured)
     if not names:
-        raise ConfigurationError(
-            f"{host.certificate} names no host; issue it with subject alternative names, or give the names"
+        raise _unusable(
+            host.set_by[0],
+            f"{host.certificate} names no host; issue it with subject alternative names, or give the names",
         )
     context = _context(port, host, asks_for_certificate=host.asks_for_certificate)
     pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
@@ -122,15 +122,16 @@ def _select_http11(connection: SSL.Connection, offered: list[bytes]) -> Any:
 
 
 def _use_files(context: SSL.Context, host: VirtualHost) -> None:
-    leaf, *issuers = _read_chain(host.certificate)
+    of_certificate, of_key = host.set_by
+    leaf, *issuers = _read_chain(host)
     try:
         key = load_pem_private_key(host.key.read_bytes(), None)
     except OSError as error:
-        raise ConfigurationError(f"cannot read the key {host.key}: {error.strerror or error}") from error
+        raise _unusable(of_key, f"cannot read the key {host.key}: {error.strerror or error}") from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ConfigurationError(f"{host.key} is not an unencrypted private key in PEM") from error
+        raise _unusable(of_key, f"{host.key} is not an unencrypted private key in PEM") from error
     if key.public_key() != leaf.public_key():
-        raise ConfigurationError(f"the key {host.key} does not belong to the certificate {host.certificate}")
+        raise _unusable(of_key, f"the key {host.key} does not belong to the certificate {host.certificate}")
     try:
         context.use_certificate(leaf)
         for issuer in issuers:
@@ -138,16 +139,22 @@ def _use_files(context: SSL.Context, host: VirtualHost) -> None:
         # By its file, not the key object: pyOpenSSL knows fewer kinds of key than OpenSSL (ML-DSA for one).
         context.use_privatekey_file(str(host.key))
     except (SSL.Error, TypeError, ValueError) as error:
-        raise ConfigurationError(f"OpenSSL cannot serve with {host.certificate} and {host.key}: {error}") from error
+        text = f"OpenSSL cannot serve with {host.certificate} and {host.key}: {error}"
+        raise _unusable(of_certificate, text) from error
 
 
-def _read_chain(path: Path) -> list[x509.Certificate]:
+def _read_chain(host: VirtualHost) -> list[x509.Certificate]:
+    path, name = host.certificate, host.set_by[0]
     try:
         return x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:
-        raise ConfigurationError(f"cannot read the certificate {path}: {error.strerror or error}") from error
+        raise _unusable(name, f"cannot read the certificate {path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise ConfigurationError(f"{path} holds no certificate in PEM") from error
+        raise _unusable(name, f"{path} holds no certificate in PEM") from error
+
+
+def _unusable(name: str, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}: {problem}" if name else problem)
 
 
 def _names_of(leaf: x509.Certificate) -> frozenset[str]:

@@ -56,6 +56,8 @@ class VirtualHost:
     """PEM: the server certificate, then its issuers."""
     key: Path
     """PEM: its private key, not encrypted."""
+    set_by: tuple[str, str] = ("", "")
+    """What settings call `certificate` and `key`: the word in front of what is wrong with the file."""
     app: ASGIApplication = field(repr=False)
     asks_for_certificate: bool = False
     """Whether clients are asked for a certificate; any or none is accepted, the application judges it."""
