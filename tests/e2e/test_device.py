@@ -4,7 +4,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory: Path = tmp_path_factory.mktemp("device")
     methods = ["none", "self_signed_tls_client_auth"]
     with people_world(
-        directory, login__device=True, login__guesses_per_minute=6, authentication__methods=methods
+        directory, login__device=True, login__guesses_per_minute=10, authentication__methods=methods
     ) as made:
         add_account(made, "ben")
         both = [DEVICE, "refresh_token"]
@@ -260,6 +260,25 @@ class TestPage:
         assert again.status == 403
         assert is_refused(poll(built, begun), "access_denied")
 
+    def test_what_is_over_is_not_decided(self, built: World, browser: Browser) -> None:
+        """Decided elsewhere a moment ago, too late, or of a client that was disabled: the page is there still, and does
+        nothing."""
+        built.register("radio", token_endpoint_auth_method="none", grant_types=[DEVICE])
+        changes: list[tuple[str, Callable[[Any], None]]] = [
+            ("access_denied", lambda begun: in_store(built, lambda store: deny(store, begun))),
+            ("expired_token", lambda begun: in_store(built, lambda store: end(store, begun, 1))),
+            ("invalid_client", lambda _: built.update("radio", enabled=False)),
+        ]
+        for error, change in changes:
+            begun = begin(built, "radio")
+            page = browser.send(browser.visit("/device"), user_code=begun["user_code"])
+            assert "allow" in page.html
+            change(begun)
+            time.sleep(1 if error == "invalid_client" else 0)
+            assert browser.send(page, "allow").status == 400, error
+            assert browser.send(browser.visit("/device"), user_code=begun["user_code"]).status == 403, error
+            assert poll(built, begun, "radio").json["error"] == error
+
     def test_a_form_of_another_site(self, built: World, browser: Browser, bens: Browser) -> None:
         """Neither looks anything up nor decides; nor one that was shown for another code, or to another person."""
         begun, other = begin(built), begin(built)
@@ -269,6 +288,9 @@ class TestPage:
         url = f"{built.issuer}/device"
         for headers in ({"origin": "https://evil.example"}, {"sec_fetch_site": "cross-site"}):
             assert browser.post(url, form, **headers).status == 403
+            lookup = {**first.form.fields, "user_code": begun["user_code"]}
+            assert "Television" not in browser.post(url, lookup, **headers).html
+        assert "Television" not in browser.post(url, {"user_code": begun["user_code"], "form_token": ""}).html
         for changed in (
             {"form_token": ""},
             {"form_token": first.form.fields["form_token"]},
@@ -287,7 +309,7 @@ class TestPage:
     def test_wrong_codes_are_few(self, built: World, browser: Browser) -> None:
         """Beyond the limit right ones are not looked at either, until a minute is over; nobody is logged out."""
         begun, page = begin(built), browser.visit("/device")
-        statuses = [browser.send(page, user_code=wrong).status for wrong in ["BCDF-GHJK", "x", "BCDFGHJKLM"] * 3]
+        statuses = [browser.send(page, user_code=wrong).status for wrong in ["BCDF-GHJK", "x", "BCDFGHJKLM"] * 4]
         assert statuses[0] == 403
         assert statuses[-1] == 429
         slow = browser.send(page, user_code=begun["user_code"])
@@ -309,6 +331,13 @@ async def kept(store: Store, begun: Any) -> tuple[TicketRecord, device_code.Devi
     request = device_code.read(found.content)
     assert request is not None
     return found, request
+
+
+async def deny(store: Store, begun: Any) -> None:
+    """As another tab does it, a moment before the code that the person typed is gone."""
+    found, request = await kept(store, begun)
+    denied = device_code.decide(request, None)
+    assert await store.tickets.change(replace(found, content=device_code.write(denied)), now=time.time())
 
 
 async def end(store: Store, begun: Any, ago: float) -> None:
