@@ -6,7 +6,8 @@ costs no interpreter start; the child changes the store and the process that is 
 Rules kept here:
 - a kill is `SIGKILL`, from within at a numbered step, or from outside at a moment;
 - the code under test is the package's own, unchanged: steps are counted by what SQLite tells of each statement,
-  and by its progress handler, which it calls after each instruction of its virtual machine;
+  and by its progress handler, which it calls after each instruction of its virtual machine; on PostgreSQL, where
+  nothing goes past SQLAlchemy, by its public events;
 - a line in the pipe is written before the kill that follows it, so what it says did happen.
 """
 
@@ -22,7 +23,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Pool, event
+from sqlalchemy import Engine, Pool, event
 
 from certbound.core.ports import RevokedKind, Rotation, Store
 from certbound.stores import open_store
@@ -47,7 +48,11 @@ class Failpoint:
         self._committing = False
         self._count = 0
         event.listen(Pool, "reset", self._reset)
-        event.listen(Pool, "connect", self._connect)
+        if order["url"].startswith("sqlite"):
+            event.listen(Pool, "connect", self._connect)
+        else:
+            event.listen(Engine, "before_cursor_execute", lambda _, __, statement, *___: self._statement(statement))
+            event.listen(Engine, "commit", lambda _: self._commit())
 
     def arm(self) -> None:
         """Counting begins."""
@@ -76,7 +81,7 @@ class Failpoint:
         self._count += 1
 
     def _statement(self, statement: str) -> None:
-        """SQLite is about to execute it, in the thread of a connection."""
+        """The database is about to execute it; SQLite in the thread of a connection."""
         if statement == "COMMIT":
             self._commit()
         else:
