@@ -471,7 +471,8 @@ class TestCodes:
             request = device_code.read(found.content) if found else None
             assert found
             assert request
-            await store.consents.put(ConsentRecord(subject=place.anna, client_id=request.client_id, scope=("read",)))
+            agreed_to = {"scope": request.scope, "resources": request.resources}
+            await store.consents.put(ConsentRecord(subject=place.anna, client_id=request.client_id, **agreed_to))
             decided = device_code.decide(request, Approved(subject=place.anna, auth_time=now))
             assert await store.tickets.change(replace(found, content=device_code.write(decided)), now=now)
 
