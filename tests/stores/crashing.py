@@ -202,6 +202,12 @@ async def withdraw(store: Store, failpoint: Failpoint) -> None:
     await store.consents.withdraw("subject of ann", "old")
 
 
+async def lock_out(store: Store, failpoint: Failpoint) -> None:
+    """The person is logged out everywhere, and has no grant; or so it is already."""
+    failpoint.arm()
+    await store.accounts.end_all("subject of ann")
+
+
 async def remove_account(store: Store, failpoint: Failpoint) -> None:
     """The person, in six tables."""
     failpoint.arm()
@@ -284,6 +290,7 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "change_ticket": change_ticket,
     "take_ticket": take_ticket,
     "withdraw": withdraw,
+    "lock_out": lock_out,
     "remove_account": remove_account,
     "rotate": rotate,
     "reuse": reuse,

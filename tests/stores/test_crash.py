@@ -41,6 +41,7 @@ CHANGES = {
     "change_ticket": Revision(0, 0),
     "take_ticket": Revision(0, 0),
     "withdraw": Revision(0, 1),
+    "lock_out": Revision(0, 1),
     "remove_account": Revision(0, 1),
     "rotate": Revision(0, 0),
     "reuse": Revision(0, 1),
@@ -50,7 +51,8 @@ CHANGES = {
 }
 """How far each moves the revision."""
 REPEATABLE = {
-    "add_first", "exchange", "rotate", "reuse", "revoke_grant", "take_ticket", "withdraw", "add_token", "use",
+    "add_first", "exchange", "rotate", "reuse", "revoke_grant", "take_ticket", "withdraw", "lock_out", "add_token",
+    "use",
 }  # fmt: skip
 """Those that may be asked for again where no answer came."""
 TABLES = sorted(set(schema.tables.tables) - {"revision"})

@@ -27,10 +27,10 @@ pytestmark = pytest.mark.postgres
 
 CHANGES = [
     "add", "replace", "remove", "add_first", "revoke", "revoke_client",
-    "open_grant", "redeem", "take_ticket", "withdraw", "remove_account", "rotate", "reuse", "revoke_grant",
+    "open_grant", "redeem", "take_ticket", "withdraw", "lock_out", "remove_account", "rotate", "reuse", "revoke_grant",
     "add_token", "use",
 ]  # fmt: skip
-REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "take_ticket", "withdraw", "add_token", "use"}
+REPEATABLE = {"add_first", "rotate", "reuse", "revoke_grant", "take_ticket", "withdraw", "lock_out", "add_token", "use"}
 TABLES = [table.name for table in tables.sorted_tables]
 
 

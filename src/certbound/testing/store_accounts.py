@@ -284,6 +284,33 @@ class AccountConformance(StorePlace):
             assert await valid_grants(store, "first", "obtained", "theirs", "nobody's") == ["nobody's"]
             assert await invalid(store) == places(token, obtained)
 
+    async def test_who_is_locked_out_has_nothing_that_goes_on(self) -> None:
+        """Sessions, grants, tokens and what was obtained from them end, whether there is an account; the rest stays."""
+        async with self.opened() as store:
+            for name in ("client", "caller"):
+                await store.clients.add(client(name))
+            ann, ben = [await settled(store, name) for name in ("ann", "ben")]
+            await persons_grant(store, "elsewhere", "client", "elsewhere")
+            token = await allot(store, status(grant_id="ann"))
+            await obtained_grant(store, token, "obtained", "caller")
+            for subject, ended in ((ann.subject, {"ann", "obtained"}), ("elsewhere", {"elsewhere"})):
+                before = await store.revision()
+                was = await valid_grants(store, "ann", "obtained", "ben", "elsewhere")
+                await store.accounts.end_all(subject)
+                assert set(was) - set(await valid_grants(store, *was)) == ended
+                after = await store.revision()
+                assert (after.records, after.statuses > before.statuses) == (before.records, True)
+            assert not await store.revocations.is_valid(token.index)
+            await refused(RevokedMeanwhile, allot(store, status(grant_id="ann")))
+            assert await store.sessions.find("cookie of ann", now=NOW) is None
+            assert list(await store.accounts.list()) == [ann, ben]
+            assert await store.consents.find(ann.subject, "client") is not None
+            assert await store.subjects.reveal("pairwise ann") == ann.subject
+            for nobody in (ann.subject, "nobody", "", "nul\0", "half \ud83d pair"):
+                await store.accounts.end_all(nobody)
+            assert await valid_grants(store, "ben") == ["ben"]
+            assert await store.sessions.find("cookie of ben", now=NOW) is not None
+
     async def test_an_account_that_is_not_there_takes_nothing_with_it(self) -> None:
         """`NotFound`, the second time too; a person who has no account here keeps what they have."""
         async with self.opened() as store:
@@ -416,6 +443,7 @@ class SessionConformance(StorePlace):
             store.accounts.list(),
             store.accounts.add(account()),
             store.accounts.replace(account()),
+            store.accounts.end_all("ann"),
             store.accounts.remove("ann"),
             store.sessions.add(session()),
             store.sessions.find("cookie", now=NOW),
