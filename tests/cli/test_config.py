@@ -37,12 +37,17 @@ def test_check_says_who_people_are(certbound: Certbound, deployment: Path) -> No
 
 
 def test_check_says_that_it_is_the_certificate_of_mutual_tls(certbound: Certbound, deployment: Path) -> None:
-    """A host with files of its own has keys of its own, and they are named."""
+    """A host with files of its own has keys of its own, and they are named; as is a name that the certificate lacks."""
     file = deployment / "certbound.toml"
     own = 'port = 0\nmtls_url = "https://mtls.as.example"\nmtls_certificate = "no.pem"\nmtls_key = "as.key"'
     file.write_text(file.read_text().replace("port = 0", own))
     said = "server.mtls_certificate: cannot read the certificate no.pem: No such file or directory"
     assert said in certbound("config", "check").err
+    file.write_text(file.read_text().replace("no.pem", "as.pem"))
+    checked = certbound("config", "check")
+    assert checked.status == 0
+    assert "server.mtls_certificate: as.pem does not name mtls.as.example, so clients will not trust it" in checked.err
+    assert "as.pem does not name as.example" not in checked.err
 
 
 @pytest.mark.parametrize(

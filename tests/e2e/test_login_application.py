@@ -267,7 +267,9 @@ def test_the_person_whom_the_client_means(app: App, application: Application) ->
     application.accept(interaction, "p-1")
 
 
-def test_only_the_login_application_speaks_here(app: App, application: Application, people: World) -> None:
+def test_only_the_login_application_speaks_here(
+    app: App, application: Application, people: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """Not without its certificate, not another client, not at the host without certificates; disabled, not either."""
     interaction = begin(app, Browser(people))
     said = {"accept": {"subject": "p-1"}}
@@ -276,6 +278,7 @@ def test_only_the_login_application_speaks_here(app: App, application: Applicati
         assert application.ask(interaction, identity).status == 401
         answer = application.say(interaction, said, identity)
         assert (answer.status, answer.json["error"]) == (401, "invalid_client")
+    assert ", of login.clients: " in caplog.text
     for base in (people.issuer, people.mtls):
         url = f"{base}/interactions/{interaction}"
         assert people.ask(url, method="GET", headers={"authorization": "Basic bG9naW46"}).status == 401

@@ -1,6 +1,7 @@
 """The start: everything is tried before a port opens."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -17,7 +18,7 @@ from certbound.server.metrics import Numbers
 from certbound.server.watch import ENDPOINTS
 from certbound.settings import Settings
 from certbound.tls import Port
-from certbound.tls.contexts import load_sites
+from certbound.tls.contexts import Site, load_sites, uncertified_names
 from certbound.trust.files import AnchorFiles
 
 
@@ -55,6 +56,17 @@ async def check(settings: Settings) -> None:
         await warn_of_strangers(settings, store)
     for port in make_ports(settings):
         if isinstance(port, Port):
-            load_sites(port)
+            for site in load_sites(port).all:
+                _warn_of_names(site)
     if settings.keys.file is None:
         warn_of_open_keys(keys, settings.keys.password)
+
+
+def _warn_of_names(site: Site) -> None:
+    """No error: what stands in front may show another certificate."""
+    for name in uncertified_names(site):
+        key, file = site.host.set_by[0], site.host.certificate
+        _log.warning("%s: %s does not name %s, so clients will not trust it; issue one that does", key, file, name)
+
+
+_log = logging.getLogger("certbound.server")

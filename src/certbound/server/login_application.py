@@ -113,6 +113,7 @@ async def _login_application(call: Call, service: Service) -> AuthenticatedClien
                 now=call.now,
             )
         except InvalidClient as error:
+            error.reason = f"{client_id!r}, of login.clients: {error.reason}"
             refusal = error
             continue
         call.notes.client_id = client_id

@@ -61,6 +61,13 @@ def load_sites(port: Port) -> Sites:
     return Sites(all=sites, greeting=greeting)
 
 
+def uncertified_names(site: Site) -> list[str]:
+    """Names that are served here and that the certificate does not have: whoever checks it goes away again."""
+    leaf = x509.load_pem_x509_certificate(site.server_certificate.encode("ascii"))
+    certified = _names_of(leaf)
+    return sorted(name for name in site.names if not covers(certified, name))
+
+
 def _choose_site(connection: SSL.Connection) -> None:
     """OpenSSL calls this for every ClientHello, with or without a server name in it, the one after a retry too."""
     waiting = connection.get_app_data()
