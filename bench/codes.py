@@ -76,6 +76,7 @@ def _ticket(code: str, person: str) -> TicketRecord:
         scope=SCOPE,
         resources=(RESOURCE,),
         grant_id=secrets.token_urlsafe(16),
+        ends_at=now + LONG,
         auth_time=now,
         amr=("pwd",),
     )

@@ -35,7 +35,7 @@ MUTATIONS = [
     (AUTHORIZATION, "2", "    await _close(service, waiting, interaction, call.now)\n    # (3)", "    # (3)"),
     (AUTHORIZATION, "2", "if interaction and not await", "if interaction and False and not await"),
     (AUTHORIZATION, "2", "if waiting.pushed and not await", "if waiting.pushed and False and not await"),
-    (AUTHORIZATION, "3", "ends_at=call.now + people_of(service).code_lifetime", "ends_at=call.now + 900"),
+    (AUTHORIZATION, "3", " + authorization_code.REMEMBERED", ""),
     (AUTHORIZATION, "rule", "    if waiting is not None:\n        await _close", "    if False:\n        await _close"),
     (AUTHORIZATION, "rule", '"iss": service.offer.issuer}', '"via": service.offer.issuer}'),
     (
@@ -48,7 +48,7 @@ MUTATIONS = [
     (
         PUSHED,
         "1",
-        "(await authenticated_client(call, service, PUSHED)).client",
+        "client = authenticated.client",
         'await service.clients.find(call.form.require("client_id"))',
     ),
     (
@@ -60,7 +60,7 @@ MUTATIONS = [
             'ReturnTo(call.form.one("redirect_uri") or "")'
         ),
     ),
-    (PUSHED, "3", "digest=digest_of(reference)", "digest=reference"),
+    (PUSHED, "4", "digest=digest_of(reference)", "digest=reference"),
     (PUSHED, "1", " or request.client_id != client.client_id:", ":"),
     (PUSHED, "2", "if now > record.created_at + people_of(service).pushed_lifetime:", "if False:"),
     (PUSHED, "2", "if record.taken_at is not None:", "if False:"),

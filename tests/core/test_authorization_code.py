@@ -34,6 +34,7 @@ CODE = Code(
     scope=("openid", "read"),
     resources=(API, OTHER),
     grant_id="g",
+    ends_at=NOW + 60,
     auth_time=NOW - 5,
     acr="high",
     amr=("pwd", "otp"),

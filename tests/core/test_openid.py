@@ -36,6 +36,7 @@ CODE = Code(
     scope=("openid",),
     resources=(),
     grant_id="g",
+    ends_at=NOW + 60,
     auth_time=NOW - 60.5,
     acr="urn:example:two",
     amr=("pwd", "otp"),

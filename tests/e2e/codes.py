@@ -59,6 +59,7 @@ def agreed(
             "scope": ("read", "write"),
             "resources": (RESOURCE,),
             "grant_id": secrets.token_urlsafe(16),
+            "ends_at": now + lifetime,
             "auth_time": now,
             **changes,
         }
@@ -68,7 +69,7 @@ def agreed(
         digest=digest_of(secret),
         content=authorization_code.write(code),
         created_at=now,
-        ends_at=now + lifetime,
+        ends_at=code.ends_at + authorization_code.REMEMBERED,
     )
     consent = ConsentRecord(
         subject=person, client_id=client_id, scope=code.scope, resources=code.resources, created_at=now

@@ -159,6 +159,15 @@ class TestRefused:
         """A second is enough."""
         assert is_refused(redeem(built, agreed(built, "web", lifetime=-1), "web", WEB))
 
+    def test_what_comes_again_when_it_has_ended(self, built: World) -> None:
+        """It gives nothing, and still ends what it gave."""
+        code = agreed(built, "web", lifetime=2)
+        answer = redeem(built, code, "web", WEB)
+        assert answer.status == 200
+        time.sleep(2.1)
+        assert is_refused(redeem(built, code, "web", WEB))
+        assert not is_active(built, answer)
+
     @pytest.mark.parametrize("missing", ["code", "redirect_uri", "code_verifier"])
     def test_what_is_missing_is_named(self, built: World, missing: str) -> None:
         """It is the request's form, and no secret; the code counts still."""

@@ -15,6 +15,7 @@ import pytest
 from certbound.core.authentication import digest_of
 from certbound.core.grants import device_code
 from certbound.core.ports import Store, TicketKind, TicketRecord
+from certbound.server.sessions import SESSION, VISIT, Visit
 from certbound.trust.authority import Issued
 from e2e.acting import PASSWORD, add_account, people_world
 from e2e.codes import DEVICE, in_store, is_refused, refresh
@@ -316,6 +317,15 @@ class TestPage:
         assert slow.status == 429
         assert int(slow.answer.headers["retry-after"]) >= 1
         assert begun["user_code"] not in slow.html
+        # Who knows their own cookie and session can make the next form for any code: that is guessing too.
+        session = in_store(
+            built, lambda store: store.sessions.find(digest_of(browser.cookies[SESSION]), now=time.time())
+        )
+        assert session is not None
+        token = Visit(value=browser.cookies[VISIT]).form_token(f"device {session.sid} {begun['user_code']}")
+        form = {"form_token": token, "action": "deny", "user_code": begun["user_code"]}
+        assert browser.post(f"{built.issuer}/device", form).status == 429
+        assert is_refused(poll(built, begun), "authorization_pending")
 
 
 def waiting(built: World) -> int:

@@ -12,8 +12,8 @@ from joserfc.jwk import KeySet
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.openid import half_hash
 from certbound.server.sessions import SESSION
-from e2e.acting import App, logged_in, make_app, people_world, subject_logged_in
-from e2e.people import Browser
+from e2e.acting import PASSWORD, App, add_account, logged_in, make_app, people_world, subject_logged_in
+from e2e.people import Browser, request_url
 from e2e.world import RESOURCE, World, free_port
 
 
@@ -135,6 +135,19 @@ def test_a_hint_names_who_must_be_logged_in(built: World, app: App) -> None:
     hint = app.tokens(browser=browser)["id_token"]
     assert "code" in app.visit(browser, id_token_hint=hint, prompt="none").members
     assert app.visit(id_token_hint=hint, prompt="none").members["error"] == "login_required"
+
+
+def test_somebody_else_is_told_so_and_not_whom_the_app_means(built: World, app: App) -> None:
+    """The form names nobody; who logs in as another person hears that the app asks for somebody else."""
+    hint = app.tokens(browser=logged_in(built))["id_token"]
+    add_account(built, "somebody-else")
+    other = logged_in(built, "somebody-else")
+    page = other.visit(request_url(built, app.request(id_token_hint=hint)))
+    assert "somebody-else" not in page.html
+    assert "asks for somebody else" not in page.html
+    again = other.log_in(page, "somebody-else", PASSWORD)
+    assert (again.status, "asks for somebody else" in again.html) == (403, True)
+    assert "code" in other.decide(again, "anna", PASSWORD).members
 
 
 class TestSubjects:

@@ -18,7 +18,7 @@ from argon2 import PasswordHasher
 
 from certbound.core.authentication import digest_of
 from certbound.core.authorization import MAX_STATE
-from certbound.core.errors import InvalidRequest, OAuthError
+from certbound.core.errors import InvalidRequest, OAuthError, TooManyRequests
 from certbound.core.grants import Policy, authorization_code
 from certbound.core.interaction import Login, read_waiting, write_waiting
 from certbound.core.metadata import Offer
@@ -72,6 +72,7 @@ class Person:
     cookies: dict[str, str] = field(default_factory=dict)
     page: Reply = field(default_factory=lambda: Reply(0))
     at: str = ""
+    address: str = "192.0.2.7"
 
     async def asks(self, **parameters: str | None) -> "Person":
         """Follows a client's link."""
@@ -82,7 +83,7 @@ class Person:
         """With the redirects that stay here."""
         parts = urlsplit(url)
         self.at = parts.path.rpartition("/")[2]
-        self.page = await self._send(parts.path, query=read_form(parts.query.encode()))
+        self.page = await self._send(parts.path, query=read_form(parts.query.encode(), repeats=True))
         return await self._follow()
 
     async def sends(self, action: str, **changes: Any) -> "Person":
@@ -130,7 +131,7 @@ class Person:
     async def _send(self, path: str, *, posts: bool = False, **what: Any) -> Reply:
         browser = Browser(cookies=dict(self.cookies), origin=what.pop("origin", None), site=what.pop("site", None))
         call = Call(
-            now=self.service.clock(), browser=browser, rest=path.rpartition("/")[2], address="192.0.2.7", **what
+            now=self.service.clock(), browser=browser, rest=path.rpartition("/")[2], address=self.address, **what
         )
         endpoint = interactions.show if path.startswith("/interaction/") else authorize
         reply = await (interactions.submit if posts else endpoint)(call, self.service)
@@ -224,9 +225,12 @@ async def test_a_person_who_logs_in_and_agrees_sends_the_client_a_code_with_stat
 
 
 async def test_a_code_lives_no_longer_than_the_deployment_says(place: Place) -> None:
-    code = await place.person().has_agreed()
-    place.clock.now += 61
-    assert await place.store.tickets.find(TicketKind.CODE, digest_of(code), now=place.clock.now) is None
+    secret = await place.person(code_lifetime=30).has_agreed()
+    assert (await place.code(secret)).ends_at == place.clock.now + 30
+    place.clock.now += authorization_code.REMEMBERED  # so that whoever comes twice is known
+    await place.code(secret)
+    place.clock.now += 31
+    assert await place.store.tickets.find(TicketKind.CODE, digest_of(secret), now=place.clock.now) is None
 
 
 async def test_the_answer_travels_in_the_fragment_or_in_a_form_where_the_client_asks(place: Place) -> None:
@@ -326,9 +330,47 @@ async def test_what_is_kept_while_a_person_decides_has_a_bound(place: Place) -> 
     assert len(json.dumps(dict(ticket.content))) < 2000
 
 
-async def test_a_parameter_that_is_repeated_is_refused_before_anybody_is_sent_anywhere(place: Place) -> None:
-    with pytest.raises(InvalidRequest, match="repeated"):
-        await place.person().goes(f"{ISSUER}/authorize?{urlencode([*REQUEST.items(), ('redirect_uri', BACK)])}")
+def repeating(name: str, value: str) -> str:
+    """The link, with this parameter twice."""
+    once = {each: said for each, said in REQUEST.items() if each != name}
+    return f"{ISSUER}/authorize?{urlencode([*once.items(), (name, value), (name, value)])}"
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri", "state", "request_uri"])
+async def test_what_says_who_asks_and_where_the_answer_goes_is_not_repeated(place: Place, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{name} is repeated"):
+        await place.person().goes(
+            f"{ISSUER}/authorize?{urlencode([*REQUEST.items(), *[(name, REQUEST.get(name, 'x'))] * 2])}"
+        )
+
+
+@pytest.mark.parametrize("name", ["scope", "nonce", "nobody_knows"])
+async def test_the_client_is_told_what_else_it_repeats(place: Place, name: str) -> None:
+    person = await place.person().goes(
+        f"{ISSUER}/authorize?{urlencode([*REQUEST.items(), (name, 'read'), (name, 'read')])}"
+    )
+    assert (person.told["error"], person.told["error_description"]) == ("invalid_request", f"{name} is repeated")
+
+
+async def test_of_one_network_only_so_much_is_kept_before_anybody_logs_in(place: Place) -> None:
+    service = place.with_people(strangers=Guesses(3, place.clock))
+    for _ in range(3):
+        assert (await Person(service).asks()).sees("login")
+    with pytest.raises(TooManyRequests) as refused:
+        await Person(service).asks()
+    assert (refused.value.status, refused.value.retry_after) == (429, 20)
+    with pytest.raises(TooManyRequests):
+        await interactions.require_login(Call(now=place.clock.now, address="192.0.2.7"), service, then="/account")
+    await Person(service, address="198.51.100.1").asks()
+    place.clock.now += 20
+    assert (await Person(service).asks()).sees("login")
+
+
+async def test_whoever_is_logged_in_is_no_stranger(place: Place) -> None:
+    person = place.person(strangers=Guesses(1, place.clock))
+    await person.has_agreed()
+    for _ in range(3):
+        assert (await person.asks(prompt="consent")).sees("allow")
 
 
 # What is asked of the person

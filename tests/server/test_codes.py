@@ -39,6 +39,7 @@ CODE = Code(
     scope=("read",),
     resources=(API,),
     grant_id="g",
+    ends_at=4e9,
     auth_time=0.0,
 )
 OFFER = Offer(

@@ -398,6 +398,7 @@ class TestLanguages:
             "title",
             "wrong",
             "slow",
+            "other",
             "withdrawn",
             "error",
             "request",

@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from urllib.parse import urlsplit
 
 from certbound.core.errors import ConfigurationError
 from certbound.core.ports import Store
@@ -12,6 +13,7 @@ from certbound.server.pages import Pages
 from certbound.server.passwords import Passwords
 from certbound.server.service import People
 from certbound.settings import Settings
+from certbound.tls.hosts import is_loopback
 
 
 def people_of(settings: Settings, store: Store) -> People | None:
@@ -30,6 +32,7 @@ def people_of(settings: Settings, store: Store) -> People | None:
         code_lifetime=asked.code_lifetime,
         request_lifetime=asked.request_lifetime,
         pushed_lifetime=asked.pushed_lifetime,
+        strangers=Guesses(asked.begun_per_minute, time.monotonic),
         user_codes=Guesses(asked.guesses_per_minute, time.monotonic),
     )
 
@@ -49,7 +52,8 @@ def _passwords(settings: Settings) -> Passwords:
 def pages_of(settings: Settings) -> Pages:
     """What people see.  `ConfigurationError` names a translation that cannot be read."""
     try:
-        return Pages(locales=settings.login.locales)
+        host = urlsplit(settings.server.issuer).hostname or ""
+        return Pages(locales=settings.login.locales, https_only=not is_loopback(host))
     except ConfigurationError as error:
         raise ConfigurationError(f"login.locales: {error}") from error
 

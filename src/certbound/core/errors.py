@@ -21,6 +21,7 @@
     │   ├── UnapprovedStatement         400 unapproved_software_statement (RFC 7591)
     │   ├── RegistrationDenied          401 invalid_token (RFC 7591, RFC 7592)
     │   ├── TooManyRegistrations        429 temporarily_unavailable
+    │   ├── TooManyRequests             429 temporarily_unavailable
     │   ├── AuthorizationPending        400 authorization_pending (RFC 8628)
     │   ├── SlowDown                    400 slow_down (RFC 8628)
     │   ├── AccessDenied                400 access_denied (RFC 8628)
@@ -40,7 +41,6 @@ the reason would be an oracle.
 """
 
 import re
-from typing import ClassVar
 
 
 class CertboundError(Exception):
@@ -69,7 +69,7 @@ class Refusal(CertboundError):
     error: str
     status: int
     description: str
-    retry_after: ClassVar[int] = 0
+    retry_after: int = 0
     """Seconds after which the same request may succeed; 0 where time mends nothing."""
 
     def __init__(self, reason: str) -> None:
@@ -244,6 +244,18 @@ class ExpiredToken(OAuthError):
     error = "expired_token"
     status = 400
     description = "the device code has expired; ask for another"
+
+
+class TooManyRequests(OAuthError):
+    """More is begun from one network, by nobody who proved anything, than this deployment wants."""
+
+    error = "temporarily_unavailable"
+    status = 429
+    description = "too many requests come from this network at the moment; try again in a minute"
+
+    def __init__(self, reason: str, *, retry_after: int = 60) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class UnacceptableToken(OAuthError):

@@ -98,7 +98,7 @@ class Application:
         try:
             endpoint = _endpoint(route, scope["method"])
             if route.is_page:
-                call = _with_browser(call, scope)
+                call = _with_browser(call, route, scope)
             if scope["method"] in _WITH_BODY and route.takes_body:
                 call = await _with_body(call, route, scope, receive)
             reply = await endpoint(call, self._service)
@@ -215,7 +215,7 @@ def _endpoint(route: Route, method: str) -> Endpoint:
     return endpoint
 
 
-def _with_browser(call: Call, scope: Scope) -> Call:
+def _with_browser(call: Call, route: Route, scope: Scope) -> Call:
     """What pages want to know of the request, beside the rest."""
     said = {name: value.decode("latin-1") for name, value in scope["headers"] if name in _OF_BROWSERS}
     browser = Browser(
@@ -224,7 +224,8 @@ def _with_browser(call: Call, scope: Scope) -> Call:
         site=said.get(b"sec-fetch-site"),
         languages=said.get(b"accept-language", ""),
     )
-    return msgspec.structs.replace(call, browser=browser, query=read_form(scope["query_string"], "URL"))
+    query = read_form(scope["query_string"], "URL", repeats=route.repeats)
+    return msgspec.structs.replace(call, browser=browser, query=query)
 
 
 async def _with_body(call: Call, route: Route, scope: Scope, receive: Receive) -> Call:
@@ -233,7 +234,7 @@ async def _with_body(call: Call, route: Route, scope: Scope, receive: Receive) -
     if len(types) != 1 or not pattern.fullmatch(types[0]):
         raise InvalidRequest(f"the content type must be {wanted}")
     body = await _body(receive)
-    read = {"form": read_form(body)} if route.takes_form else {"body": body}
+    read = {"form": read_form(body, repeats=route.repeats)} if route.takes_form else {"body": body}
     return msgspec.structs.replace(call, **read)
 
 

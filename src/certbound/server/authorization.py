@@ -35,13 +35,14 @@ from certbound.server.pages.views import Asking, FormPostView
 from certbound.server.pushed import find_pushed, is_reference, keep_request
 from certbound.server.service import Service
 from certbound.server.sessions import find_session, people_of, visit_of
+from certbound.server.strangers import admit_stranger
 
 
 async def authorize(call: Call, service: Service) -> Reply:
     """The way back to the client, or to the page where a person decides."""
     # (1) The client is known.
     client = await _client(call, service, call.query)
-    reference = call.query.one("request_uri") or ""
+    reference = call.query.single("request_uri")
     try:
         if is_reference(reference):
             # (2) What it pushed is all that counts.
@@ -57,6 +58,8 @@ async def authorize(call: Call, service: Service) -> Reply:
     session = await find_session(call, service)
     try:
         if await missing(call, service, client, waiting, session) is not None:
+            if session is None:
+                admit_stranger(call, service)
             return await begin(call, service, waiting)
         return await give_code(call, service, client, waiting, session)
     except AuthorizationError as refusal:
@@ -69,11 +72,13 @@ async def authorize_by_post(call: Call, service: Service) -> Reply:
     Browsers keep our cookies from a form of another site, so the request is kept and the browser comes back for it.
     """
     client = await _client(call, service, call.form)
-    reference = call.form.one("request_uri") or ""
+    reference = call.form.single("request_uri")
     if not is_reference(reference):
         to = find_return(call.form.values, client)
         try:
-            reference = await keep_request(_read(call.form, client, service, to), service, call.now)
+            request = _read(call.form, client, service, to)
+            admit_stranger(call, service)
+            reference = await keep_request(request, service, call.now)
         except AuthorizationError as refusal:
             return await tell(call, service, client, refusal)
     members = {"client_id": client.client_id, "request_uri": reference}
@@ -139,6 +144,7 @@ async def give_code(
         scope=request.scope,
         resources=request.resources,
         grant_id=service.new_id(),
+        ends_at=call.now + people_of(service).code_lifetime,
         auth_time=session.auth_time,
         acr=session.acr,
         amr=session.amr,
@@ -150,7 +156,7 @@ async def give_code(
         digest=digest_of(secret),
         content=authorization_code.write(code),
         created_at=call.now,
-        ends_at=call.now + people_of(service).code_lifetime,
+        ends_at=code.ends_at + authorization_code.REMEMBERED,
     )
     await service.store.tickets.add(record)
     notes = call.notes
@@ -197,7 +203,7 @@ def asking(client: Client, redirect_uri: str = "") -> Asking:
 
 
 async def _client(call: Call, service: Service, parameters: Form) -> Client:
-    client_id = call.notes.client_id = parameters.one("client_id") or ""
+    client_id = call.notes.client_id = parameters.single("client_id")
     if not client_id:
         raise InvalidRequest("client_id is missing")
     client = await service.clients.find(client_id)

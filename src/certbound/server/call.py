@@ -18,7 +18,8 @@ REPEATABLE = frozenset({"resource", "audience"})
 class Form(msgspec.Struct, frozen=True):
     """The parameters of a request body; one sent without a value is absent (RFC 6749 section 3.2).
 
-    None but those of `REPEATABLE` has two values, also of those that nobody here knows.
+    None but those of `REPEATABLE` has two values, also of those that nobody here knows; but where an endpoint refuses
+    that itself (`Route.repeats`).
     """
 
     values: Mapping[str, Sequence[str]]
@@ -38,6 +39,13 @@ class Form(msgspec.Struct, frozen=True):
         if value is None:
             raise InvalidRequest(f"{name} is missing from the request body")
         return value
+
+    def single(self, name: str) -> str:
+        """The one value of `name`, empty if it is absent.  `InvalidRequest` (400) if it has more."""
+        values = self.all(name)
+        if len(values) > 1:
+            raise InvalidRequest(f"{name} is repeated")
+        return values[0] if values else ""
 
     def all(self, name: str) -> Sequence[str]:
         """Every value of a parameter that may stand several times."""
@@ -103,10 +111,10 @@ class Reply(msgspec.Struct, frozen=True):
     headers: Sequence[tuple[bytes, bytes]] = ()
 
 
-def read_form(body: bytes, where: str = "body") -> Form:
+def read_form(body: bytes, where: str = "body", *, repeats: bool = False) -> Form:
     """The parameters in `body`, `application/x-www-form-urlencoded`.  `InvalidRequest` (400) if it is not that.
 
-    `where` they stand is what a refusal names.
+    `where` they stand is what a refusal names; where `repeats`, any may stand several times, and who asks looks.
     """
     pairs = body.decode("latin-1").split("&") if body else []  # where nothing is encoded, a byte is a character
     if len(pairs) > MAX_PARAMETERS:
@@ -123,7 +131,7 @@ def read_form(body: bytes, where: str = "body") -> Form:
             name, value = _decode(name, where), _decode(value, where)
         if name not in values:
             values[name] = [value]
-        elif name in REPEATABLE:
+        elif repeats or name in REPEATABLE:
             values[name].append(value)
         else:
             raise InvalidRequest(f"{name[:64]} is repeated")  # the name may be anybody's

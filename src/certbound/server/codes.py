@@ -31,6 +31,9 @@ async def redeem_code(asked: Asked) -> Given:
     assert found is not None  # else `redeem` had refused
     # (3) It was not taken, or it is in two hands: what the first one got ends.
     await _require_untaken(found, code.grant_id, asked)
+    # (4) Its time is not over.
+    if asked.call.now > code.ends_at:
+        raise InvalidGrant("the code has expired")
     return await _agreed(code, found, asked)
 
 

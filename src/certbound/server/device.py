@@ -23,11 +23,12 @@ from certbound.server.authentication import authenticated_client
 from certbound.server.authorization import asking
 from certbound.server.call import NO_STORE, Call, Reply, json_reply, with_headers
 from certbound.server.consents import remember
-from certbound.server.guesses import TooManyGuesses
+from certbound.server.guesses import Guess, TooManyGuesses
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import ConsentView, DeviceView, DoneView
 from certbound.server.service import Service
 from certbound.server.sessions import people_of, require_own_form, visit_of
+from certbound.server.strangers import admit
 
 PAGE = "/device"
 """Below the issuer."""
@@ -39,7 +40,8 @@ async def device_authorization(call: Call, service: Service) -> Reply:
     """Two codes, one for the device and one for the person (section 3.2)."""
     form, people = call.form, people_of(service)
     # (1) The client is who it says, or one that has nothing to prove.
-    client = (await authenticated_client(call, service, DEVICE)).client
+    authenticated = await authenticated_client(call, service, DEVICE)
+    client = authenticated.client
     # (2) It may ask so.
     if device_code.GRANT_TYPE not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {device_code.GRANT_TYPE}")
@@ -47,7 +49,9 @@ async def device_authorization(call: Call, service: Service) -> Reply:
     scope = grant_scope(form.one("scope"), Scope(client.scope & service.policy.scope))
     resources = grant_audience(form.all("resource"), service.policy.resources, service.policy.resources[:1])
     call.notes.scope, call.notes.audience = format_scope(scope), " ".join(resources)
-    # (4) Only now is there anything, under names that nobody can guess, and one that only a few guess at.
+    # (4) Not too much is kept for those who prove nothing.
+    admit(authenticated, call, service)
+    # (5) Only now is there anything, under names that nobody can guess, and one that only a few guess at.
     ends_at = call.now + people.request_lifetime
     request = DeviceRequest(
         client_id=client.client_id,
@@ -124,11 +128,9 @@ class _Page(msgspec.Struct, frozen=True):
         # (2) The form is our own.
         require_own_form(call, self.service, self._purpose)
         # (3) Not too many guesses come from there; right ones are none.
-        try:
-            guess = people_of(self.service).user_codes.begin(call.address, "user code")
-        except TooManyGuesses as why:
-            call.notes.reason = str(why)
-            return self.ask(failed="slow", wait=max(1, int(why.retry_after)))
+        guess = self._guess()
+        if isinstance(guess, Reply):
+            return guess
         # (4) A device shows that code, and waits.
         typed = call.form.one("user_code") or ""
         found = await self._find(typed)
@@ -156,6 +158,10 @@ class _Page(msgspec.Struct, frozen=True):
         # (5) The form is our own, and was shown to this person for this code.
         user_code = _shown(call.form.one("user_code") or "")
         require_own_form(call, self.service, self._purpose_of(user_code))
+        # (6) Nor are guesses more here: whoever knows their own cookie can make that form for any code.
+        guess = self._guess()
+        if isinstance(guess, Reply):
+            return guess
         approved = Approved(
             subject=session.subject,
             auth_time=session.auth_time,
@@ -164,12 +170,13 @@ class _Page(msgspec.Struct, frozen=True):
             sid=session.sid,
         )
         for _ in range(TRIES):
-            # (6) The device waits still, and nobody decided.
+            # (7) The device waits still, and nobody decided.
             found = await self._find(user_code)
             if found is None:
                 raise InvalidRequest("the code has expired, or was used already; start again on the device")
+            guess.was_right()
             request = found.request
-            # (7) What they agree to is remembered before it counts: it is looked for when the token is given.
+            # (8) What they agree to is remembered before it counts: it is looked for when the token is given.
             if allows:
                 await remember(self.service.store, _consent(request, session, call.now))
             decided = device_code.decide(request, approved if allows else None)
@@ -181,6 +188,14 @@ class _Page(msgspec.Struct, frozen=True):
         call.notes.grant_id, call.notes.scope = request.grant_id, " ".join(request.scope)
         call.notes.reason = "" if allows else "the person denied it"
         return self._show(DoneView(what="device_approved" if allows else "denied"))
+
+    def _guess(self) -> Guess | Reply:
+        """One more look at a code; the page that says to wait where there were too many."""
+        try:
+            return people_of(self.service).user_codes.begin(self.call.address, "user code")
+        except TooManyGuesses as why:
+            self.call.notes.reason = str(why)
+            return self.ask(failed="slow", wait=max(1, int(why.retry_after)))
 
     async def _find(self, typed: str) -> _Request | None:
         tickets, now = self.service.store.tickets, self.call.now

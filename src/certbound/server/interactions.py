@@ -34,6 +34,7 @@ from certbound.server.sessions import (
     start_session,
     visit_of,
 )
+from certbound.server.strangers import admit_stranger
 
 MAX_USERNAME = 255
 """Characters that are shown again."""
@@ -60,7 +61,11 @@ async def require_login(call: Call, service: Service, then: str) -> SessionRecor
 
     That is a path of our own, below the issuer.
     """
-    return await find_session(call, service) or await begin(call, service, Waiting(then=then))
+    session = await find_session(call, service)
+    if session is not None:
+        return session
+    admit_stranger(call, service)
+    return await begin(call, service, Waiting(then=then))
 
 
 async def shown_name_of(service: Service, session: SessionRecord) -> str:
@@ -121,7 +126,11 @@ async def _go_on(found: Found) -> Reply:
             return await give_code(call, service, client, found.waiting, found.session, found.ticket.digest)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
-    return await (_log_in if step is Step.LOGIN else _ask_consent)(found, client)
+    if step is Step.CONSENT:
+        return await _ask_consent(found, client)
+    # Whoever logged in for it, and must again, is not the person whom the client names.
+    is_another = found.session is not None and found.waiting.is_logged_in and bool(request.id_token_hint)
+    return await _log_in(found, client, failed="other" if is_another else "")
 
 
 async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply:
@@ -166,7 +175,9 @@ async def _expected(found: Found, request: AuthorizationRequest | None) -> str:
     """Whom the client means, or who was logged in last."""
     if request is None:
         return ""
-    if request.login_hint or found.session is None or Prompt.SELECT_ACCOUNT in request.prompt:
+    # Whom an `id_token_hint` names is not told to whoever sits there, and need not be whoever was logged in.
+    is_named = request.login_hint or request.id_token_hint
+    if is_named or found.session is None or Prompt.SELECT_ACCOUNT in request.prompt:
         return request.login_hint
     return await shown_name_of(found.service, found.session)
 

@@ -24,6 +24,7 @@ from certbound.server.authentication import authenticated_client
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
 from certbound.server.service import Service
 from certbound.server.sessions import people_of
+from certbound.server.strangers import admit
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"
 
@@ -31,7 +32,8 @@ PREFIX = "urn:ietf:params:oauth:request_uri:"
 async def push(call: Call, service: Service) -> Reply:
     """A `request_uri` for what the body asks for, or the error of RFC 9126 section 2.3."""
     # (1) The client is who it says, or one that has nothing to prove.
-    client = (await authenticated_client(call, service, PUSHED)).client
+    authenticated = await authenticated_client(call, service, PUSHED)
+    client = authenticated.client
     # (2) It asks as it would at the authorization endpoint.
     try:
         to = find_return(call.form.values, client)
@@ -39,7 +41,9 @@ async def push(call: Call, service: Service) -> Reply:
     except AuthorizationError as refusal:
         raise RequestRefused(refusal.reason, error=refusal.error, description=refusal.description) from refusal
     call.notes.scope, call.notes.audience = format_scope(Scope(frozenset(request.scope))), " ".join(request.resources)
-    # (3) What it asked for is kept, and nothing else of what it sent.
+    # (3) Not too much is kept for those who prove nothing.
+    admit(authenticated, call, service)
+    # (4) What it asked for is kept, and nothing else of what it sent.
     reference = await keep_request(request, service, call.now)
     return json_reply(201, {"request_uri": reference, "expires_in": people_of(service).pushed_lifetime}, NO_STORE)
 

@@ -55,6 +55,8 @@ class Route:
     """What is posted is read; else it is left unread, and may be of any type."""
     takes_rest: bool = False
     """One more segment follows its path, which ends in a slash."""
+    repeats: bool = False
+    """Parameters may stand several times, and the endpoint refuses that itself: its errors go to a client."""
     cors: bool = False
     is_page: bool = False
     """People visit it: it takes parameters in its URL, knows the browser, and refuses with a page."""
@@ -148,7 +150,9 @@ def _pages(offer: Offer, base: str) -> dict[str, Route]:
     if not offer.authorizes:
         return {}
     pages = {
-        PAGES[AUTHORIZATION]: Route({"GET": authorize, "POST": authorize_by_post}, "authorization", is_page=True),
+        PAGES[AUTHORIZATION]: Route(
+            {"GET": authorize, "POST": authorize_by_post}, "authorization", is_page=True, repeats=True
+        ),
         "/interaction/": Route(
             {"GET": interactions.show, "POST": interactions.submit}, "interaction", takes_rest=True, is_page=True
         ),

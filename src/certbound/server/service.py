@@ -56,6 +56,8 @@ class People:
     code_lifetime: int = 60
     request_lifetime: int = 900
     pushed_lifetime: int = 90
+    strangers: Guesses = field(default_factory=lambda: Guesses(600, time.monotonic))
+    """How much may be begun by whoever proved nothing."""
     user_codes: Guesses = field(default_factory=lambda: Guesses(10, time.monotonic))
     """How often people may mistype what a device shows."""
 

@@ -59,6 +59,15 @@ class Login(Section, frozen=True, kw_only=True):
             "many of one network. For each worker.",
         ),
     ] = 10
+    begun_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1_000_000,
+            description="Authorization requests of one network that are kept before anybody logs in, and those that "
+            "public clients push; further ones are answered 429. For each worker.",
+        ),
+    ] = 600
     locales: Annotated[
         Path | None,
         Meta(

@@ -1,7 +1,8 @@
 """The authorization code grant (RFC 6749 section 4.1.3, RFC 7636 section 4.6).
 
 Rule 1: a code is bound to the client, the redirect URI and the verifier; whoever lacks one of them ends nothing.
-Rule 2: a code counts once.  Whoever comes later, and has all it is bound to, ends what the first one got.
+Rule 2: a code counts once.  Whoever comes later, and has all it is bound to, ends what the first one got, also when its
+time is over.
 Rule 3: what is given is no more than the person agreed to, and than the client and the deployment have now.
 Rule 4: `scope` is no parameter of this request: it was asked of the person, and the answer says what it is.  `resource`
 may name some of those agreed to; the refresh token stays one for all of them (RFC 8707 section 2.2).
@@ -22,6 +23,8 @@ from certbound.core.scope import Scope
 from certbound.core.tokens import Grant
 
 GRANT_TYPE = "authorization_code"
+REMEMBERED = 3600
+"""Seconds for which whoever comes with a code that has ended can still end what it gave."""
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,8 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     resources: tuple[str, ...]
     grant_id: str
     """Of the grant that will be opened with it."""
+    ends_at: float
+    """Seconds since the epoch; the ticket is there longer, for `REMEMBERED`."""
     auth_time: float
     acr: str = ""
     amr: tuple[str, ...] = ()

@@ -111,6 +111,7 @@ def decision(request: DeviceRequest, *, now: float) -> Code | None:
         scope=request.scope,
         resources=request.resources,
         grant_id=request.grant_id,
+        ends_at=request.ends_at,
         auth_time=request.approved.auth_time,
         acr=request.approved.acr,
         amr=request.approved.amr,

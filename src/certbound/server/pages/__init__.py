@@ -37,7 +37,9 @@ __all__ = ["Pages", "View"]
 class Pages:
     """Templates and translations, read once.  `ConfigurationError` names a translation that cannot be read."""
 
-    def __init__(self, locales: Path | None = None) -> None:
+    def __init__(self, locales: Path | None = None, *, https_only: bool = True) -> None:
+        """`https_only` is not for a host where people serve other things too, such as localhost (RFC 6797)."""
+        self._https_only = https_only
         self._languages = read_words(locales)
         style = (files(__package__) / "style.css").read_text("utf-8")
         self._style = hash_of(style)
@@ -66,7 +68,7 @@ class Pages:
         return Reply(
             status,
             page.encode(errors="backslashreplace"),
-            page_headers(style=self._style, script=script, leads_away=_leads_away(view)),
+            page_headers(style=self._style, script=script, leads_away=_leads_away(view), https_only=self._https_only),
         )
 
 

@@ -22,10 +22,12 @@ def hash_of(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def page_headers(*, style: str, script: str = "", leads_away: bool) -> Sequence[tuple[bytes, bytes]]:
+def page_headers(
+    *, style: str, script: str = "", leads_away: bool, https_only: bool = True
+) -> Sequence[tuple[bytes, bytes]]:
     """Those of a page; it `leads_away` where its answer goes to a client, and has a `script` where it is that answer.
 
-    `style` and `script` are by `hash_of`.
+    `style` and `script` are by `hash_of`; a browser comes to this host by https for a year, where that is all there is.
     """
     policy = ["default-src 'none'", f"style-src {style}", "base-uri 'none'", "frame-ancestors 'none'"]
     if script:
@@ -38,6 +40,8 @@ def page_headers(*, style: str, script: str = "", leads_away: bool) -> Sequence[
         (b"referrer-policy", b"strict-origin" if script else b"same-origin"),
         (b"cross-origin-resource-policy", b"same-origin"),
     ]
+    if https_only:
+        headers.append((b"strict-transport-security", b"max-age=31536000"))
     if not leads_away:
         policy.append("form-action 'self'")
         headers.append((b"cross-origin-opener-policy", b"same-origin"))

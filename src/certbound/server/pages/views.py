@@ -29,7 +29,7 @@ class LoginView(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     """What the field holds already."""
     failed: str = ""
-    """Why it stands here again: "wrong" or "slow"."""
+    """Why it stands here again: "wrong", "slow" or "other"."""
 
 
 class ConsentView(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ from certbound.core.errors import ConfigurationError
 from certbound.server.pages.names import shown_name
 
 ENGLISH = "en"
+MAX_TAG = 64
+"""Characters of a language tag; what follows is not looked at."""
 MAX_RANGES = 20
 """Of the languages that a request names, so many are looked at."""
 
@@ -90,7 +92,7 @@ def read_words(folder: Path | None) -> Mapping[str, Words]:
 def choose(languages: Mapping[str, Words], asked: Sequence[str], accepted: str) -> Words:
     """The first of `asked`, then of what the header Accept-Language says, that there is; else English."""
     for each in (*asked[:MAX_RANGES], *_by_weight(accepted)):
-        tag = each.lower()
+        tag = each[:MAX_TAG].lower()
         while tag:  # RFC 4647 section 3.4: cs-CZ, then cs
             if tag in languages:
                 return languages[tag]
