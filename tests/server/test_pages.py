@@ -179,6 +179,13 @@ def write(folder: Path, tag: str, tables: dict[str, Any]) -> Path:
     return folder
 
 
+def test_browsers_come_by_https() -> None:
+    """For a year; not to a host where people serve other things too."""
+    view, header = DoneView(what="logged_out"), (b"strict-transport-security", b"max-age=31536000")
+    assert header in Pages().show(CALL, view).headers
+    assert header not in Pages(https_only=False).show(CALL, view).headers
+
+
 class TestWhereAFormGoes:
     LEADS_AWAY = frozenset({
         "login", "wrong password", "consent", "unproven consent", "logout of a client", "form post",
