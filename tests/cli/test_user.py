@@ -123,7 +123,7 @@ def test_what_is_wrong_is_one_sentence(certbound: Certbound) -> None:
 
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("add", "ANNA"), "username: 'anna' is taken; certbound user update changes that account"),
-    (("add", "an na"), "username: has ' ', U+0020; letters, digits and ASCII without space are taken"),
+    (("add", "an na"), "username: has ' ', U+0020; a name is of letters, digits and ASCII without space"),
     (("add", "\u202eb"), "username: has U+202E"),
     (("add", "b", "--claim", "email=b"), "email: must be an address such as anna@example.com"),
     (("add", "b", "--claim", "role=admin"), "role: is no claim of an account; those are address, birthdate"),

@@ -48,7 +48,7 @@ def prepare_username(text: str) -> str:
     if prepared != _map(prepared) or len(prepared) > MAX_USERNAME:
         raise UnfitAccount("username", "has characters that have no one form")
     if odd := [character for position, character in enumerate(prepared) if not _is_member(prepared, position)]:
-        raise UnfitAccount("username", f"has {_named(odd[0])}; letters, digits and ASCII without space are taken")
+        raise UnfitAccount("username", f"has {_named(odd[0])}; a name is of letters, digits and ASCII without space")
     if not prepared.isascii():
         _require_readable(prepared)
     return prepared
