@@ -44,6 +44,18 @@ def test_a_right_guess_does_not_count() -> None:
     guess(guesses, 10)
 
 
+def test_a_place_is_given_back_once() -> None:
+    """Whoever says twice that a guess was right makes no room for another."""
+    guesses = Guesses(2, Clock())
+    guess(guesses)
+    last = guess(guesses)
+    last.was_right()
+    last.was_right()
+    guess(guesses)
+    with pytest.raises(TooManyGuesses):
+        guess(guesses)
+
+
 def test_guesses_that_are_under_way_count() -> None:
     """So that a thousand at once are not a thousand."""
     guesses = Guesses(10, Clock())

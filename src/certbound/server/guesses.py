@@ -22,7 +22,7 @@ class TooManyGuesses(Exception):
         self.is_written = is_written
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Guess:
     """One that may be looked at; it counts as wrong until it `was_right`."""
 
@@ -31,9 +31,10 @@ class Guess:
     """How many were not looked at before this one, and not written down."""
 
     def was_right(self) -> None:
-        """It was right, or nobody looked at it: it gives its place back."""
+        """It was right, or nobody looked at it: it gives its place back, once."""
         for bucket in self.buckets:
             bucket.level = max(0.0, bucket.level - 1)
+        self.buckets = ()
 
 
 class Guesses:
