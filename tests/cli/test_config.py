@@ -71,6 +71,14 @@ def test_check_says_that_it_is_the_certificate_of_mutual_tls(certbound: Certboun
             '[keys]\nfile = "ca.pem"\n[trust]',
             "keys.file: ca.pem: the signing key cannot be read: it is no private key",
         ),
+        (
+            "[trust]",
+            (
+                '[registration]\nanchors = ["no.pem"]\n[[registration.ways]]\nname = "p"\nneeds = ["mutual_tls"]\n'
+                'methods = ["tls_client_auth"]\n[trust]'
+            ),
+            "registration.anchors: trust anchors cannot be taken from no.pem: No such file",
+        ),
         ("port = 0", "prt = 0", "certbound.toml: [server] has no key 'prt'; did you mean 'port'?"),
     ],
 )

@@ -12,6 +12,7 @@ from certbound.app.policy import offer_of, statements_of
 from certbound.app.signing import signing_keys
 from certbound.app.storage import opened_store
 from certbound.app.trusted import anchor_files, fetcher_of, may_have_anchors, revocation_of
+from certbound.core.errors import ConfigurationError
 from certbound.core.metadata import describe_server
 from certbound.server.key_keeper import warn_of_open_keys
 from certbound.server.metrics import Numbers
@@ -46,7 +47,7 @@ async def check(settings: Settings) -> None:
     fetcher = fetcher_of(settings)
     revocation_of(settings, fetcher)
     fetcher.close()
-    AnchorFiles(settings.registration.anchors)
+    _try_registrants(settings)
     statements_of(settings)
     if settings.login.is_on:
         pages_of(settings)
@@ -60,6 +61,13 @@ async def check(settings: Settings) -> None:
                 _warn_of_names(site)
     if settings.keys.file is None:
         warn_of_open_keys(keys, settings.keys.password)
+
+
+def _try_registrants(settings: Settings) -> None:
+    try:
+        AnchorFiles(settings.registration.anchors)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"registration.anchors: {error}") from error
 
 
 def _warn_of_names(site: Site) -> None:
