@@ -19,7 +19,7 @@ SUITES = {
 }
 
 MUTATIONS = [
-    (REQUEST, "1", "    if GRANT_TYPE not in client.grant_types:\n", "    if False:\n"),
+    (REQUEST, "1", "    if CODE_GRANT not in client.grant_types:\n", "    if False:\n"),
     (REQUEST, "2", "if not match_redirect_uri(asked, client.redirect_uris):", "if asked[:5] not in str(client):"),
     (REQUEST, "2", "    if len(values) > 1:\n", "    if False:\n"),
     (REQUEST, "3", "if state is not None and len(state) > MAX_STATE:", "if False:"),
@@ -48,8 +48,8 @@ MUTATIONS = [
     (REQUEST, "7", "if Prompt.NONE in prompt and len(prompt) > 1:", "if False:"),
     (REQUEST, "7", "        return default\n", "        return None\n"),
     (REQUEST, "8", "if request.client_id != client.client_id:", "if False:"),
-    (REQUEST, "8", "if not client.enabled or GRANT_TYPE not in client.grant_types:", "if not client.enabled:"),
-    (REQUEST, "8", "if not client.enabled or GRANT_TYPE", "if GRANT_TYPE"),
+    (REQUEST, "8", "if not client.enabled or CODE_GRANT not in client.grant_types:", "if not client.enabled:"),
+    (REQUEST, "8", "if not client.enabled or CODE_GRANT", "if CODE_GRANT"),
     (REQUEST, "8", "if not match_redirect_uri(request.to.redirect_uri, client.redirect_uris):", "if False:"),
     (REQUEST, "9", "- (client.scope & policy.scope):", "- policy.scope:"),
     (REQUEST, "9", "- (client.scope & policy.scope):", "- client.scope:"),
@@ -61,6 +61,7 @@ MUTATIONS = [
         'session = session or SessionRecord(digest="", subject="", sid="", auth_time=now)\n    if False:',
     ),
     (INTERACTION, "1", "if hinted and session.subject != hinted:", "if False:"),
+    (INTERACTION, "1", "if waiting.logged_in == session.sid:", "if waiting.logged_in:"),
     (INTERACTION, "1", "{Prompt.LOGIN, Prompt.SELECT_ACCOUNT}", "{Prompt.LOGIN}"),
     (INTERACTION, "1", "now - session.auth_time > request.max_age", "now - session.auth_time > request.max_age + 60"),
     (INTERACTION, "2", "if subject and waiting.consented == subject:", "if waiting.consented:"),

@@ -39,8 +39,8 @@ def request_of(
     )  # fmt: skip
 
 
-def session_of(subject: str, age: float = 0) -> SessionRecord:
-    return SessionRecord(digest="d", subject=subject, sid="s", auth_time=NOW - age)
+def session_of(subject: str, age: float = 0, sid: str = "s") -> SessionRecord:
+    return SessionRecord(digest="d", subject=subject, sid=sid, auth_time=NOW - age)
 
 
 def consent_of(subject: str, **changes: Any) -> ConsentRecord:
@@ -63,7 +63,7 @@ CONSENTS = {
     "another client": consent_of("ada", client_id="other"),
 }
 WAITINGS = [
-    Waiting(is_logged_in=logged, consented=consented) for logged in (False, True) for consented in ("", "ada", "bob")
+    Waiting(logged_in=sid, consented=consented) for sid in ("", "s", "another") for consented in ("", "ada", "bob")
 ]
 
 
@@ -80,7 +80,7 @@ def test_every_combination(kind: str, uri: str) -> None:
         is_meant = person != "nobody" and hinted in ("", person)
         age = {"ada, long ago": MAX_AGE + 1, "ada, just in time": MAX_AGE}.get(who, 0)
         is_recent = not prompt & {"login", "select_account"} and (max_age is None or age <= max_age)
-        has_login = is_meant and (waiting.is_logged_in or is_recent)
+        has_login = is_meant and (waiting.logged_in == "s" or is_recent)
         is_remembered = which in {"all", "more"} and person == "ada" and "consent" not in prompt
         is_knowable = kind == "proven" or uri == WEB
         if which == "somebody else" and person == "bob":
@@ -126,16 +126,20 @@ def step_of(world: World, request: AuthorizationRequest, client: Client, hinted:
 def after(world: World, step: Step | None) -> Iterator[World]:
     """Everything that may happen next, in this tab and in others, in the order of nobody's choosing."""
     for person in ("ada", "bob"):
-        logged_in = replace(world, session=session_of(person), proved=True)
-        yield logged_in  # in another tab
-        yield replace(logged_in, waiting=Waiting(is_logged_in=True, consented=world.waiting.consented))
+        # In another tab, or in another browser whose cookie comes here: a session of its own.
+        yield replace(world, session=session_of(person, sid=f"{person}'s in another tab"), proved=True)
+        sid = f"{person}'s for this"
+        waiting = Waiting(logged_in=sid, consented=world.waiting.consented)
+        yield replace(world, session=session_of(person, sid=sid), waiting=waiting, proved=True)
+        yield replace(world, waiting=waiting)  # and somebody brings the session of before, or the process died
+    yield replace(world, session=session_of("ada", MAX_AGE + 1), proved=False)  # somebody brings one of hers
     if world.session is not None:
         yield replace(world, session=None, proved=False)
         yield replace(world, session=replace(world.session, auth_time=NOW - MAX_AGE - 1))
         yield replace(world, consents=world.consents - {world.session.subject})
         if step is not Step.LOGIN:  # nobody is shown what to agree to before
             who = world.session.subject
-            waiting = Waiting(is_logged_in=world.waiting.is_logged_in, consented=who)
+            waiting = Waiting(logged_in=world.waiting.logged_in, consented=who)
             yield replace(world, waiting=waiting, consents=world.consents | {who}, agreed=world.agreed | {who})
 
 
@@ -188,13 +192,13 @@ def test_consent_to_more_covers_less() -> None:
 def test_what_waits_is_kept_as_json() -> None:
     """Whatever it has; anything else in its place is nothing."""
     whole = Waiting(
-        visit="v", request=request_of(NATIVE, PROMPTS[-1], 5), pushed="p", is_logged_in=True, consented="ada",
+        visit="v", request=request_of(NATIVE, PROMPTS[-1], 5), pushed="p", logged_in="s", consented="ada",
         login=Login(subject="ada", auth_time=NOW, acr="gold", amr=("pwd", "otp")),
     )  # fmt: skip
     for waiting in (Waiting(), Waiting(then="/account"), whole):
         assert read_waiting(json.loads(json.dumps(write_waiting(waiting)))) == waiting
     others: list[dict[str, Any]] = [
-        {"request": {}}, {"login": {"subject": 1}}, {"is_logged_in": "yes"}, {"request": [1]}, {"visit": None},
+        {"request": {}}, {"login": {"subject": 1}}, {"logged_in": True}, {"request": [1]}, {"visit": None},
     ]  # fmt: skip
     for other in others:
         assert read_waiting(other) is None

@@ -679,6 +679,43 @@ async def test_a_person_whose_id_is_a_clients_gets_nothing(place: Place) -> None
         await (await place.person().asks()).logs_in()
 
 
+async def test_a_new_login_is_of_whoever_is_there(place: Place) -> None:
+    """Whoever sits at anna's browser, or has her cookie, logs in as himself and goes on as her: she must prove it."""
+    assert place.service.people is not None
+    assert place.service.people.accounts is not None
+    await place.service.people.accounts.add("mallory", PASSWORD)
+    anna = place.person()
+    await anna.has_agreed()
+    stolen = anna.cookies[SESSION]
+    place.clock.now += 100
+    for wish in ({"prompt": "login"}, {"max_age": "50"}, {"prompt": "select_account"}):
+        thief = await Person(place.service, {SESSION: stolen}).asks(**wish)
+        assert thief.sees("login"), wish
+        del thief.cookies[SESSION]  # else the login would end it
+        await thief.logs_in(username="mallory")
+        assert thief.sees("allow"), wish
+        thief.cookies[SESSION] = stolen
+        await thief.goes(f"{ISSUER}/interaction/{thief.at}")
+        assert thief.sees("login"), wish
+
+
+async def test_a_login_that_never_began_a_session_counts_for_none(place: Place) -> None:
+    """What is kept of a login comes before its session; where that is refused, or the process dies, there is none."""
+    assert place.service.people is not None
+    assert place.service.people.accounts is not None
+    bara = await place.service.people.accounts.add("bara", PASSWORD)
+    await place.register(bara.subject)
+    person = place.person()
+    await person.has_agreed()
+    shown = (await person.asks(prompt="login")).page
+    with pytest.raises(InvalidRequest, match="cannot log in"):
+        await person.logs_in(username="bara")
+    await person.goes(f"{ISSUER}/interaction/{person.at}")
+    assert person.sees("login")
+    person.page = shown
+    assert "code" in (await person.logs_in()).told
+
+
 # Whose browser, whose form
 
 

@@ -1,7 +1,7 @@
 """What a person must still do before a client gets its code: decided here, anew after every step.
 
 Rule 1: a login counts if it is recent enough, of the person whom the client names, and, where the client asks for one,
-was done for this request.
+was done for this request, by whoever goes on with it.
 Rule 2: a consent that is remembered counts for clients that prove who they are, or are reached at an https address of
 their own: of any other, whoever has its id could pretend to be it (RFC 8252 section 8.6).
 Rule 3: where the client forbids to ask (`prompt=none`), it is told what would have been asked.
@@ -54,8 +54,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """What the client is told beside it."""
     proof: str = ""
     """The SHA-256, base64url, of what the browser brings from the login application: it is that of who logged in."""
-    is_logged_in: bool = False
-    """The person logged in for this request."""
+    logged_in: str = ""
+    """The `sid` of the session that began with a login for this request: no other session has it, whoever's it is."""
     consented: str = ""
     """The subject of the person who agreed for this request: nobody agrees for another who logs in later."""
 
@@ -118,7 +118,7 @@ def _why_login(
         return "nobody is logged in"
     if hinted and session.subject != hinted:
         return "somebody else is logged in"
-    if waiting.is_logged_in:
+    if waiting.logged_in == session.sid:
         return ""
     if request.prompt & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT}:
         return "the client asks for a login"

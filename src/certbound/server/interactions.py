@@ -129,8 +129,12 @@ async def _go_on(found: Found) -> Reply:
     if step is Step.CONSENT:
         return await _ask_consent(found, client)
     # Whoever logged in for it, and must again, is not the person whom the client names.
-    is_another = found.session is not None and found.waiting.is_logged_in and bool(request.id_token_hint)
+    is_another = _logged_in_for_it(found) and bool(request.id_token_hint)
     return await _log_in(found, client, failed="other" if is_another else "")
+
+
+def _logged_in_for_it(found: Found) -> bool:
+    return found.session is not None and found.session.sid == found.waiting.logged_in
 
 
 async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply:
@@ -156,6 +160,8 @@ async def _log_in(found: Found, client: Client | None, *, username: str = "", fa
     """The page that asks who they are, or the way to the login application."""
     people = people_of(found.service)
     found.call.notes.is_decision = bool(failed)
+    if failed:
+        found.call.notes.refuse("access_denied", wait=wait)
     if people.login_url is not None:
         parameters = urlencode({"interaction": found.call.rest})
         return redirect_reply(people.login_url + ("&" if "?" in people.login_url else "?") + parameters)
@@ -207,10 +213,10 @@ async def _come_back(found: Found) -> Reply:
     if waiting.login is None:
         return await _go_on(found)
     # Used up before it counts: of two who bring the same proof, one is logged in.
-    after = msgspec.structs.replace(waiting, login=None, proof="", is_logged_in=True)
-    if not await _change(found, after):
+    sid = found.service.new_id()
+    if not await _change(found, msgspec.structs.replace(waiting, login=None, proof="", logged_in=sid)):
         return redirect_reply(found.url)
-    return await _start(found, waiting.login)
+    return await _start(found, waiting.login, sid)
 
 
 async def _rejected(found: Found) -> Reply:
@@ -252,15 +258,16 @@ async def _take_login(found: Found) -> Reply:
     if account is None:
         call.notes.reason = "wrong name or password"
         return await _log_in(found, client, username=username[:MAX_USERNAME], failed="wrong")
-    # (4) They are logged in, for this request too.
-    if not await _change(found, msgspec.structs.replace(found.waiting, is_logged_in=True)):
+    # (4) They are logged in, for this request too: with that session, and none that was there before.
+    sid = service.new_id()
+    if not await _change(found, msgspec.structs.replace(found.waiting, logged_in=sid)):
         call.notes.reason = "logged in, while the request was answered or changed elsewhere"
-    return await _start(found, Login(subject=account.subject, auth_time=call.now, amr=("pwd",)))
+    return await _start(found, Login(subject=account.subject, auth_time=call.now, amr=("pwd",)), sid)
 
 
-async def _start(found: Found, login: Login) -> Reply:
+async def _start(found: Found, login: Login, sid: str) -> Reply:
     """The session, and what is next."""
-    session, cookie = await start_session(found.call, found.service, login)
+    session, cookie = await start_session(found.call, found.service, login, sid)
     found.call.notes.subject = session.subject
     return with_headers(redirect_reply(found.url), cookie)
 

@@ -101,8 +101,11 @@ async def find_session(call: Call, service: Service) -> SessionRecord | None:
     return session
 
 
-async def start_session(call: Call, service: Service, login: Login) -> tuple[SessionRecord, Header]:
-    """The person is logged in with this browser; the header brings the cookie.  `InvalidRequest` (403) for nobody."""
+async def start_session(call: Call, service: Service, login: Login, sid: str = "") -> tuple[SessionRecord, Header]:
+    """The person is logged in with this browser; the header brings the cookie.  `InvalidRequest` (403) for nobody.
+
+    `sid` is new, and only given where somebody keeps it beside the login.
+    """
     # (1) They are no client: `sub` of a token that a client got for itself is its id (RFC 9700 section 4.15).
     if await service.clients.find(login.subject) is not None:
         raise InvalidRequest("this person cannot log in here", status=403)
@@ -115,7 +118,7 @@ async def start_session(call: Call, service: Service, login: Login) -> tuple[Ses
     session = SessionRecord(
         digest=digest_of(value),
         subject=login.subject,
-        sid=service.new_id(),
+        sid=sid or service.new_id(),
         auth_time=login.auth_time,
         acr=login.acr,
         amr=login.amr,
