@@ -196,7 +196,7 @@ def test_the_audit_says_who_let_which_client_do_what_and_nothing_secret(
         Browser(deployment).visit("/authorize?client_id=nobody")
     lines = [record.getMessage() for record in caplog.records if record.name == "certbound.audit"]
     assert any(re.search("interaction done: .*client app.*grant .*scope openid read", line) for line in lines), lines
-    assert any("authorization done" in line and "login_required" in line for line in lines), lines
+    assert any("authorization refused" in line and "login_required" in line for line in lines), lines
     assert any("authorization refused" in line and "client nobody" in line for line in lines), lines
     assert len(lines) == 5, lines  # two of the login and these three; a page that asks something decides nothing
     for secret in (code, PASSWORD, *browser.cookies.values(), app.verifier):

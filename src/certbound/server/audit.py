@@ -92,12 +92,20 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 class Notes:
     """What an endpoint tells of its decision while it makes it; `audit` reads it afterwards."""
 
-    __slots__ = ("audience", "client_id", "grant_id", "is_decision", "jti", "method", "reason", "scope", "subject")
+    __slots__ = (
+        "audience", "client_id", "error", "grant_id", "is_decision", "jti", "method", "outcome", "reason", "scope",
+        "subject",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.client_id = self.method = self.jti = self.grant_id = self.scope = self.audience = self.subject = ""
         self.reason = ""  # of an answer that is no refusal, and yet not what was asked for
         self.is_decision = True  # False where a person was shown a page, or the way to one
+        self.outcome, self.error = Outcome.DONE, ""
+
+    def refuse(self, error: str, *, wait: int = 0) -> None:
+        """The answer is a page or a redirect, and a refusal all the same; `wait`: the seconds its sender is told."""
+        self.outcome, self.error = Outcome.THROTTLED if wait else Outcome.REFUSED, error
 
 
 @dataclass(frozen=True, slots=True)

@@ -176,7 +176,8 @@ async def tell(
     """The answer with an error; what waited is answered with it."""
     if waiting is not None:
         await _close(service, waiting, interaction, call.now)
-    call.notes.reason = f"{refusal.error}: {refusal.reason}"
+    call.notes.reason = refusal.reason
+    call.notes.refuse(refusal.error)
     locales = waiting.request.ui_locales if waiting and waiting.request else ()
     members = {"error": refusal.error, "error_description": refusal.description}
     return _answer(call, service, client, refusal.to, members, locales)

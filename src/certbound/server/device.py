@@ -117,6 +117,8 @@ class _Page(msgspec.Struct, frozen=True):
 
     def ask(self, user_code: str = "", *, failed: str = "", wait: int = 0) -> Reply:
         """The page that asks for the code."""
+        if failed:
+            self.call.notes.refuse("access_denied", wait=wait)
         visit = visit_of(self.call, self.service)
         view = DeviceView(form_token=visit.form_token(self._purpose), user_code=user_code, failed=failed)
         reply = self._show(view, status=429 if wait else 403 if failed else 200)

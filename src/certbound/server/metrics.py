@@ -196,7 +196,12 @@ def _wire_errors(root: type[errors.Refusal] = errors.Refusal) -> Iterable[str]:
 
 
 _UNHAPPY = (Outcome.REFUSED, Outcome.THROTTLED, Outcome.FAILED)
-_ERRORS = (*dict.fromkeys(_wire_errors()), "server_error", OTHER)
+_BY_REDIRECT = (
+    "login_required", "consent_required", "interaction_required", "account_selection_required",
+    "unmet_authentication_requirements", "unsupported_response_type",
+)  # fmt: skip
+"""What clients are told at the authorization endpoint alone."""
+_ERRORS = (*dict.fromkeys(_wire_errors()), *_BY_REDIRECT, "server_error", OTHER)
 _STEPS = {step.value: step.name.lower() for step in Step}
 _FROM_THE_START = {(Outcome.DONE, ""), (Outcome.REFUSED, errors.InvalidClient.error)}
 """Told before there is any, so that the first is seen as a change."""

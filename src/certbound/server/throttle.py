@@ -3,7 +3,8 @@
 Rule 1: a success is never refused and never counted.  What proves a client (a key, 256 random bits) cannot be guessed,
 so refusing it would protect nobody; and as a client's id is public, it would let anybody lock the client out.
 Rule 2: whose failures count together: those of one certificate; without one, those of one network for one client id.
-All of one network count together as well, `NEIGHBOURS` times as many.
+All of one network count together as well, `NEIGHBOURS` times as many.  What is no failed authentication counts apart: a
+person who mistypes on a page, or a public client, makes nobody behind the same address wait.
 Rule 3: beyond the limit a failure is answered 429 with Retry-After, and no longer written down one by one.  Whether the
 client exists changes nothing.
 Rule 4: memory is bounded; what is forgotten is forgiven.
@@ -85,10 +86,10 @@ class Throttle:
         self._clock = clock
         self._buckets = Buckets(capacity)
 
-    def failed(self, *, thumbprint: str, remote: str, client_id: str) -> Verdict:
-        """One more authentication failed."""
-        network = network_of(remote)
-        whose: object = ("certificate", thumbprint) if thumbprint else (network, client_id[:256])
+    def failed(self, *, thumbprint: str, remote: str, client_id: str, is_authentication: bool = True) -> Verdict:
+        """One more authentication failed; or what else is refused to whoever proved nothing."""
+        network = is_authentication, network_of(remote)
+        whose: object = (is_authentication, "of", thumbprint) if thumbprint else (*network, client_id[:256])
         now = self._clock()
         own, near = self._buckets.of(whose, now), self._buckets.of(network, now)
         for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):

@@ -2,13 +2,16 @@
 
 Rule 1: a request is counted always, and written down as far as the audit wants; documents that anybody may read, and
 pages that ask a person something, are no decisions, and are counted only.
-Rule 2: whoever was refused before it was known who it is counts as a failed authentication: the limit of `throttle`
-bounds what strangers can make us write.  Not so while the store is away: that is no fault of whoever asks.
+Rule 2: the limit of `throttle` bounds what is written of refusals to those who proved nothing, public clients too.
+Failed authentications count by themselves, and they alone are answered 429 beyond it.  Nothing counts while the store
+is away: that is no fault of whoever asks.
+Rule 3: a page or a redirect that is a refusal (`Notes.refuse`) is told as one.
 """
 
 import time
 from dataclasses import dataclass, field
 
+from certbound.core.clients import Method
 from certbound.core.errors import AuthorizationPending, InvalidClient, Refusal, TemporarilyUnavailable
 from certbound.server.audit import AUDIT, Audit, Decision, Outcome
 from certbound.server.call import Call
@@ -39,22 +42,31 @@ class Watch:
     audit: Audit = AUDIT
 
     def answered(self, endpoint: str, call: Call, started: float) -> None:
-        """`call` got what it asked for; it `started` at this count of `time.perf_counter`."""
-        self.numbers.answered(endpoint, Outcome.DONE, "", time.perf_counter() - started)
-        if endpoint not in DOCUMENTS and call.notes.is_decision and self.audit.wants(Outcome.DONE):
+        """`call` was answered by its endpoint; it `started` at this count of `time.perf_counter`."""
+        notes = call.notes
+        self.numbers.answered(endpoint, notes.outcome, notes.error, time.perf_counter() - started)
+        if notes.outcome is not Outcome.DONE:
+            verdict = _WRITTEN if _has_proven(call) else self._count(call, is_authentication=False)
+            if verdict.is_written:
+                self.audit.record(
+                    _decision(endpoint, call, notes.outcome, error=notes.error, unwritten=verdict.unwritten)
+                )
+        elif endpoint not in DOCUMENTS and notes.is_decision and self.audit.wants(Outcome.DONE):
             self.audit.record(_decision(endpoint, call, Outcome.DONE))
 
     def refused(self, endpoint: str, call: Call, started: float, refusal: Refusal, reason: str) -> int:
         """`call` was refused, and why; the seconds that its sender is to wait, if it is one failure too many."""
         failed, step = isinstance(refusal, InvalidClient), getattr(refusal, "step", "")
         is_ours = isinstance(refusal, TemporarilyUnavailable)
-        verdict = _WRITTEN if call.notes.method or is_ours else self._count(call)
+        is_open = isinstance(refusal, AuthorizationPending)  # nothing was decided
+        free = is_ours or is_open or _has_proven(call)
+        verdict = _WRITTEN if free else self._count(call, is_authentication=failed)
         wait = verdict.retry_after if failed else 0
         outcome = Outcome.FAILED if is_ours else Outcome.THROTTLED if wait else Outcome.REFUSED
         self.numbers.answered(endpoint, outcome, refusal.error, time.perf_counter() - started)
         if failed:
             self.numbers.refused_at(step)
-        if verdict.is_written and not isinstance(refusal, AuthorizationPending):  # nothing was decided
+        if verdict.is_written and not is_open:
             self.audit.record(
                 _decision(
                     endpoint, call, outcome,
@@ -72,12 +84,17 @@ class Watch:
         self.numbers.answered(endpoint, Outcome.FAILED, "server_error", time.perf_counter() - started)
         self.audit.record(_decision(endpoint, call, Outcome.FAILED, error="server_error"))
 
-    def _count(self, call: Call) -> Verdict:
+    def _count(self, call: Call, *, is_authentication: bool) -> Verdict:
         return self.throttle.failed(
             thumbprint=call.peer.leaf.thumbprint if call.peer else "",
             remote=call.address,
             client_id=call.notes.client_id,
+            is_authentication=is_authentication,
         )
+
+
+def _has_proven(call: Call) -> bool:
+    return call.notes.method not in {"", Method.NONE}
 
 
 def _decision(
