@@ -1,5 +1,8 @@
 """What every test shares: one authority, and how hypothesis looks for counterexamples."""
 
+import asyncio
+from pathlib import Path
+
 import hypothesis
 import pytest
 
@@ -15,6 +18,16 @@ hypothesis.settings.load_profile("certbound")
 def authority() -> Authority:
     """A root that unit tests trust."""
     return Authority.create("Unit Test Root", now=TODAY)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of today's schema, closed, in which there is nothing: to be copied, which is sooner than made."""
+    from certbound.stores import migrate  # half a second that most tests need not spend
+
+    path = tmp_path_factory.mktemp("migrated") / "store.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:

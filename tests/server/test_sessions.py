@@ -1,6 +1,5 @@
 """Cookies and forms: what ties a page to a browser, and a browser to a person."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -62,19 +61,9 @@ class Place:
         return session, SimpleCookie(header.decode())[SESSION].value
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    async def make() -> None:
-        await (await open_store(f"sqlite:///{file}")).close()
-
-    file = tmp_path_factory.mktemp("empty") / "empty.sqlite"
-    asyncio.run(make())
-    return file
-
-
 @pytest.fixture
-async def place(tmp_path: Path, empty: Path) -> AsyncIterator[Place]:
-    shutil.copy(empty, tmp_path / "test.sqlite")
+async def place(tmp_path: Path, migrated: Path) -> AsyncIterator[Place]:
+    shutil.copy(migrated, tmp_path / "test.sqlite")
     store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
     offer = Offer(
         issuer=Issuer("https://as.example:443/tenant"), mtls_base=None, scope=NO_SCOPE, grant_types=frozenset(),

@@ -1,6 +1,5 @@
 """What tests of a store in a file share: where it lies, what it is asked, and somebody's hand."""
 
-import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,15 +10,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from certbound.core.ports import Store
-from certbound.stores import migrate, open_store
-
-
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database of today's schema, closed, in which there is nothing: to be copied, which is sooner than made."""
-    path = tmp_path_factory.mktemp("migrated") / "store.db"
-    asyncio.run(migrate(f"sqlite:///{path}"))
-    return path
+from certbound.stores import open_store
 
 
 @pytest.fixture
