@@ -44,7 +44,7 @@ def views(asking: Asking = PRINTER, word: str = "read") -> dict[str, View]:
         ),
         "empty account": AccountView(form_token="t", username=word, apps=[], said="withdrawn"),
         "logout": LogoutView(form_token="t", username=word),
-        "logout of a client": LogoutView(form_token="t", username=word, asking=asking, members=[("state", word)]),
+        "logout of a client": LogoutView(form_token="t", username=word, asking=asking),
         "logged out": DoneView(what="logged_out"),
         "device approved": DoneView(what="device_approved"),
         "denied": DoneView(what="denied"),

@@ -86,8 +86,6 @@ def test_the_least_request() -> None:
         resources=("https://api.example",),
         code_challenge=CHALLENGE,
     )
-    assert ask().is_openid
-    assert not ask(scope="read").is_openid
 
 
 def test_everything_that_may_be_asked() -> None:

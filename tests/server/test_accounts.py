@@ -300,7 +300,7 @@ async def test_the_audit_is_not_flooded(book: AccountBook, caplog: pytest.LogCap
                 await enters(book)
     said = [record.getMessage() for record in caplog.records if record.name == LOGGER]
     assert len(said) == 11
-    assert said[-1] == f"log in throttled: from {HERE}: too many guesses; wait 6 seconds"
+    assert said[-1] == f"log in throttled: from {HERE}: too many guesses; wait 6 s"
 
 
 async def test_whether_there_is_such_a_name_costs_the_same() -> None:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
+from certbound.core.client_authorization import CODE_GRANT
 from certbound.core.clients import Client
 from certbound.core.errors import (
     CertboundError,
@@ -28,13 +29,14 @@ from certbound.core.pkce import S256, is_challenge
 from certbound.core.redirects import ResponseMode, match_redirect_uri
 from certbound.core.scope import Scope, grant_scope
 
-GRANT_TYPE = "authorization_code"
 OPENID = "openid"
 MAX_STATE = 2048
 MAX_NONCE = 512
 MAX_HINT = 255
 MAX_TOKEN = 8192
 """Characters."""
+MOST_WORDS = 10
+"""Of a list in one parameter, so many are looked at."""
 
 
 class Prompt(StrEnum):
@@ -74,11 +76,6 @@ class AuthorizationRequest(msgspec.Struct, frozen=True, kw_only=True):
     id_token_hint: str = ""
     """As it came; whom it names, the server reads."""
 
-    @property
-    def is_openid(self) -> bool:
-        """Whether it is one of OpenID Connect, so that there will be an ID token."""
-        return OPENID in self.scope
-
 
 class AuthorizationError(CertboundError):
     """A request that is refused with an answer to the client (RFC 6749 section 4.1.2.1).
@@ -100,8 +97,8 @@ def find_return(parameters: Mapping[str, Sequence[str]], client: Client) -> Retu
     `parameters` are those of the request, each with at least one value.
     """
     # (1) The client may send people here at all.
-    if GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient(f"{client.client_id} may not use {GRANT_TYPE}")
+    if CODE_GRANT not in client.grant_types:
+        raise UnauthorizedClient(f"{client.client_id} may not use {CODE_GRANT}")
     # (2) It names one redirect URI, and that is one of its own.
     asked = _one(parameters, "redirect_uri")
     if asked is None:
@@ -177,8 +174,8 @@ def require_current(request: AuthorizationRequest, client: Client, policy: Polic
     # (8) People are sent nowhere where they would not be sent now.
     if request.client_id != client.client_id:
         raise InvalidRequest("the request is another client's")
-    if not client.enabled or GRANT_TYPE not in client.grant_types:
-        raise UnauthorizedClient(f"{client.client_id} may not use {GRANT_TYPE} any more")
+    if not client.enabled or CODE_GRANT not in client.grant_types:
+        raise UnauthorizedClient(f"{client.client_id} may not use {CODE_GRANT} any more")
     if not match_redirect_uri(request.to.redirect_uri, client.redirect_uris):
         raise InvalidRequest("redirect_uri is none that the client registered, any more")
     # (9) It asks for nothing that the client or the deployment does not have any more.
@@ -194,7 +191,7 @@ def _told(error: OAuthError, to: ReturnTo) -> AuthorizationError:
 
 
 def _prompt(text: str | None, to: ReturnTo) -> frozenset[Prompt]:
-    words = (text or "").split(" ") if text else []
+    words = text.split(" ") if text else []
     try:
         prompt = frozenset(map(Prompt, words))
     except ValueError:
@@ -227,7 +224,6 @@ def _one(parameters: Mapping[str, Sequence[str]], name: str) -> str | None:
     return values[0]
 
 
-MOST_WORDS = 10
 _SECONDS = re.compile(r"[0-9]{1,9}")
 
 _UNSPOKEN: Mapping[str, str] = {

@@ -16,6 +16,8 @@ from certbound.core.members import choice, member, words
 from certbound.core.redirects import host_of, is_native, is_redirect_uri
 
 MAX_URIS = 20
+MOST_SECONDS = 999_999_999
+"""Of `default_max_age`."""
 
 
 class ApplicationType(StrEnum):
@@ -105,7 +107,7 @@ def _sector(given: Mapping[str, Any], redirect_uris: Collection[str]) -> str:
 
 def _seconds(given: Mapping[str, Any], name: str) -> int | None:
     value = given.get(name)
-    if value is not None and (type(value) is not int or not 0 <= value <= _MOST_SECONDS):
+    if value is not None and (type(value) is not int or not 0 <= value <= MOST_SECONDS):
         raise InvalidClientMetadata(name, f"must be a number of seconds, not {value!r:.80}")
     return value
 
@@ -136,8 +138,6 @@ MAX_AGE = "default_max_age"
 APPLICATION_TYPE = "application_type"
 
 AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, MAX_AGE)
-
-_MOST_SECONDS = 999_999_999
 _WHAT_MAY_BE = (
     "must be an https URI without fragment, or of an app's own scheme (com.example.app:/...), or http://127.0.0.1/..."
 )

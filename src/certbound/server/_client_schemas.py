@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from certbound.core import anchors, client_authorization, client_information, clients
-from certbound.core.client_authorization import CODE_GRANT, MAX_URIS, REDIRECT_URIS, RESPONSE_TYPES
+from certbound.core.client_authorization import CODE_GRANT, MAX_URIS, MOST_SECONDS, REDIRECT_URIS, RESPONSE_TYPES
 from certbound.core.client_information import IN_LANGUAGES, MAX_ITEMS, MAX_STATEMENT, MAX_TEXT
 from certbound.core.client_unspoken import UNSPOKEN
 from certbound.core.clients import Method
@@ -172,7 +172,7 @@ _MEMBERS: Mapping[str, Callable[[Facts], Schema | None]] = {
     client_authorization.LOGOUT_URIS: always(_URIS),
     client_authorization.MUST_PUSH: always(_FLAG),
     client_authorization.SUBJECT_TYPE: lambda _: _one_of(client_authorization.SubjectType),
-    client_authorization.MAX_AGE: always({"type": "integer", "minimum": 0, "maximum": 999_999_999}),
+    client_authorization.MAX_AGE: always({"type": "integer", "minimum": 0, "maximum": MOST_SECONDS}),
     client_authorization.APPLICATION_TYPE: lambda _: _one_of(client_authorization.ApplicationType),
     "require_auth_time": always(_FLAG),
 }

@@ -12,6 +12,7 @@ from certbound.core.openid import CLAIMS_OF
 from certbound.core.pkce import S256
 from certbound.core.redirects import MAX_URI, ResponseMode
 from certbound.server._schemas import Facts, Schema, always, form_of, object_of, resources_of, scope_of
+from certbound.server.device import PAGE
 from certbound.server.login_application import MAX_ACR, MAX_DESCRIPTION, MAX_METHODS, REJECTIONS
 from certbound.server.pushed import PREFIX
 
@@ -31,7 +32,7 @@ def device_request(facts: Facts) -> Schema:
 
 def device_answer(facts: Facts) -> Schema:
     """RFC 8628 section 3.2."""
-    page = facts.offer.issuer + "/device"
+    page = facts.offer.issuer + PAGE
     return object_of(
         {
             "device_code": {"type": "string"},

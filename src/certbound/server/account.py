@@ -49,9 +49,11 @@ async def _show(call: Call, service: Service, session: SessionRecord, said: str 
 
 async def _withdraw(call: Call, service: Service, session: SessionRecord) -> Reply:
     client_id = call.notes.client_id = call.form.require("client_id")
-    call.notes.reason = "withdrawn by the person"
     if await service.store.consents.withdraw(session.subject, client_id):
+        call.notes.reason = "withdrawn by the person"
         service.statuses.forget()
+    else:
+        call.notes.reason = "the person withdrew what was not there"
     return await _show(call, service, session, "withdrawn")
 
 

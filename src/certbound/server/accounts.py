@@ -63,7 +63,7 @@ class AccountBook:
         # (3) It is that of an account that is there and may log in.
         unwritten = guess.unwritten if guess else 0
         if account is None or not is_right or not account.enabled:
-            login.tell(Outcome.REFUSED, account, reason=_why_not(account, is_right=is_right), unwritten=unwritten)
+            login.tell(Outcome.REFUSED, account, reason=_why_not(account), unwritten=unwritten)
             return None
         if guess is not None:
             guess.was_right()
@@ -200,12 +200,12 @@ class _Login:
         )
 
 
-def _why_not(account: AccountRecord | None, *, is_right: bool) -> str:
+def _why_not(account: AccountRecord | None) -> str:
     if account is None:
         return "no account has that name"
     if not account.enabled:
         return "the account is disabled"
-    return "" if is_right else "the password is wrong" if account.password else "the account has no password"
+    return "the password is wrong" if account.password else "the account has no password"
 
 
 def _about(account: AccountRecord) -> str:

@@ -16,8 +16,8 @@ from certbound.server.throttle import CAPACITY, NEIGHBOURS, Bucket, Buckets, net
 class TooManyGuesses(Exception):
     """Whoever asks has to wait; `retry_after` seconds.  `is_written`: it is the first one beyond the limit."""
 
-    def __init__(self, retry_after: int, *, is_written: bool = True) -> None:
-        super().__init__(f"too many guesses; wait {retry_after} seconds")
+    def __init__(self, retry_after: int, reason: str = "too many guesses", *, is_written: bool = True) -> None:
+        super().__init__(f"{reason}; wait {retry_after} s")
         self.retry_after = retry_after
         self.is_written = is_written
 

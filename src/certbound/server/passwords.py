@@ -44,7 +44,7 @@ class Passwords:
         is full.
         """
         if self._inside >= self._at_once * LONGEST_LINE:
-            raise TooManyGuesses(1)
+            raise TooManyGuesses(1, "too many passwords are being checked")
         self._inside += 1
         work = asyncio.get_running_loop().run_in_executor(self._threads, self._check, password, kept)
         work.add_done_callback(self._left)  # also where whoever asked has gone

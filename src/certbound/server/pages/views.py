@@ -82,8 +82,6 @@ class LogoutView(msgspec.Struct, frozen=True, kw_only=True):
     form_token: str
     username: str
     asking: Asking | None = None
-    members: Sequence[tuple[str, str]] = ()
-    """Parameters that the form carries on."""
 
 
 class DoneView(msgspec.Struct, frozen=True, kw_only=True):
