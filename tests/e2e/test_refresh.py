@@ -18,6 +18,7 @@ from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import RevokedKind
 from certbound.trust.authority import Issued
+from e2e.codes import is_refused, refresh
 from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
 GRANTS = ["client_credentials", "refresh_token"]
@@ -40,18 +41,10 @@ def public(built: World, client_id: str, *, bound: bool = True) -> None:
     )
 
 
-def refresh(built: World, token: str, client_id: str | None, identity: Issued | None, **form: Any) -> Answer:
-    return built.post("token", client_id, identity, grant_type="refresh_token", refresh_token=token, **form)
-
-
 def claims(answer: Answer) -> Any:
     assert answer.status == 200, answer
     part = answer.json["access_token"].split(".")[1]
     return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-
-def is_refused(answer: Answer, error: str = "invalid_grant") -> bool:
-    return (answer.status, answer.json.get("error")) == (400, error)
 
 
 class TestPublicClients:
