@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from certbound.core.client_credentials import Method
+from certbound.core.clients import Client, ClientId
 from certbound.core.grants.authorization_code import Code
 from certbound.core.jws import BadJwt, read_header
 from certbound.core.openid import (
@@ -22,6 +24,7 @@ from certbound.core.openid import (
     half_hash,
     id_token_claims,
     read_hint,
+    sid_for,
 )
 from certbound.core.signing import SigningKey, sign_jwt
 from certbound.core.tokens import sign
@@ -53,10 +56,16 @@ def claims(code: Code = CODE, *, alg: str = "ES256") -> dict[str, Any]:
         code,
         issuer=ISSUER,
         subject="alice-at-app",
+        sid=code.sid,
         access_token=ACCESS_TOKEN,
         alg=alg,
         now=NOW,
     )
+
+
+def client(client_id: str, sector: str = "") -> Client:
+    """One that knows people by the names of `sector`."""
+    return Client(client_id=ClientId(client_id), method=Method.NONE, sector=sector)
 
 
 def hint(token: str, *, issuer: str = ISSUER) -> Hint | None:
@@ -87,6 +96,16 @@ def test_what_is_not_known_is_not_said() -> None:
     plain = Code(**{**_fields(CODE), "acr": "", "amr": (), "sid": "", "nonce": None})
     assert claims().keys() - claims(plain).keys() == {"nonce", "acr", "amr", "sid"}
     assert claims(Code(**{**_fields(CODE), "nonce": ""}))["nonce"] == ""
+
+
+def test_a_session_is_called_something_else_by_each_sector_and_client() -> None:
+    """The same by all clients of a sector; nothing by nobody; a sector is no client that has its name."""
+    known = [("a", "s.example"), ("b", "s.example"), ("a", "t.example"), ("a", ""), ("b", ""), ("s.example", "")]
+    names = [sid_for(client(name, sector), "s1") for name, sector in known]
+    assert names[0] == names[1]
+    assert len({*names, "s1"}) == len(known)
+    assert sid_for(client("a"), "s2") not in names
+    assert sid_for(client("a"), "") == ""
 
 
 @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")

@@ -184,6 +184,21 @@ def test_a_client_may_post(app: App, browser: Browser, hint: str) -> None:
     assert not is_logged_in(app, browser)
 
 
+@pytest.mark.parametrize("form", [{"form_token": "x", "action": "log_out"}, {}], ids=["with a token", "empty"])
+def test_what_another_site_posts_logs_nobody_out_and_says_nothing_else(
+    app: App, browser: Browser, hint: str, form: dict[str, str]
+) -> None:
+    """Without cookies nobody is known, whatever stands in the form: the browser comes again and the person is asked."""
+    foreign = {"origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    first = app.world.ask(f"{app.world.issuer}/logout?client_id=app", form=form, method="POST", headers=foreign)
+    assert first.status == 303
+    page = browser.visit(first.headers["location"])
+    assert "The App" in page.html
+    assert is_logged_in(app, browser)
+    browser.send(page)
+    assert not is_logged_in(app, browser)
+
+
 def test_a_hint_counts_when_it_has_ended_and_a_pairwise_one_is_understood(built: World, browser: Browser) -> None:
     """Section 2: also when its time has passed; here of a client that knows the person by another name."""
     pairs = make_app(

@@ -1,5 +1,6 @@
 """ID tokens, discovery and subjects, as a client sees them (OpenID Connect Core and Discovery)."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from certbound.app import opened_store
+from certbound.core.authentication import digest_of
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.openid import half_hash
+from certbound.core.ports import SessionRecord
 from certbound.server.sessions import SESSION
 from e2e.acting import PASSWORD, App, add_account, logged_in, make_app, people_world, subject_logged_in
 from e2e.people import Browser, request_url
@@ -150,6 +154,14 @@ def test_somebody_else_is_told_so_and_not_whom_the_app_means(built: World, app: 
     assert "code" in other.decide(again, "anna", PASSWORD).members
 
 
+async def kept_of(built: World, browser: Browser) -> SessionRecord:
+    """The session of who is logged in there."""
+    async with opened_store(built.settings) as store:
+        found = await store.sessions.find(digest_of(browser.cookies[SESSION]), now=time.time())
+    assert found is not None
+    return found
+
+
 class TestSubjects:
     """Pairwise subjects (Core section 8)."""
 
@@ -160,6 +172,20 @@ class TestSubjects:
         assert first == second
         assert len({first, other, public}) == 3
         assert decoded(built, pairs[0].tokens()["id_token"])["sub"] == first
+
+    def test_a_session_has_another_name_for_each_sector_and_client(
+        self, built: World, app: App, pairs: list[App]
+    ) -> None:
+        """One login of one browser: `sid` is the same within a sector, and nowhere else, nor what is kept."""
+        browser = logged_in(built)
+        first, second, other = (decoded(built, each.tokens(browser=browser)["id_token"])["sid"] for each in pairs)
+        public = [
+            decoded(built, each.tokens(browser=browser)["id_token"])["sid"]
+            for each in (app, make_app(built, "red.example"))
+        ]
+        assert first == second
+        kept = asyncio.run(kept_of(built, browser)).sid
+        assert len({first, other, *public, kept}) == 5
 
     def test_access_tokens_and_userinfo_say_the_same_pairwise_name(self, built: World, pairs: list[App]) -> None:
         tokens = pairs[2].tokens(scope="openid email")

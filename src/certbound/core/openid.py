@@ -3,8 +3,10 @@
 Rule 1: a claim is told for a scope that asks for it, and the person agreed to; nothing else of an account leaves.
 Rule 2: an ID token is for one client, and is no access token: its header says another type, and it has no `client_id`.
 Rule 3: a hint is an ID token of ours that may be old; nobody is anybody by it, it only says who was.
+Rule 4: a session has another name for each sector, or client without one: those who compare learn nothing by it.
 """
 
+import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 from joserfc.jwk import KeySet
 
+from certbound.core.clients import Client
 from certbound.core.grants.authorization_code import Code
 from certbound.core.jws import BadJwt, read_header, verified_claims
 
@@ -29,16 +32,16 @@ class Hint:
     """As the client knows the person."""
     client_id: str
     sid: str = ""
-    """Of the session in which it was given; empty if there was none."""
+    """Of the session in which it was given, as `sid_for` told it; empty if there was none."""
 
 
 def id_token_claims(
-    code: Code, *, issuer: str, subject: str, access_token: str, alg: str, now: float
+    code: Code, *, issuer: str, subject: str, sid: str, access_token: str, alg: str, now: float
 ) -> dict[str, Any]:
     """The claims of an ID token from the token endpoint (sections 2 and 3.1.3.6), to be signed with `alg`.
 
-    `subject` is the person as the client knows them.  `c_hash` is for answers of the authorization endpoint, where we
-    give no ID token; `azp` for an audience that is not the client.
+    `subject` is the person as the client knows them, `sid` the session as `sid_for` tells it.  `c_hash` is for answers
+    of the authorization endpoint, where we give no ID token; `azp` for an audience that is not the client.
     """
     claims: dict[str, Any] = {
         "iss": issuer,
@@ -49,8 +52,16 @@ def id_token_claims(
         "auth_time": int(code.auth_time),
         "at_hash": half_hash(access_token, alg),
     }
-    told = {"nonce": code.nonce, "acr": code.acr or None, "amr": list(code.amr) or None, "sid": code.sid or None}
+    told = {"nonce": code.nonce, "acr": code.acr or None, "amr": list(code.amr) or None, "sid": sid or None}
     return claims | {name: value for name, value in told.items() if value is not None}
+
+
+def sid_for(client: Client, sid: str) -> str:
+    """What the client knows the session `sid` by; empty if there is none.  Nobody can tell it who has not `sid`."""
+    if not sid:
+        return ""
+    who = f"sector {client.sector}" if client.sector else f"client {client.client_id}"
+    return urlsafe_b64encode(hmac.digest(sid.encode(), who.encode(), sha256)).rstrip(b"=").decode("ascii")
 
 
 def half_hash(value: str, alg: str) -> str:

@@ -5,6 +5,7 @@ wrong is shown to the person (section 3: then the person is not sent on).
 Rule 2: a session ends at once where the client shows an ID token that was given in it; else the person is asked, by a
 form of our own, so that no other site can log anybody out.
 Rule 3: an ID token that we cannot read any more is none: keys go, and people still want to leave.
+Rule 4: nobody is told that they are logged out by an answer to another site's form, to which browsers add no cookies.
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from urllib.parse import urlencode
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
 from certbound.core.metadata import END_SESSION, PAGES
-from certbound.core.openid import Hint
+from certbound.core.openid import Hint, sid_for
 from certbound.core.ports import SessionRecord
 from certbound.core.redirects import ResponseMode, response_uri
 from certbound.server.authorization import asking
@@ -49,10 +50,18 @@ class Leaving:
 
 async def logout(call: Call, service: Service) -> Reply:
     """The person is logged out, or asked."""
-    is_own_form = call.form.one(FORM_TOKEN) is not None
+    return await _logout(call, service, is_own_form=False)
+
+
+async def posted_logout(call: Call, service: Service) -> Reply:
+    """The same for a form: ours, or a client's."""
     # (1) What another site posts comes without cookies (SameSite=Lax); the browser comes again with them.
-    if call.form.values and not is_own_form:
+    if call.form.one(FORM_TOKEN) is None or visit_of(call, service).is_new:
         return _come_again(call, service)
+    return await _logout(call, service, is_own_form=True)
+
+
+async def _logout(call: Call, service: Service, *, is_own_form: bool) -> Reply:
     # (2) Where the person goes then is decided before anything else.
     leaving = await read_leaving(call.query, service)
     if leaving.client is not None:
@@ -98,7 +107,9 @@ async def read_leaving(asked: Form, service: Service) -> Leaving:
 
 def _is_of(leaving: Leaving, session: SessionRecord) -> bool:
     """Whether a client that is here shows an ID token which was given in this session."""
-    return leaving.client is not None and leaving.hint is not None and leaving.hint.sid == session.sid != ""
+    if leaving.client is None or leaving.hint is None:
+        return False
+    return leaving.hint.sid == sid_for(leaving.client, session.sid) != ""
 
 
 async def _ask(call: Call, service: Service, leaving: Leaving, session: SessionRecord) -> Reply:
@@ -122,5 +133,7 @@ def _left(call: Call, service: Service, leaving: Leaving) -> Reply:
 
 
 def _come_again(call: Call, service: Service) -> Reply:
-    asked = urlencode([(name, value) for name, values in call.form.values.items() for value in values])
+    """As a GET, without the token that makes a form ours."""
+    said = [*call.query.values.items(), *call.form.values.items()]
+    asked = urlencode([(name, value) for name, values in said if name != FORM_TOKEN for value in values])
     return redirect_reply(f"{service.offer.issuer}{PAGES[END_SESSION]}?{asked}")

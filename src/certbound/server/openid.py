@@ -21,6 +21,7 @@ def id_token(service: Service, client: Client, code: Code, *, subject: str, acce
         code,
         issuer=service.offer.issuer,
         subject=subject,
+        sid=openid.sid_for(client, code.sid),
         access_token=access_token,
         alg=key.alg,
         now=now,

@@ -32,7 +32,7 @@ from certbound.server.authorization import authorize, authorize_by_post
 from certbound.server.call import Call, Reply
 from certbound.server.device import device_authorization, device_page
 from certbound.server.introspection import introspect
-from certbound.server.logout import logout
+from certbound.server.logout import logout, posted_logout
 from certbound.server.pushed import push
 from certbound.server.service import Service
 from certbound.server.token import token
@@ -161,7 +161,7 @@ def _pages(offer: Offer, base: str) -> dict[str, Route]:
     if DEVICE in offer.endpoints:
         pages["/device"] = Route({"GET": device_page, "POST": device_page}, "device", is_page=True)
     if offer.openid:
-        pages[PAGES[END_SESSION]] = Route({"GET": logout, "POST": logout}, "logout", is_page=True)
+        pages[PAGES[END_SESSION]] = Route({"GET": logout, "POST": posted_logout}, "logout", is_page=True)
     return {base + path: route for path, route in pages.items()}
 
 

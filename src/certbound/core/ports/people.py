@@ -65,7 +65,7 @@ class SessionRecord:
     digest: str = field(repr=False)
     subject: str
     sid: str
-    """What others may know of it (OpenID Connect Back-Channel Logout section 2.1)."""
+    """What names it here, and nobody else knows: each client has another name for it (`core.openid.sid_for`)."""
     auth_time: float
     """Seconds since the epoch: when the person last proved who they are."""
     acr: str = ""
