@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-peers test-clients test-postgres test-browser fuzz test-mutation check bench bench-postgres bench-turnover docs clean
+.PHONY: help setup demo dev test test-wide test-more test-peers test-clients test-postgres test-browser fuzz test-mutation check bench bench-postgres bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -25,6 +25,10 @@ test: .venv/.dev ## Run the tests that need nothing but Python
 test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
 	$(BIN)/pytest -n 2 -m "wide and not postgres and not alone" $(TEST_OPTIONS)
 	$(BIN)/pytest -m "alone and not postgres" $(TEST_OPTIONS)
+
+test-more: .venv/.dev ## Run what test-wide, test-peers and test-postgres do, in one go
+	$(BIN)/pytest -n 2 -m "(wide or peers or postgres) and not alone" $(TEST_OPTIONS)
+	$(BIN)/pytest -m alone tests/e2e tests/stores tests/tls $(TEST_OPTIONS)
 
 test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
 	$(BIN)/pytest -m peers $(TEST_OPTIONS)
@@ -53,7 +57,7 @@ check: .venv/.dev ## Style, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m certbound.cli._reference --check
 
-bench: .venv/.dev ## Measure tokens, introspection and revocation beside a floor and a peer; writes bench/results.md
+bench: .venv/.dev ## Measure tokens, introspection, revocation and codes beside a floor and a peer; writes bench/results.md
 	$(BIN)/python bench/run.py
 
 bench-postgres: .venv/.dev ## Measure two processes beside one, on a PostgreSQL that it starts; writes bench/postgres.md
