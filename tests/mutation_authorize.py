@@ -44,6 +44,7 @@ MUTATIONS = [
         "if found is None:\n            raise AuthorizationError",
         "if False:\n            raise AuthorizationError",
     ),
+    (AUTHORIZATION, "rule", "has_acr=people_of(service).login_url is not None,", "has_acr=False,"),
     (AUTHORIZATION, "rule", "    require_current(request, client, service.policy)\n", ""),
     (
         PUSHED,

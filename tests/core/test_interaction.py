@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
+import msgspec
 import pytest
 
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt, ReturnTo
@@ -179,6 +180,26 @@ def assert_due(world: World, request: AuthorizationRequest, client: Client, hint
         assert who in world.consents
         assert Prompt.CONSENT not in request.prompt
         assert client is CLIENTS["proven"] or request.to.redirect_uri == WEB
+
+
+@pytest.mark.parametrize("prompt", [frozenset[Prompt](), frozenset({Prompt.NONE})])
+def test_a_login_of_none_of_the_ways_that_are_asked_for(prompt: frozenset[Prompt]) -> None:
+    """Is asked for once for this request, where logins have ways; nothing asked is nothing missing."""
+    for asked, acr, logged_in, has_acr in product(
+        ((), ("gold",), ("gold", "sca")), ("", "sca"), ("", "s", "another"), (True, False)
+    ):
+        request = msgspec.structs.replace(request_of(prompt=prompt), acr_values=asked)
+        is_due = has_acr and asked and acr not in asked and logged_in != "s"
+        facts: Any = {
+            "session": replace(session_of("ada"), acr=acr), "consent": consent_of("ada"), "hinted": "", "now": NOW,
+            "waiting": Waiting(logged_in=logged_in), "has_acr": has_acr,
+        }  # fmt: skip
+        if is_due and prompt:
+            with pytest.raises(AuthorizationError) as refused:
+                next_step(request, CLIENTS["proven"], **facts)
+            assert refused.value.error == "login_required"
+        else:
+            assert next_step(request, CLIENTS["proven"], **facts) is (Step.LOGIN if is_due else None)
 
 
 def test_consent_to_more_covers_less() -> None:

@@ -835,6 +835,36 @@ async def test_a_login_application_is_where_people_log_in_and_what_it_says_count
     assert (code.subject, code.auth_time, code.acr, code.amr) == ("karel", said.auth_time, "high", ("hwk",))
 
 
+async def test_a_way_of_login_that_the_client_asks_for_asks_for_a_login_once(place: Place) -> None:
+    """A bank that wants a second factor for a payment; whatever was reached then is told (RFC 9470 section 5)."""
+    person = place.person(**ELSEWHERE)
+
+    async def logs_in(acr: str) -> authorization_code.Code:
+        assert person.location.startswith("https://login.example/"), acr
+        await waiting_for(place, person, login=Login(subject="karel", auth_time=place.clock.now, acr=acr))
+        await person.goes(f"{ISSUER}/interaction/{person.at}?proof=the+proof")
+        if person.sees("allow"):
+            await person.agrees()
+        return await place.code(person.told["code"])
+
+    await person.asks()
+    assert (await logs_in("low")).acr == "low"
+    assert "code" in (await person.asks(acr_values="gold low")).told
+    assert (await person.asks(acr_values="gold sca", prompt="none")).told["error"] == "login_required"
+    await person.asks(acr_values="gold sca")
+    assert (await logs_in("sca")).acr == "sca"
+    assert "code" in (await person.asks(acr_values="sca", prompt="none")).told
+    await person.asks(acr_values="gold")
+    assert (await logs_in("low")).acr == "low"  # no more could be had; it is the client's to decide
+
+
+async def test_where_accounts_are_kept_here_a_way_of_login_asks_for_nothing(place: Place) -> None:
+    """There is one way, and it has no name."""
+    person = place.person()
+    await person.has_agreed()
+    assert "code" in (await person.asks(acr_values="gold")).told
+
+
 async def test_without_the_proof_nobody_is_logged_in_and_in_another_browser_it_is_worth_nothing(place: Place) -> None:
     attacker = await place.person(**ELSEWHERE).asks()
     await waiting_for(place, attacker, login=Login(subject="victim", auth_time=place.clock.now))

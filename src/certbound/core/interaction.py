@@ -1,7 +1,7 @@
 """What a person must still do before a client gets its code: decided here, anew after every step.
 
-Rule 1: a login counts if it is recent enough, of the person whom the client names, and, where the client asks for one,
-was done for this request, by whoever goes on with it.
+Rule 1: a login counts if it is recent enough, of the person whom the client names, in one of the ways that it wants,
+and, where the client asks for one, was done for this request, by whoever goes on with it.
 Rule 2: a consent that is remembered counts for clients that prove who they are, or are reached at an https address of
 their own: of any other, whoever has its id could pretend to be it (RFC 8252 section 8.6).
 Rule 3: where the client forbids to ask (`prompt=none`), it is told what would have been asked.
@@ -68,15 +68,16 @@ def next_step(
     consent: ConsentRecord | None,
     waiting: Waiting,
     hinted: str = "",
+    has_acr: bool = False,
     now: float,
 ) -> Step | None:
     """What is missing, or None.  `AuthorizationError` where the client forbids to ask.
 
     `session` is that of the browser, `consent` what its person let this client do before, `hinted` the subject of the
-    request's `id_token_hint`.
+    request's `id_token_hint`; `has_acr` where logins say in which way they were done.
     """
     # (1) The person is there, and is the one meant.
-    reason = _why_login(request, session, waiting, hinted, now)
+    reason = _why_login(request, session, waiting, hinted, now, has_acr=has_acr)
     if reason:
         return _ask(Step.LOGIN, request, "login_required", reason)
     # (2) The person agreed to what is asked for.
@@ -112,18 +113,29 @@ def _ask(step: Step, request: AuthorizationRequest, error: str, reason: str) -> 
 
 
 def _why_login(
-    request: AuthorizationRequest, session: SessionRecord | None, waiting: Waiting, hinted: str, now: float
+    request: AuthorizationRequest,
+    session: SessionRecord | None,
+    waiting: Waiting,
+    hinted: str,
+    now: float,
+    *,
+    has_acr: bool,
 ) -> str:
     if session is None:
         return "nobody is logged in"
     if hinted and session.subject != hinted:
         return "somebody else is logged in"
-    if waiting.logged_in == session.sid:
-        return ""
+    return "" if waiting.logged_in == session.sid else _why_anew(request, session, now, has_acr=has_acr)
+
+
+def _why_anew(request: AuthorizationRequest, session: SessionRecord, now: float, *, has_acr: bool) -> str:
     if request.prompt & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT}:
         return "the client asks for a login"
     if request.max_age is not None and now - session.auth_time > request.max_age:
         return "the login is older than max_age"
+    # Once: `acr_values` is a wish (OpenID Connect Core section 5.5.1.1), and the client is told what it got.
+    if has_acr and request.acr_values and session.acr not in request.acr_values:
+        return "the login was done in none of the ways of acr_values"
     return ""
 
 

@@ -161,9 +161,10 @@ def _openid(offer: Offer) -> dict[str, Any]:
 
 
 def _claims(offer: Offer) -> frozenset[str]:
-    """Those of ID tokens, and those that a scope which is on asks for."""
-    scopes = CLAIMS_OF.keys() & offer.scope if offer.tells_claims else frozenset()
-    return ID_TOKEN_CLAIMS.union(*(CLAIMS_OF[scope] for scope in scopes))
+    """Those of ID tokens, and those that a scope which is on asks for; a login at an account has no `acr`."""
+    if not offer.tells_claims:
+        return ID_TOKEN_CLAIMS
+    return (ID_TOKEN_CLAIMS - {"acr"}).union(*(CLAIMS_OF[scope] for scope in CLAIMS_OF.keys() & offer.scope))
 
 
 def _methods(offer: Offer) -> dict[str, Any]:

@@ -114,8 +114,15 @@ async def missing(
         hinted = found
     consent = await service.store.consents.find(session.subject, client.client_id) if session else None
     return next_step(
-        request, client, session=session, consent=consent, waiting=waiting, hinted=hinted, now=call.now
-    )  # fmt: skip
+        request,
+        client,
+        session=session,
+        consent=consent,
+        waiting=waiting,
+        hinted=hinted,
+        has_acr=people_of(service).login_url is not None,
+        now=call.now,
+    )
 
 
 async def give_code(
