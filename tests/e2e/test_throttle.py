@@ -1,19 +1,26 @@
 """Limits on failed authentication, over real TLS: they lock nobody out."""
 
+import contextlib
 import json
+import logging
+import re
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
 from certbound.trust.authority import Issued, self_signed
-from e2e.world import World, world
+from e2e.acting import CODE_GRANT, App, logged_in, make_app, people_world
+from e2e.people import Browser, request_url
+from e2e.world import World, free_port, world
 
 LIMIT = 20
+FEW = 5
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +113,97 @@ def test_a_client_that_was_told_to_wait_gets_its_token_once_it_is_right(limited:
     assert found[429][0] == 5
     limited.register_self_signed("late", own)
     assert set(flood(limited, "late", 1, source="127.0.3.1", identity=own)) == {200}
+
+
+@pytest.fixture(scope="module")
+def peopled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    options = {
+        "authentication__failures_per_minute": FEW,
+        "authentication__methods": ["none", "self_signed_tls_client_auth"],
+        "login__device": True,
+        "admin__port": free_port(),
+    }
+    with people_world(tmp_path_factory.mktemp("peopled"), **options) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def web(peopled: World) -> App:
+    return make_app(peopled, "web")
+
+
+def decided(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the audit has of it; and forgets it."""
+    found = [record.__dict__["fields"] for record in caplog.records if record.name == "certbound.audit"]
+    caplog.clear()
+    return found
+
+
+def counted(built: World, endpoint: str, error: str) -> float:
+    """Requests there that were refused so."""
+    with urlopen(f"http://127.0.0.1:{built.settings.admin.port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    sample = f'certbound_requests_total{{endpoint="{endpoint}",error="{error}",outcome="refused"}}'
+    found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
+    return float(found[1]) if found else 0
+
+
+def test_a_page_or_a_redirect_that_is_a_refusal_is_told_as_one(
+    peopled: World, web: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `log.audit = "refusals"` too, which is what is written from warnings on."""
+    caplog.set_level(logging.WARNING, "certbound.audit")
+    anna, nobody = logged_in(peopled), Browser(peopled)
+    login, consent, device = web.visit(nobody), web.visit(anna, prompt="consent"), anna.visit("/device")
+    caplog.clear()
+    for step, endpoint, error, reason in (
+        (lambda: web.visit(nobody, scope="zzz"), "authorization", "invalid_scope", "zzz"),
+        (lambda: web.visit(nobody, prompt="none"), "authorization", "login_required", ""),
+        (lambda: nobody.log_in(login, "anna", "wrong"), "interaction", "access_denied", "wrong name or password"),
+        (lambda: anna.send(consent, "deny"), "interaction", "access_denied", "the person said no"),
+        (lambda: anna.send(device, user_code="BCDF-BCDF"), "device", "access_denied", "no device shows that code"),
+    ):
+        before = counted(peopled, endpoint, error)
+        step()
+        told = [each for each in decided(caplog) if each["what"] == endpoint]
+        assert [(each["outcome"], each["error"]) for each in told] == [("refused", error)], (endpoint, error, told)
+        assert reason in told[0]["reason"]
+        assert counted(peopled, endpoint, error) == before + 1
+
+
+def test_what_pages_refuse_is_bounded_in_the_log_and_makes_no_client_wait(
+    peopled: World, web: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever sends browsers there, from behind the address that a client has too."""
+    caplog.set_level(logging.INFO, "certbound.audit")
+    told, plain = request_url(peopled, web.request(scope="zzz")), f"{peopled.issuer}/authorize?client_id=nobody"
+    with contextlib.closing(peopled.connect(peopled.issuer)) as connection:
+        for url, status in ((told, 303), (plain, 400)):
+            for _ in range(FEW * 6):
+                assert peopled.ask(url, method="GET", connection=connection).status == status
+            assert len(decided(caplog)) <= FEW + 2
+        for number in range(FEW * 12):
+            peopled.ask(f"{plain}{number}", method="GET", connection=connection)
+    assert len(decided(caplog)) <= FEW * 10 + 2
+    for client_id in ("web", "nobody", "nobody1"):
+        assert peopled.ask(f"{peopled.issuer}/par", form={"client_id": client_id}).status == 401
+
+
+def test_a_public_client_that_is_wrong_is_written_down_by_its_number(
+    peopled: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its id is everybody's.  What is wrong is said to it each time, and nobody there waits for it."""
+    caplog.set_level(logging.INFO, "certbound.audit")
+    metadata = {"grant_types": CODE_GRANT, "redirect_uris": ["https://spa.example/cb"], "scope": "read"}
+    peopled.register("spa", token_endpoint_auth_method="none", **metadata)
+    caplog.clear()
+    form = {
+        "client_id": "spa", "grant_type": "authorization_code", "code": "x", "redirect_uri": "https://spa.example/cb",
+        "code_verifier": "v" * 43,
+    }  # fmt: skip
+    with contextlib.closing(peopled.connect(peopled.issuer)) as connection:
+        for _ in range(FEW * 6):
+            answer = peopled.ask(f"{peopled.issuer}/token", form=form, connection=connection)
+            assert (answer.status, answer.json["error"]) == (400, "invalid_grant")
+    assert len(decided(caplog)) <= FEW + 2
+    assert peopled.ask(f"{peopled.issuer}/par", form={"client_id": "spa2"}).status == 401

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from certbound.core.certificate import read_certificate
 from certbound.log import configure_log
 from certbound.server.audit import AUDIT, LOGGER, Decision, Outcome
+from certbound.server.call import Call
+from certbound.server.watch import Watch
 from certbound.trust.authority import self_signed
 
 OWN = self_signed("CN=own")
@@ -113,6 +115,24 @@ def test_which_decisions_are_written_is_set(lines: Lines, audit: str, written: i
     AUDIT.record(REFUSED)
     assert len(lines.getvalue().splitlines()) == written
     assert AUDIT.wants(Outcome.DONE) is (audit == "all")
+
+
+@pytest.mark.parametrize(("wait", "outcome"), [(0, "refused"), (7, "throttled")])
+def test_a_page_that_is_a_refusal_is_written_where_refusals_are(lines: Lines, wait: int, outcome: str) -> None:
+    """It has the name of the error; one that says to wait is one of too many."""
+    configure_log(level="error", form="json", audit="refusals")
+    call = Call(now=0.0, address="192.0.2.7")
+    call.notes.reason = "wrong name or password"
+    call.notes.refuse("access_denied", wait=wait)
+    Watch().answered("interaction", call, 0.0)
+    event = json.loads(lines.getvalue())
+    assert {name: event[name] for name in ("what", "outcome", "error", "reason", "level")} == {
+        "what": "interaction",
+        "outcome": outcome,
+        "error": "access_denied",
+        "reason": "wrong name or password",
+        "level": "warning",
+    }
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -8,6 +8,7 @@ import pytest
 
 from certbound import __version__
 from certbound.server.audit import Outcome
+from certbound.server.login_application import REJECTIONS
 from certbound.server.metrics import SILENCE, Numbers
 from certbound.server.tally import Tally
 
@@ -66,6 +67,12 @@ def test_no_label_is_made_by_a_request(numbers: Numbers) -> None:
     assert len(text_of(numbers).splitlines()) <= before + 1
     assert value(numbers, 'certbound_requests_total{endpoint="other",error="other",outcome="refused"}') == 1000
     assert value(numbers, 'certbound_authentication_refusals_total{step="other"}') == 1000
+
+
+@pytest.mark.parametrize("error", sorted(REJECTIONS))
+def test_what_clients_are_told_by_redirect_has_a_name(numbers: Numbers, error: str) -> None:
+    numbers.answered("token", Outcome.REFUSED, error, 0.001)
+    assert value(numbers, f'certbound_requests_total{{endpoint="token",error="{error}",outcome="refused"}}') == 1
 
 
 def test_refused_authentications_are_counted_by_the_question(numbers: Numbers) -> None:

@@ -1,8 +1,12 @@
 """certbound.server.throttle: limits on failed authentication that lock nobody out."""
 
+import logging
+
 import pytest
 
-from certbound.core.errors import InvalidClient, TemporarilyUnavailable
+from certbound.core.clients import Method
+from certbound.core.errors import AuthorizationPending, InvalidClient, InvalidGrant, Refusal, TemporarilyUnavailable
+from certbound.server.audit import LOGGER
 from certbound.server.call import Call
 from certbound.server.throttle import NEIGHBOURS, Throttle, network_of
 from certbound.server.watch import Watch
@@ -128,3 +132,67 @@ def test_while_the_store_is_away_nobody_fails() -> None:
     for _ in range(3):
         assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") == 0
     assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") > 0
+
+
+def asked_by(method: str = "", error: str = "") -> Call:
+    """A request of a client, which answered with a refusal if there is an `error`."""
+    call = Call(now=0.0, address="192.0.2.7")
+    call.notes.client_id, call.notes.method = "x", method
+    if error:
+        call.notes.refuse(error)
+    return call
+
+
+def written(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(record.name == LOGGER for record in caplog.records)
+
+
+def test_what_is_no_failed_authentication_counts_apart() -> None:
+    """Neither fills the other, for one client or for a network."""
+    throttle = Throttle(10, Clock())
+    for number in range(1000):
+        throttle.failed(thumbprint="", remote="192.0.2.7", client_id=f"x{number}", is_authentication=False)
+        throttle.failed(thumbprint="t", remote="192.0.2.7", client_id="", is_authentication=False)
+    assert fails(throttle, 10) == 0
+    assert fails(throttle, 10, thumbprint="t") == 0
+    assert fails(throttle) > 0
+    verdict = throttle.failed(thumbprint="", remote="192.0.2.8", client_id="x", is_authentication=False)
+    assert verdict.is_written
+
+
+@pytest.mark.parametrize("refusal", [InvalidGrant("wrong"), None], ids=["an error", "a page"])
+@pytest.mark.parametrize("method", ["", Method.NONE])
+def test_refusals_to_whoever_proved_nothing_are_written_up_to_the_limit(
+    refusal: Refusal | None, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the first authentication that fails after them is no failure too many."""
+    caplog.set_level(logging.INFO, LOGGER)
+    watch = Watch(throttle=Throttle(3, Clock()))
+    for _ in range(100):
+        if refusal:
+            assert watch.refused("token", asked_by(method), 0.0, refusal, "wrong") == 0
+        else:
+            watch.answered("authorization", asked_by(method, "invalid_scope"), 0.0)
+    assert written(caplog) == 4
+    assert watch.refused("token", asked_by(), 0.0, InvalidClient("wrong"), "wrong") == 0
+
+
+def test_a_client_that_proved_who_it_is_is_written_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    """It is known whose failures they are."""
+    caplog.set_level(logging.INFO, LOGGER)
+    watch = Watch(throttle=Throttle(3, Clock()))
+    for _ in range(10):
+        watch.refused("token", asked_by(Method.SELF_SIGNED_TLS_CLIENT_AUTH), 0.0, InvalidGrant("wrong"), "wrong")
+        watch.answered("authorization", asked_by(Method.SELF_SIGNED_TLS_CLIENT_AUTH, "invalid_scope"), 0.0)
+    assert written(caplog) == 20
+
+
+def test_a_device_that_waits_hides_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told to ask again, which is no refusal to count."""
+    caplog.set_level(logging.INFO, LOGGER)
+    watch = Watch(throttle=Throttle(3, Clock()))
+    for _ in range(100):
+        watch.refused("token", asked_by(Method.NONE), 0.0, AuthorizationPending("not yet"), "not yet")
+    assert written(caplog) == 0
+    watch.refused("token", asked_by(Method.NONE), 0.0, InvalidGrant("wrong"), "wrong")
+    assert written(caplog) == 1
