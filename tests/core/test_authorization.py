@@ -291,7 +291,7 @@ def test_what_waited_is_still_asked_by_the_client() -> None:
         (client(redirect_uris=["https://app.example/other"]), InvalidRequest),
         (client(redirect_uris=[URI + "/"]), InvalidRequest),
         (client(grant_types=["client_credentials"]), UnauthorizedClient),
-        (replace(APP, enabled=False), UnauthorizedClient),
+        (replace(APP, enabled=False), InvalidRequest),
         (replace(APP, client_id=ClientId("other")), InvalidRequest),
         (client(scope="write"), AuthorizationError),
     ],
@@ -301,6 +301,13 @@ def test_a_client_that_lost_it_meanwhile(now: Client, kind: type[Exception]) -> 
     """People are sent nowhere where they would not be sent now; what it lost of scope the client is told."""
     with pytest.raises(kind):
         require_current(ask(scope="read"), now, POLICY)
+
+
+def test_people_are_told_that_the_app_was_disabled() -> None:
+    """And not that it may not use a grant; that is another thing, which it may well have still."""
+    with pytest.raises(InvalidRequest) as refused:
+        require_current(ask(scope="read"), replace(APP, enabled=False), POLICY)
+    assert "disabled" in refused.value.description
 
 
 def test_a_deployment_that_lost_it_meanwhile() -> None:

@@ -174,7 +174,9 @@ def require_current(request: AuthorizationRequest, client: Client, policy: Polic
     # (8) People are sent nowhere where they would not be sent now.
     if request.client_id != client.client_id:
         raise InvalidRequest("the request is another client's")
-    if not client.enabled or CODE_GRANT not in client.grant_types:
+    if not client.enabled:
+        raise InvalidRequest("this app was disabled here, and cannot ask for anything any more")
+    if CODE_GRANT not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {CODE_GRANT} any more")
     if not match_redirect_uri(request.to.redirect_uri, client.redirect_uris):
         raise InvalidRequest("redirect_uri is none that the client registered, any more")
