@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from certbound.core.grants.device_code import GRANT_TYPE as DEVICE
 from certbound.trust.authority import Issued, self_signed
 from e2e.acting import CODE_GRANT, App, logged_in, make_app, people_world
 from e2e.people import Browser, request_url
@@ -139,11 +140,11 @@ def decided(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return found
 
 
-def counted(built: World, endpoint: str, error: str) -> float:
+def counted(built: World, endpoint: str, error: str, outcome: str = "refused") -> float:
     """Requests there that were refused so."""
     with urlopen(f"http://127.0.0.1:{built.settings.admin.port}/metrics", timeout=10) as answer:
         text = answer.read().decode()
-    sample = f'certbound_requests_total{{endpoint="{endpoint}",error="{error}",outcome="refused"}}'
+    sample = f'certbound_requests_total{{endpoint="{endpoint}",error="{error}",outcome="{outcome}"}}'
     found = re.search(rf"^{re.escape(sample)} (\S+)$", text, re.MULTILINE)
     return float(found[1]) if found else 0
 
@@ -154,7 +155,10 @@ def test_a_page_or_a_redirect_that_is_a_refusal_is_told_as_one(
     """With `log.audit = "refusals"` too, which is what is written from warnings on."""
     caplog.set_level(logging.WARNING, "certbound.audit")
     anna, nobody = logged_in(peopled), Browser(peopled)
+    peopled.register("tv", token_endpoint_auth_method="none", grant_types=[DEVICE], scope="read")
+    begun = peopled.post("device_authorization", "tv").json
     login, consent, device = web.visit(nobody), web.visit(anna, prompt="consent"), anna.visit("/device")
+    shown = anna.send(device, user_code=begun["user_code"])
     caplog.clear()
     for step, endpoint, error, reason in (
         (lambda: web.visit(nobody, scope="zzz"), "authorization", "invalid_scope", "zzz"),
@@ -162,6 +166,7 @@ def test_a_page_or_a_redirect_that_is_a_refusal_is_told_as_one(
         (lambda: nobody.log_in(login, "anna", "wrong"), "interaction", "access_denied", "wrong name or password"),
         (lambda: anna.send(consent, "deny"), "interaction", "access_denied", "the person said no"),
         (lambda: anna.send(device, user_code="BCDF-BCDF"), "device", "access_denied", "no device shows that code"),
+        (lambda: anna.send(shown, "deny"), "device", "access_denied", "the person said no"),
     ):
         before = counted(peopled, endpoint, error)
         step()
@@ -169,6 +174,9 @@ def test_a_page_or_a_redirect_that_is_a_refusal_is_told_as_one(
         assert [(each["outcome"], each["error"]) for each in told] == [("refused", error)], (endpoint, error, told)
         assert reason in told[0]["reason"]
         assert counted(peopled, endpoint, error) == before + 1
+    while anna.send(device, user_code="BCDF-BCDF").status == 403:
+        assert not counted(peopled, "device", "access_denied", "throttled")
+    assert counted(peopled, "device", "access_denied", "throttled") == 1
 
 
 def test_what_pages_refuse_is_bounded_in_the_log_and_makes_no_client_wait(

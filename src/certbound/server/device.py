@@ -188,7 +188,9 @@ class _Page(msgspec.Struct, frozen=True):
             raise TemporarilyUnavailable("the device asks all the time")
         await self.service.store.tickets.remove(TicketKind.USER_CODE, request.user_code)
         call.notes.grant_id, call.notes.scope = request.grant_id, " ".join(request.scope)
-        call.notes.reason = "" if allows else "the person denied it"
+        if not allows:
+            call.notes.reason = "the person said no"
+            call.notes.refuse("access_denied")
         return self._show(DoneView(what="device_approved" if allows else "denied"))
 
     def _guess(self) -> Guess | Reply:
