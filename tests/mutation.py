@@ -136,7 +136,7 @@ MUTATIONS = [
     Mutation(TOKEN, "8", "    if given.person and given.code is None:\n", "    if False:\n"),
     Mutation(TOKEN, "7", "sign(claims, ", 'sign({k: v for k, v in claims.items() if k != "cnf"}, '),
     Mutation(SERVER_AUTHENTICATION, "1", "authorization=call.authorization", "authorization=()"),
-    Mutation(CALL, "rule", "elif name in REPEATABLE:", "elif True:"),
+    Mutation(CALL, "rule", "elif repeats or name in REPEATABLE:", "elif True:"),
     Mutation(SERVER_AUTHENTICATION, "1", 'client_secret=form.one("client_secret")', "client_secret=None"),
     Mutation(
         SERVER_AUTHENTICATION, "2", "accepted=service.accepted[endpoint]", "accepted=service.accepted['token_endpoint']"

@@ -45,7 +45,7 @@ MUTATIONS = [
         "if False:\n            raise AuthorizationError",
     ),
     (AUTHORIZATION, "rule", "has_acr=people_of(service).login_url is not None,", "has_acr=False,"),
-    (AUTHORIZATION, "rule", "    require_current(request, client, service.policy)\n", ""),
+    (INTERACTIONS, "rule", "        require_current(request, client, service.policy)\n", "        pass\n"),
     (
         PUSHED,
         "1",
@@ -85,7 +85,7 @@ MUTATIONS = [
     (INTERACTIONS, "1", "    require_own_form(call, service, _consent_purpose(found, session))\n", ""),
     (INTERACTIONS, "2", "is Step.LOGIN:\n            return redirect", "is None:\n            return redirect"),
     (INTERACTIONS, "2", 'if call.form.one("action") == "deny":', "if False:"),
-    (INTERACTIONS, "3", "await remember(service.store, _agreed(request, session, call.now))", "pass"),
+    (INTERACTIONS, "3", "await remember(service.store, consent_to(request, session, call.now))", "pass"),
     (INTERACTIONS, "3", "consented=session.subject", 'consented=""'),
     (SESSIONS, "1", "if call.browser.site not in _OWN_SITE:", "if False:"),
     (SESSIONS, "1", "if call.browser.origin not in (None, _origin(service.offer.issuer)):", "if False:"),

@@ -60,8 +60,11 @@ MUTATIONS = [
     (
         DEVICE,
         "1",
-        "(await authenticated_client(call, service, DEVICE)).client",
-        'await service.clients.find(form.require("client_id"))',
+        "authenticated = await authenticated_client(call, service, DEVICE)\n    client = authenticated.client",
+        (
+            'authenticated = type("", (), {"proof": None})\n'
+            '    client = await service.clients.find(form.require("client_id"))'
+        ),
     ),
     (DEVICE, "2", "if device_code.GRANT_TYPE not in client.grant_types:", "if False:"),
     (DEVICE, "3", 'grant_scope(form.one("scope"), Scope(client.scope & service.policy.scope))', "service.policy.scope"),
@@ -74,8 +77,8 @@ MUTATIONS = [
         'SessionRecord(digest="", subject="anna", sid="", auth_time=call.now)',
     ),
     (DEVICE, "2", "require_own_form(call, self.service, self._purpose)", "pass"),
-    (DEVICE, "3", 'guess = people_of(self.service).user_codes.begin(call.address, "user code")', "guess = None"),
-    (DEVICE, "3", "        guess.was_right()\n", ""),
+    (DEVICE, "3", 'people_of(self.service).user_codes.begin(self.call.address, "user code")', "Guess(())"),
+    (DEVICE, "3", "        guess.was_right()\n        user_code", "        user_code"),
     (DEVICE, "4", "or not client.enabled:", ":"),
     (DEVICE, "5", "require_own_form(call, self.service, self._purpose_of(user_code))", "pass"),
     (DEVICE, "5", 'return f"{self._purpose} {user_code}"', 'return f"{self._purpose} code"'),
@@ -87,7 +90,7 @@ MUTATIONS = [
         "that form for any code.\n        guess = self._guess()",
         "that form for any code.\n        guess = Guess(())",
     ),
-    (DEVICE, "8", "await remember(self.service.store, _consent(request, session, call.now))", "pass"),
+    (DEVICE, "8", "await remember(self.service.store, consent_to(request, session, call.now))", "pass"),
     (AUTHORIZATION_CODE, "a", "read(found.content) if found is not None else None", "read(found.content)"),
     (AUTHORIZATION_CODE, "b", "if code.client_id != authenticated.client.client_id:", "if False:"),
     (AUTHORIZATION_CODE, "c", "if code.redirect_uri != redirect_uri:", "if False:"),

@@ -176,21 +176,9 @@ class Place:
         await self.service.clients.refresh()
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database as it is made: copied, it costs a sixth."""
-
-    async def make() -> None:
-        await (await open_store(f"sqlite:///{file}")).close()
-
-    file = tmp_path_factory.mktemp("empty") / "empty.sqlite"
-    asyncio.run(make())
-    return file
-
-
 @pytest.fixture
-async def place(tmp_path: Path, empty: Path) -> AsyncIterator[Place]:
-    shutil.copy(empty, tmp_path / "test.sqlite")
+async def place(tmp_path: Path, migrated: Path) -> AsyncIterator[Place]:
+    shutil.copy(migrated, tmp_path / "test.sqlite")
     store = await open_store(f"sqlite:///{tmp_path}/test.sqlite")
     clock, scope = Clock(), Scope(frozenset({"read", "write"}))
     book = AccountBook(store, clock, passwords=CHEAP, guesses=Guesses(5, clock))

@@ -19,13 +19,13 @@ from certbound.core.authorization import (
     ReturnTo,
     find_return,
     read_request,
-    require_current,
 )
 from certbound.core.clients import Client, Method
 from certbound.core.errors import InvalidRequest
 from certbound.core.grants import authorization_code
 from certbound.core.grants.authorization_code import Code
 from certbound.core.interaction import Step, Waiting, next_step, write_waiting
+from certbound.core.metadata import AUTHORIZATION, PAGES
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
 from certbound.core.redirects import ResponseMode, response_uri
 from certbound.core.scope import Scope, format_scope
@@ -82,7 +82,7 @@ async def authorize_by_post(call: Call, service: Service) -> Reply:
         except AuthorizationError as refusal:
             return await tell(call, service, client, refusal)
     members = {"client_id": client.client_id, "request_uri": reference}
-    return redirect_reply(response_uri(service.offer.issuer + "/authorize", members, ResponseMode.QUERY))
+    return redirect_reply(response_uri(service.offer.issuer + PAGES[AUTHORIZATION], members, ResponseMode.QUERY))
 
 
 async def begin(call: Call, service: Service, waiting: Waiting) -> Reply:
@@ -190,15 +190,6 @@ async def tell(
     return _answer(call, service, client, refusal.to, members, locales)
 
 
-async def client_of(request: AuthorizationRequest, service: Service) -> Client:
-    """The client that made it, and may make it still.  Raises what `require_current` raises."""
-    client = await service.clients.find(request.client_id)
-    if client is None:
-        raise InvalidRequest(_UNKNOWN)
-    require_current(request, client, service.policy)
-    return client
-
-
 def asking(client: Client, redirect_uri: str = "") -> Asking:
     """The client as people see it."""
     parts = urlsplit(redirect_uri)
@@ -216,7 +207,7 @@ async def _client(call: Call, service: Service, parameters: Form) -> Client:
         raise InvalidRequest("client_id is missing")
     client = await service.clients.find(client_id)
     if client is None or not client.enabled:
-        raise InvalidRequest(_UNKNOWN)
+        raise InvalidRequest(UNKNOWN)
     return client
 
 
@@ -256,4 +247,4 @@ def _request(waiting: Waiting) -> AuthorizationRequest:
 
 
 ANSWERED = "this request was answered already; go back to the app and start again"
-_UNKNOWN = "no such app is registered here"
+UNKNOWN = "no such app is registered here"

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from certbound.core.ports import ConsentRecord, Store
+from certbound.core.authorization import AuthorizationRequest
+from certbound.core.grants.device_code import DeviceRequest
+from certbound.core.ports import ConsentRecord, SessionRecord, Store
 
 
 async def remember(store: Store, agreed: ConsentRecord) -> None:
@@ -12,3 +14,14 @@ async def remember(store: Store, agreed: ConsentRecord) -> None:
         scope = tuple(sorted({*before.scope, *agreed.scope}))
         agreed = replace(agreed, scope=scope, resources=tuple(dict.fromkeys((*before.resources, *agreed.resources))))
     await store.consents.put(agreed)
+
+
+def consent_to(request: AuthorizationRequest | DeviceRequest, session: SessionRecord, now: float) -> ConsentRecord:
+    """What the person who is logged in agrees to: all that is asked for."""
+    return ConsentRecord(
+        subject=session.subject,
+        client_id=request.client_id,
+        scope=request.scope,
+        resources=request.resources,
+        created_at=now,
+    )

@@ -17,12 +17,12 @@ from certbound.core.errors import InvalidRequest, TemporarilyUnavailable, Unauth
 from certbound.core.grants import device_code, grant_audience, refresh_token
 from certbound.core.grants.device_code import Approved, DeviceRequest
 from certbound.core.metadata import DEVICE
-from certbound.core.ports import AlreadyExists, ConsentRecord, SessionRecord, TicketKind, TicketRecord
+from certbound.core.ports import AlreadyExists, SessionRecord, TicketKind, TicketRecord
 from certbound.core.scope import Scope, format_scope, grant_scope
 from certbound.server.authentication import authenticated_client
 from certbound.server.authorization import asking
 from certbound.server.call import NO_STORE, Call, Reply, json_reply, with_headers
-from certbound.server.consents import remember
+from certbound.server.consents import consent_to, remember
 from certbound.server.guesses import Guess, TooManyGuesses
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import ConsentView, DeviceView, DoneView
@@ -180,7 +180,7 @@ class _Page(msgspec.Struct, frozen=True):
             request = found.request
             # (8) What they agree to is remembered before it counts: it is looked for when the token is given.
             if allows:
-                await remember(self.service.store, _consent(request, session, call.now))
+                await remember(self.service.store, consent_to(request, session, call.now))
             decided = device_code.decide(request, approved if allows else None)
             if await self._change(found, decided):
                 break
@@ -199,7 +199,7 @@ class _Page(msgspec.Struct, frozen=True):
             return people_of(self.service).user_codes.begin(self.call.address, "user code")
         except TooManyGuesses as why:
             self.call.notes.reason = str(why)
-            return self.ask(failed="slow", wait=max(1, int(why.retry_after)))
+            return self.ask(failed="slow", wait=why.retry_after)
 
     async def _find(self, typed: str) -> _Request | None:
         tickets, now = self.service.store.tickets, self.call.now
@@ -247,16 +247,6 @@ async def _user_code(service: Service, device_digest: str, now: float, ends_at: 
             continue
         return user_code
     raise TemporarilyUnavailable("every user code that was tried is in use")
-
-
-def _consent(request: DeviceRequest, session: SessionRecord, now: float) -> ConsentRecord:
-    return ConsentRecord(
-        subject=session.subject,
-        client_id=request.client_id,
-        scope=request.scope,
-        resources=request.resources,
-        created_at=now,
-    )
 
 
 def _digest(user_code: str) -> str:

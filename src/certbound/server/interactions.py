@@ -14,16 +14,17 @@ from urllib.parse import urlencode
 import msgspec
 
 from certbound.core.authentication import digest_of
-from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt
+from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt, require_current
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
 from certbound.core.grants import refresh_token
 from certbound.core.interaction import Login, Step, Waiting, read_waiting, write_waiting
-from certbound.core.ports import ConsentRecord, SessionRecord, TicketKind, TicketRecord
-from certbound.server.accounts import TooManyGuesses
-from certbound.server.authorization import ANSWERED, asking, begin, client_of, give_code, missing, tell
+from certbound.core.people import MAX_USERNAME
+from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
+from certbound.server.authorization import ANSWERED, UNKNOWN, asking, begin, give_code, missing, tell
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
-from certbound.server.consents import remember
+from certbound.server.consents import consent_to, remember
+from certbound.server.guesses import TooManyGuesses
 from certbound.server.pages.views import ConsentView, LoginView
 from certbound.server.service import Service
 from certbound.server.sessions import (
@@ -35,9 +36,6 @@ from certbound.server.sessions import (
     visit_of,
 )
 from certbound.server.strangers import admit_stranger
-
-MAX_USERNAME = 255
-"""Characters that are shown again."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -140,13 +138,14 @@ def _logged_in_for_it(found: Found) -> bool:
 async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply:
     """The client that asks; or the answer, where it may not ask for this any more."""
     call, service = found.call, found.service
+    client = await service.clients.find(request.client_id)
+    if client is None:
+        raise InvalidRequest(UNKNOWN)
     try:
-        return await client_of(request, service)
+        require_current(request, client, service.policy)
     except AuthorizationError as refusal:
-        client = await service.clients.find(request.client_id)
-        if client is None:
-            raise InvalidRequest(ANSWERED) from refusal
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
+    return client
 
 
 async def _leave(found: Found) -> Reply:
@@ -252,9 +251,7 @@ async def _take_login(found: Found) -> Reply:
         )
     except TooManyGuesses as why:
         call.notes.reason = str(why)
-        return await _log_in(
-            found, client, username=username[:MAX_USERNAME], failed="slow", wait=max(1, int(why.retry_after))
-        )
+        return await _log_in(found, client, username=username[:MAX_USERNAME], failed="slow", wait=why.retry_after)
     if account is None:
         call.notes.reason = "wrong name or password"
         return await _log_in(found, client, username=username[:MAX_USERNAME], failed="wrong")
@@ -289,23 +286,13 @@ async def _take_consent(found: Found) -> Reply:
         if call.form.one("action") == "deny":
             raise AuthorizationError("the person said no", request.to, error="access_denied")
         # (3) What they agreed to is remembered, and counts at once; nothing else remembers it.
-        await remember(service.store, _agreed(request, session, call.now))
+        await remember(service.store, consent_to(request, session, call.now))
         agreed = msgspec.structs.replace(found.waiting, consented=session.subject)
         if await missing(call, service, client, agreed, session) is not None:
             return redirect_reply(found.url)
         return await give_code(call, service, client, agreed, session, found.ticket.digest)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
-
-
-def _agreed(request: AuthorizationRequest, session: SessionRecord, now: float) -> ConsentRecord:
-    return ConsentRecord(
-        subject=session.subject,
-        client_id=request.client_id,
-        scope=request.scope,
-        resources=request.resources,
-        created_at=now,
-    )
 
 
 async def _change(found: Found, waiting: Waiting) -> bool:

@@ -11,6 +11,7 @@ Rule 4: nobody is told that they are logged out by an answer to another site's f
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from certbound.core.authorization import MAX_STATE, MOST_WORDS
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
 from certbound.core.metadata import END_SESSION, PAGES
@@ -18,7 +19,7 @@ from certbound.core.openid import Hint, sid_for
 from certbound.core.ports import SessionRecord
 from certbound.core.redirects import ResponseMode, response_uri
 from certbound.server.authorization import asking
-from certbound.server.call import Call, Form, Reply, redirect_reply
+from certbound.server.call import Call, Form, Reply, redirect_reply, with_headers
 from certbound.server.interactions import shown_name_of
 from certbound.server.openid import read_hint
 from certbound.server.pages.views import DoneView, LogoutView
@@ -30,11 +31,7 @@ from certbound.server.sessions import (
     people_of,
     require_own_form,
     visit_of,
-    with_headers,
 )
-
-MAX_STATE = 2048
-"""Characters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +98,7 @@ async def read_leaving(asked: Form, service: Service) -> Leaving:
     if state is not None and len(state) > MAX_STATE:
         raise InvalidRequest(f"state has more than {MAX_STATE} characters")
     location = response_uri(uri, {"state": state}, ResponseMode.QUERY) if uri and state else uri or ""
-    locales = tuple((asked.one("ui_locales") or "").split()[:10])
+    locales = tuple((asked.one("ui_locales") or "").split()[:MOST_WORDS])
     return Leaving(client=client, hint=hint, location=location, ui_locales=locales)
 
 

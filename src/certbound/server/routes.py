@@ -26,11 +26,9 @@ from certbound.core.metadata import (
     discovery_paths,
     well_known,
 )
-from certbound.server import documents, interactions, login_application, registration, status
-from certbound.server.account import account
+from certbound.server import account, device, documents, interactions, login_application, registration, status
 from certbound.server.authorization import authorize, authorize_by_post
 from certbound.server.call import Call, Reply
-from certbound.server.device import device_authorization, device_page
 from certbound.server.introspection import introspect
 from certbound.server.logout import logout, posted_logout
 from certbound.server.pushed import push
@@ -156,10 +154,10 @@ def _pages(offer: Offer, base: str) -> dict[str, Route]:
         "/interaction/": Route(
             {"GET": interactions.show, "POST": interactions.submit}, "interaction", takes_rest=True, is_page=True
         ),
-        "/account": Route({"GET": account, "POST": account}, "account", is_page=True),
+        account.PAGE: Route({"GET": account.account, "POST": account.account}, "account", is_page=True),
     }
     if DEVICE in offer.endpoints:
-        pages["/device"] = Route({"GET": device_page, "POST": device_page}, "device", is_page=True)
+        pages[device.PAGE] = Route({"GET": device.device_page, "POST": device.device_page}, "device", is_page=True)
     if offer.openid:
         pages[PAGES[END_SESSION]] = Route({"GET": logout, "POST": posted_logout}, "logout", is_page=True)
     return {base + path: route for path, route in pages.items()}
@@ -178,5 +176,5 @@ _POSTED: Mapping[str, Endpoint] = {
     INTROSPECTION: introspect,
     REVOCATION: revoke,
     PUSHED: push,
-    DEVICE: device_authorization,
+    DEVICE: device.device_authorization,
 }

@@ -25,7 +25,7 @@ from certbound.server.service import People, Service
 
 __all__ = [
     "FORM_TOKEN", "SESSION", "VISIT", "Visit", "end_session", "find_session", "people_of", "require_own_form",
-    "start_session", "visit_of", "with_headers",
+    "start_session", "visit_of",
 ]  # fmt: skip
 
 VISIT = "__Host-certbound-visit"
