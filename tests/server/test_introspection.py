@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from msgspec import structs
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
+from asked import statements_seen, without_values
 from certbound.app import open_registry, open_service
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import KeyRecord
@@ -65,16 +64,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
     """What the databases of this process are asked."""
-    seen: list[str] = []
-
-    def see(_: object, __: object, statement: str, *___: object) -> None:
-        # Clients and revocations are asked for by the clock, not by the request.
-        if any(f"FROM {table}" in statement for table in ("access_tokens", "statuses", "grants", "refresh_tokens")):
-            seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", see)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", see)
+    with statements_seen() as seen:
+        yield seen
 
 
 def call(name: str, **form: str) -> Call:
@@ -95,7 +86,10 @@ async def ask(service: Service, name: str, token: str, statements: list[str]) ->
     """Whether it is said to be active, and what the store was asked for that."""
     statements.clear()
     answer = json.loads((await introspect(call(name, token=token), service)).body)
-    return answer["active"], list(statements)
+    # Clients and revocations are asked for by the clock, not by the request.
+    tables = ("access_tokens", "statuses", "grants", "refresh_tokens")
+    asked = [each for each in statements if any(f"FROM {table}" in each for table in tables)]
+    return answer["active"], list(without_values(asked))
 
 
 async def test_of_a_token_of_others_the_store_is_asked_no_more_than_of_none(

@@ -7,8 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
 
+from asked import statements_seen
 from certbound.core.ports import Store
 from certbound.stores import open_store
 
@@ -31,14 +31,8 @@ async def store(path: Path, migrated: Path) -> AsyncIterator[Store]:
 @pytest.fixture
 def statements() -> Iterator[list[str]]:
     """What the databases of this process are asked."""
-    seen: list[str] = []
-
-    def see(_: object, __: object, statement: str, *___: object) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", see)
-    yield seen
-    event.remove(Engine, "before_cursor_execute", see)
+    with statements_seen() as seen:
+        yield seen
 
 
 @pytest.fixture
@@ -60,11 +54,7 @@ def scans(path: Path) -> Callable[[list[str]], list[str]]:
 
     def explain(statements: list[str]) -> list[str]:
         with closing(sqlite3.connect(path)) as database:
-            plans = [
-                row[3]
-                for each in statements
-                for row in database.execute(f"EXPLAIN QUERY PLAN {each}", [None] * each.count("?"))
-            ]
+            plans = [row[3] for each in statements for row in database.execute(f"EXPLAIN QUERY PLAN {each}")]
         return [step for step in plans if step.startswith("SCAN")]
 
     return explain

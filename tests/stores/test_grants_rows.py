@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from asked import without_values
 from certbound.core.ports import Rotation, Store
 from certbound.testing.store_grants import GRACE, grant, opened_grant, rotate
 from certbound.testing.store_tokens import access_token
@@ -27,7 +28,7 @@ async def test_a_look_is_the_same_statement_whatever_it_finds(store: Store, stat
             for now in (NOW, NOW + 1_000_000):
                 statements.clear()
                 await find(digest, now=now)
-                seen.append(tuple(statements))
+                seen.append(without_values(statements))
         assert len(set(seen)) == 1
         assert len(seen[0]) == 1
 
@@ -46,7 +47,7 @@ async def test_looks_and_purges_go_by_an_index(
     await store.tokens.find("there", now=NOW)
     await store.tokens.use("jti", "a", until=NOW, now=NOW)
     await store.tokens.purge(now=NOW + 1_000_000)
-    questions = [each for each in statements if not each.startswith(("BEGIN", "INSERT"))]
+    questions = [each for each in statements if not each.startswith("INSERT")]
     assert sum(each.startswith("DELETE") for each in questions) == 4
     assert {step for step in scans(questions) if not step.endswith("_obtained")} <= {"SCAN revision"}  # one row
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from asked import without_values
 from certbound.core.ports import ConsentRecord, NotFound, Store, TicketKind
 from certbound.testing.store_accounts import account, persons_grant, session
 from certbound.testing.store_consents import consent
@@ -48,7 +49,7 @@ async def test_a_look_is_the_same_statement_whatever_it_finds(people: Store, sta
         for call in calls:
             statements.clear()
             await call
-            seen.add(tuple(statements))
+            seen.add(without_values(statements))
         assert [len(each) for each in seen] == [1], what
 
 
@@ -58,7 +59,7 @@ async def test_a_change_is_few_statements(people: Store, statements: list[str]) 
     async def count(call: Awaitable[object]) -> int:
         statements.clear()
         await call
-        return len([each for each in statements if not each.startswith("BEGIN")])
+        return len(statements)
 
     found = await find(people)
     assert found is not None
@@ -99,7 +100,7 @@ async def test_everything_of_people_goes_by_an_index(
     await people.accounts.remove("subject of ann")
     await people.tickets.remove(*CODE)
     await people.tokens.purge(now=LONG_AFTER)
-    questions = [each for each in statements if not each.startswith(("BEGIN", "INSERT"))]
+    questions = [each for each in statements if not each.startswith("INSERT")]
     assert sum(each.startswith("UPDATE") for each in questions) >= 6
     few = ("SCAN revision", "SCAN revocations")  # one row; all that was revoked here
     assert [step for step in scans(questions) if not step.startswith(few) and not step.endswith("_obtained")] == []

@@ -85,7 +85,7 @@ def database_of(store: Store) -> Database:
     return store._database
 
 
-async def nothing(connection: AsyncConnection, *_: object) -> None:
+async def nothing(_: object, *__: object) -> None:
     """A change of nothing."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, delete, insert, select, type_coerce, update
+from sqlalchemy import ColumnElement, Integer, bindparam, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,6 +20,7 @@ from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, Session
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.grants import end_grants_from
+from certbound.stores.prepared import Prepared
 from certbound.stores.schema import accounts, consents, pairwise_subjects, sessions
 
 
@@ -31,11 +32,11 @@ class SqlAccounts:
 
     async def find(self, username: str) -> AccountRecord | None:
         """The account, or None."""
-        return await self._find(accounts.c.username, username)
+        return await self._find(_OF_NAME, username)
 
     async def find_subject(self, subject: str) -> AccountRecord | None:
         """The account with that subject, or None."""
-        return await self._find(accounts.c.subject, subject)
+        return await self._find(_OF_SUBJECT, subject)
 
     async def list(self) -> Sequence[AccountRecord]:
         """All accounts by `username`, in the order of code points."""
@@ -107,15 +108,11 @@ class SqlAccounts:
 
         await self._database.change_statuses(steps)
 
-    async def _find(self, column: ColumnElement[Any], value: str) -> AccountRecord | None:
-        if not can_be_kept(value):
+    async def _find(self, question: Prepared, key: str) -> AccountRecord | None:
+        if not can_be_kept(key):
             return None
-
-        async def question(connection: AsyncConnection) -> AccountRecord | None:
-            row = (await connection.execute(_ALL.where(column == value))).first()
-            return None if row is None else _account(row)
-
-        return await self._database.ask(question)
+        rows = await self._database.find(question, {"key": key})
+        return _account(rows[0]) if rows else None
 
 
 class SqlSessions:
@@ -148,13 +145,8 @@ class SqlSessions:
         """It, or None; also if it has ended at `now`."""
         if not can_be_kept(digest):
             return None
-
-        async def question(connection: AsyncConnection) -> SessionRecord | None:
-            there = (sessions.c.digest == digest) & (sessions.c.ends_at >= now)
-            row = (await connection.execute(select(sessions).where(there))).first()
-            return None if row is None else _session(row)
-
-        return await self._database.ask(question)
+        rows = await self._database.find(_LIVES, {"key": digest, "now": now})
+        return _session(rows[0]) if rows else None
 
     async def end(self, digest: str) -> None:
         """It is gone, if it was there."""
@@ -245,3 +237,7 @@ _ALL = select(
     accounts.c.created_at,
     accounts.c.password_at,
 )
+_OF_NAME = Prepared(_ALL.where(accounts.c.username == bindparam("key")))
+_OF_SUBJECT = Prepared(_ALL.where(accounts.c.subject == bindparam("key")))
+
+_LIVES = Prepared(select(sessions).where(sessions.c.digest == bindparam("key"), sessions.c.ends_at >= bindparam("now")))

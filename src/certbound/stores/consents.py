@@ -9,14 +9,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import ConsentRecord
 from certbound.stores.content import read_json, write_json
 from certbound.stores.database import Database, can_be_kept, insert_into
-from certbound.stores.grants import NothingThere, end_grants_from
+from certbound.stores.grants import NothingThere, end_grants_from, note_use
+from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import consents, pairwise_subjects
 
 
@@ -28,12 +29,15 @@ class SqlConsents:
 
     async def find(self, subject: str, client_id: str) -> ConsentRecord | None:
         """It, or None."""
-        found = await self._list(_is(subject, client_id)) if _can_be_kept(subject, client_id) else ()
-        return found[0] if found else None
+        if not _can_be_kept(subject, client_id):
+            return None
+        rows = await self._database.find(_OF_BOTH, {"person": subject, "client": client_id})
+        return _record(rows[0]) if rows else None
 
     async def list(self, subject: str) -> Sequence[ConsentRecord]:
         """Those of a person, the latest first."""
-        found = await self._list(consents.c.subject == subject) if can_be_kept(subject) else ()
+        rows = await self._database.find(_OF_PERSON, {"person": subject}) if can_be_kept(subject) else ()
+        found = [record for row in rows if (record := _record(row))]
         return sorted(found, key=lambda consent: (-consent.created_at, consent.client_id))
 
     async def put(self, record: ConsentRecord) -> None:
@@ -59,11 +63,10 @@ class SqlConsents:
         if not _can_be_kept(subject, client_id, certificate):
             return
 
-        async def steps(connection: AsyncConnection) -> None:
-            values = {"used_at": now, "certificate": certificate}
-            await connection.execute(update(consents).where(_is(subject, client_id)).values(values))
+        async def steps(hands: Hands) -> None:
+            await note_use(hands, subject, client_id, certificate=certificate, now=now)
 
-        await self._database.write(steps)
+        await self._database.write_prepared(steps)
 
     async def withdraw(self, subject: str, client_id: str) -> bool:
         """It is gone, and the client's grants from this person are revoked."""
@@ -82,13 +85,6 @@ class SqlConsents:
             return False
         return True
 
-    async def _list(self, which: ColumnElement[bool]) -> Sequence[ConsentRecord]:
-        async def question(connection: AsyncConnection) -> Sequence[ConsentRecord]:
-            rows = (await connection.execute(select(consents).where(which))).all()
-            return [record for row in rows if (record := _record(row))]
-
-        return await self._database.ask(question)
-
 
 class SqlSubjects:
     """A row for each person and sector."""
@@ -100,19 +96,15 @@ class SqlSubjects:
         """The person's subject in that sector: `proposed` if there was none."""
         if not _can_be_kept(subject, sector, proposed):
             raise StoreUnavailable("a pairwise subject is of ids, text without NUL")
-        known = select(pairwise_subjects.c.pairwise).where(
-            (pairwise_subjects.c.subject == subject) & (pairwise_subjects.c.sector == sector)
-        )
-
-        async def question(connection: AsyncConnection) -> Any:
-            return await connection.scalar(known)
+        both = {"person": subject, "where": sector}
 
         async def steps(connection: AsyncConnection) -> Any:
             values = {"pairwise": proposed, "subject": subject, "sector": sector}
             await connection.execute(insert_into(connection, pairwise_subjects).values(values).on_conflict_do_nothing())
-            return await connection.scalar(known)
+            return await connection.scalar(_PAIRWISE.clause, both)
 
-        found = await self._database.ask(question) or await self._database.write(steps)
+        rows = await self._database.find(_PAIRWISE, both)
+        found = (rows[0][0] if rows else None) or await self._database.write(steps)
         if not isinstance(found, str):
             raise StoreUnavailable(f"the subject that was proposed for the sector {sector!r} is another's")
         return found
@@ -121,14 +113,8 @@ class SqlSubjects:
         """The subject it stands for; None if it stands for none."""
         if not can_be_kept(pairwise):
             return None
-
-        async def question(connection: AsyncConnection) -> Any:
-            return await connection.scalar(
-                select(pairwise_subjects.c.subject).where(pairwise_subjects.c.pairwise == pairwise)
-            )
-
-        found = await self._database.ask(question)
-        return found if can_be_kept(found) else None
+        rows = await self._database.find(_REVEALED, {"known_by": pairwise})
+        return rows[0][0] if rows and can_be_kept(rows[0][0]) else None
 
 
 def _is(subject: str, client_id: str) -> ColumnElement[bool]:
@@ -159,3 +145,14 @@ def _record(row: Sequence[Any]) -> ConsentRecord | None:
 
 
 _log = logging.getLogger(__name__)
+
+_IS_OF_PERSON = consents.c.subject == bindparam("person")
+_OF_PERSON = Prepared(select(consents).where(_IS_OF_PERSON))
+_OF_BOTH = Prepared(select(consents).where(_IS_OF_PERSON, consents.c.client_id == bindparam("client")))
+
+_PAIRWISE = Prepared(
+    select(pairwise_subjects.c.pairwise).where(
+        pairwise_subjects.c.subject == bindparam("person"), pairwise_subjects.c.sector == bindparam("where")
+    )
+)
+_REVEALED = Prepared(select(pairwise_subjects.c.subject).where(pairwise_subjects.c.pairwise == bindparam("known_by")))

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Insert, Integer, Table, cast, select, update
+from sqlalchemy import ColumnElement, Connection, Insert, Integer, Table, Update, cast, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,9 +27,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import Revision
 from certbound.stores import schema
+from certbound.stores.prepared import Hands, InSteps, Prepared, Values
 
 T = TypeVar("T")
-Rows = Sequence[Mapping[str, Any]]
+Rows = Sequence[Values]
+PreparedSteps = Callable[[Hands], Coroutine[Any, Any, T]]
 
 _LOST = "the store has lost its revision: the table `revision` must have one row"
 _LOOK_AFTER = 1000
@@ -47,6 +49,16 @@ class Bell(Protocol):
 
     async def close(self) -> None:
         """Nobody listens any more; who waits returns."""
+
+
+class AtOnce(Protocol):
+    """How prepared statements are executed where that is cheaper than by SQLAlchemy."""
+
+    async def __call__(self, steps: Callable[[Hands], Coroutine[Any, Any, T]], *, writes: bool) -> T:
+        """What the steps returned: a single question, or a transaction if it `writes`.
+
+        They may run in another thread, and wait for nothing but their statements.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +83,8 @@ class Access:
     reclaim: Callable[[Table, int], Awaitable[bool]]
     """Whether the room of so many rows that are gone is free again; False if it is not yet worth the trouble."""
     bell: Bell
-    prepare: Callable[[Insert, Sequence[str], bool], Callable[[Rows], Awaitable[bool]]] | None = None
-    """What executes a statement for rows with these columns, in a transaction that moves the number of statuses first,
-    or does not, and says whether that number is there.  None where that is no cheaper than in steps."""
+    at_once: AtOnce | None = None
+    """None where prepared statements are no cheaper than others."""
 
 
 class Database:
@@ -101,9 +112,20 @@ class Database:
         """As `change`, behind the same lock; but what moves is `statuses`."""
         return await self._finish(self._change_statuses(steps))
 
-    async def change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        """As `change`, after all changes before it and before all after it; but the revision stays."""
-        return await self._finish(self._change_quietly(steps))
+    async def find(self, question: Prepared, values: Values | None = None) -> Sequence[Sequence[Any]]:
+        """The rows that a prepared question finds."""
+        return await self._finish(self._find(question, values))
+
+    async def write_prepared(self, steps: PreparedSteps[T]) -> T:
+        """As `write`, of prepared statements."""
+        return await self._finish(self._write_prepared(steps))
+
+    async def change_quietly(self, steps: PreparedSteps[T]) -> T:
+        """As `change`, after all changes before it and before all after it, of prepared statements.
+
+        But the revision stays.
+        """
+        return await self._finish(self._write_prepared(steps, _STAYS))
 
     async def write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `steps` returned, after its commit.  It waits for no change, where the database has many writers."""
@@ -116,24 +138,15 @@ class Database:
 
         With `statuses` it is one as that of `change_statuses`, otherwise as that of `write`.
         """
-        at_once = self._access.prepare(statement, columns, statuses) if self._access.prepare else None
-        changing = self._change_statuses if statuses else self._write
+        prepared = Prepared(statement, columns)
 
-        async def in_steps(rows: Rows) -> None:
-            async def steps(connection: AsyncConnection) -> None:
-                await connection.execute(statement, rows)
+        async def work(rows: Rows) -> None:
+            async def steps(hands: Hands) -> None:
+                await hands.run_all(prepared, rows)
 
-            await changing(steps)
+            await self._finish(self._write_prepared(steps, _STATUSES_MOVE if statuses else None))
 
-        async def in_one(rows: Rows) -> None:
-            assert at_once is not None
-            with answering():
-                async with self._turn():
-                    if not await at_once(rows):
-                        raise StoreUnavailable(_LOST)
-
-        work = in_steps if at_once is None else in_one
-        return lambda rows: self._finish(work(rows))
+        return work
 
     def insert_into(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An `INSERT` that can say what happens `on_conflict`."""
@@ -201,11 +214,33 @@ class Database:
                 await self._access.bell.ring(connection)
                 return answer
 
-    async def _change_quietly(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _find(self, question: Prepared, values: Values | None) -> Sequence[Sequence[Any]]:
+        async def steps(hands: Hands) -> Sequence[Sequence[Any]]:
+            return (await hands.run(question, values)).rows
+
         with answering():
-            async with self._writing() as connection:
-                await _move(connection)
-                return await steps(connection)
+            if self._access.at_once is not None:
+                return await self._access.at_once(steps, writes=False)
+            async with self._access.engine.connect() as connection:
+                return await steps(InSteps(connection))
+
+    async def _write_prepared(self, steps: PreparedSteps[T], move: Prepared | None = None) -> T:
+        """With `move` it is a change, and behind their lock."""
+
+        async def after_move(hands: Hands) -> T:
+            if move is not None and (await hands.run(move)).changed != 1:
+                raise StoreUnavailable(_LOST)
+            return await steps(hands)
+
+        with answering():
+            async with self._turn() if self._access.one_writer or move is not None else nullcontext():
+                if self._access.at_once is not None:
+                    return await self._access.at_once(after_move, writes=True)
+                async with self._begun() as connection:
+                    answer = await after_move(InSteps(connection))
+                    if move is _STATUSES_MOVE:
+                        await self._access.bell.ring(connection)
+                    return answer
 
     async def _write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with answering():
@@ -263,12 +298,15 @@ def answering() -> Iterator[None]:
         raise StoreUnavailable(f"the store did not answer: {type(error).__name__}: {error}") from error
 
 
-async def _move(connection: AsyncConnection, *, records: int = 0, statuses: int = 0) -> None:
+def _moved(*, records: int = 0, statuses: int = 0) -> Update:
     """The revision so much further.  The lock of every change, whatever the numbers."""
     row = schema.revision.c
-    values = {"number": row.number + records, "statuses": row.statuses + statuses}
+    return update(schema.revision).values({"number": row.number + records, "statuses": row.statuses + statuses})
+
+
+async def _move(connection: AsyncConnection, *, records: int = 0, statuses: int = 0) -> None:
     # What it is then is another statement: SQLite has RETURNING since 3.35 only, and Python 3.11 runs on older ones.
-    if (await connection.execute(update(schema.revision).values(values))).rowcount != 1:
+    if (await connection.execute(_moved(records=records, statuses=statuses))).rowcount != 1:
         raise StoreUnavailable(_LOST)
 
 
@@ -301,3 +339,7 @@ def can_be_kept(identifier: object) -> bool:
         return isinstance(identifier, str) and b"\0" not in identifier.encode()
     except UnicodeEncodeError:
         return False
+
+
+_STAYS = Prepared(_moved())
+_STATUSES_MOVE = Prepared(_moved(statuses=1))

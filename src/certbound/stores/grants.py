@@ -14,9 +14,9 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Integer, and_, insert, select, type_coerce, update
+from sqlalchemy import Integer, and_, bindparam, insert, select, type_coerce, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -32,6 +32,7 @@ from certbound.core.ports import (
 from certbound.stores.content import read_list, read_object, write_json, write_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.descent import GRANT, end_obtained, name_of
+from certbound.stores.prepared import Hands, InSteps, Prepared
 from certbound.stores.schema import OF_A_PERSON, consents, grants, refresh_tokens
 from certbound.stores.statuses import Wish, invalidate_grant_statuses, judge
 from certbound.stores.tickets import take
@@ -58,19 +59,18 @@ class SqlGrants:
         if ticket is not None and not can_be_kept(ticket[1]):
             raise AlreadyTaken(ticket[0])
 
-        async def steps(connection: AsyncConnection) -> None:
-            if ticket is not None and not await take(connection, *ticket, now):
+        async def steps(hands: Hands) -> None:
+            if ticket is not None and not await take(hands, *ticket, now):
                 raise AlreadyTaken(ticket[0])
             wish = Wish(_asked(grant), now, origin)
-            refuse = await judge(connection, [wish])
+            refuse = await judge(hands, [wish])
             if (reason := refuse(wish)) is not None:
                 raise RevokedMeanwhile(reason)
-            await connection.execute(insert(grants).values(values))
+            await hands.run(_OPEN, values)
             if digest is not None:
-                await _add(connection, digest, grant.grant_id, grant.ends_at)
+                await _add(hands, digest, grant.grant_id, grant.ends_at)
             if used_by is not None and can_be_kept(used_by):
-                under = (consents.c.subject == grant.subject) & (consents.c.client_id == grant.client_id)
-                await connection.execute(update(consents).where(under).values(used_at=now, certificate=used_by))
+                await note_use(hands, grant.subject, grant.client_id, certificate=used_by, now=now)
 
         await self._database.change_quietly(steps)
 
@@ -78,19 +78,15 @@ class SqlGrants:
         """The refresh token and its grant, valid or not; None if there is none, or the grant has ended."""
         if not can_be_kept(digest):
             return None
-
-        async def question(connection: AsyncConnection) -> RefreshTokenRecord | None:
-            row = (await connection.execute(_TOKENS.where(_is(digest), grants.c.ends_at >= now))).first()
-            return None if row is None else _token(row)
-
-        return await self._database.ask(question)
+        rows = await self._database.find(_LIVES, {"token": digest, "now": now})
+        return _token(rows[0]) if rows else None
 
     async def rotate(self, digest: str, successor: str, *, now: float, grace: float) -> Rotation:
         """`successor` stands in the place of the token."""
         if not (can_be_kept(digest) and can_be_kept(successor)):
             return Rotation.GONE
         turn = _Turn(digest, successor, now, grace)
-        rotation = await self._database.write(lambda connection: _replace(connection, turn))
+        rotation = await self._database.write_prepared(lambda hands: _replace(hands, turn))
         if rotation is not Rotation.REUSED:
             return rotation
         try:
@@ -110,6 +106,12 @@ class SqlGrants:
         except NothingThere:
             return False
         return True
+
+
+async def note_use(hands: Hands, subject: str, client_id: str, *, certificate: str, now: float) -> None:
+    """The client got a token by the person's consent now, if there is one; a part of a transaction."""
+    values = {"person": subject, "client": client_id, "with": certificate, "now": now}
+    await hands.run(_NOTE_USE, values)
 
 
 async def end_grants_of(connection: AsyncConnection, client_id: str) -> None:
@@ -146,48 +148,43 @@ class _Turn:
     grace: float
 
 
-async def _replace(connection: AsyncConnection, turn: _Turn) -> Rotation:
+async def _replace(hands: Hands, turn: _Turn) -> Rotation:
     """What became of it.  Where the token is used again nothing has changed yet."""
-    grant = await _lock_grant(connection, turn)
+    grant = await _lock_grant(hands, turn)
     if grant is None:
         return Rotation.GONE
-    counts = _is(turn.digest) & refresh_tokens.c.replaced_at.is_(None)
-    values = {"replaced_at": turn.now, "successor": turn.successor}
-    replaced = await connection.execute(update(refresh_tokens).where(counts).values(values))
-    if replaced.rowcount == 0:
-        return await _judge_again(connection, turn)
+    replaced = await hands.run(_REPLACE, {"token": turn.digest, "now": turn.now, "next": turn.successor})
+    if replaced.changed == 0:
+        return await _judge_again(hands, turn)
     grant_id, ends_at = grant
-    await _add(connection, turn.successor, grant_id, ends_at)
+    await _add(hands, turn.successor, grant_id, ends_at)
     return Rotation.REPLACED
 
 
-async def _judge_again(connection: AsyncConnection, turn: _Turn) -> Rotation:
+async def _judge_again(hands: Hands, turn: _Turn) -> Rotation:
     """Whether a token that was replaced already is presented again in good faith."""
     # A statement after that of the lock: it sees what the transaction did that we waited for.
-    row = (await connection.execute(_TOKENS.where(_is(turn.digest)))).first()
-    if row is None:
+    rows = (await hands.run(_STANDS, {"token": turn.digest})).rows
+    if not rows:
         return Rotation.GONE
-    token = _token(row)
-    is_the_same = row.successor == turn.successor and not token.is_successor_used
+    token = _token(rows[0])
+    is_the_same = _Row(*rows[0]).successor == turn.successor and not token.is_successor_used
     is_soon = token.replaced_at is not None and turn.now - token.replaced_at <= turn.grace
     return Rotation.REPEATED if is_the_same and is_soon else Rotation.REUSED
 
 
 async def _punish(connection: AsyncConnection, turn: _Turn) -> Rotation:
-    grant = await _lock_grant(connection, turn)
+    grant = await _lock_grant(InSteps(connection), turn)
     if grant is None:
         raise NothingThere
     await _revoke(connection, grant[0])
     return Rotation.REUSED
 
 
-async def _lock_grant(connection: AsyncConnection, turn: _Turn) -> tuple[str, float] | None:
+async def _lock_grant(hands: Hands, turn: _Turn) -> tuple[str, float] | None:
     """Id and end of the valid grant; until this transaction ends nobody else changes it, nor a token of it."""
-    grant_id = select(refresh_tokens.c.grant_id).where(_is(turn.digest)).scalar_subquery()
-    valid = (grants.c.grant_id == grant_id) & grants.c.valid.is_(True) & (grants.c.ends_at >= turn.now)
-    # SQLite needs no such words and gets none: there a transaction that writes is alone.
-    row = (await connection.execute(select(grants.c.grant_id, grants.c.ends_at).where(valid).with_for_update())).first()
-    return None if row is None else (row[0], row[1])
+    rows = (await hands.run(_LOCK, {"token": turn.digest, "now": turn.now})).rows
+    return (rows[0][0], rows[0][1]) if rows else None
 
 
 async def _revoke(connection: AsyncConnection, grant_id: str) -> None:
@@ -200,13 +197,13 @@ async def _revoke(connection: AsyncConnection, grant_id: str) -> None:
     await end_obtained(connection, name_of(GRANT, grant_id))
 
 
-async def _add(connection: AsyncConnection, digest: str, grant_id: str, ends_at: float) -> None:
-    values = {"digest": digest, "grant_id": grant_id, "ends_at": ends_at}
-    await connection.execute(insert(refresh_tokens).values(values))
+async def _add(hands: Hands, digest: str, grant_id: str, ends_at: float) -> None:
+    await hands.run(_ADD, {"digest": digest, "grant_id": grant_id, "ends_at": ends_at})
 
 
-def _token(row: Any) -> RefreshTokenRecord:
+def _token(found: Sequence[Any]) -> RefreshTokenRecord:
     """The record of a row of `_TOKENS`; of a revoked grant if a hand wrote what cannot be read."""
+    row = _Row(*found)
     is_replaced = row.replaced_at is not None or row.successor is not None
     return RefreshTokenRecord(
         digest=row.digest,
@@ -216,7 +213,7 @@ def _token(row: Any) -> RefreshTokenRecord:
     )
 
 
-def _grant(row: Any) -> GrantRecord:
+def _grant(row: "_Row") -> GrantRecord:
     content = read_object(row.content)
     if content is None:
         _log.warning("the grant %r of client %r cannot be read; it counts as revoked", row.grant_id, row.client_id)
@@ -271,11 +268,30 @@ def _asked(grant: GrantRecord) -> StatusRecord:
     )
 
 
-def _is(digest: str) -> Any:
-    return refresh_tokens.c.digest == digest
-
-
 _log = logging.getLogger(__name__)
+
+
+class _Row(NamedTuple):
+    """What `_TOKENS` finds; perhaps a hand wrote it."""
+
+    digest: str
+    replaced_at: Any
+    successor: Any
+    next_digest: Any
+    next_replaced_at: Any
+    grant_id: str
+    client_id: str
+    content: Any
+    seed: str
+    thumbprint: str
+    authorities: Any
+    twins: Any
+    sources: Any
+    subject: str
+    valid: Any
+    created_at: Any
+    ends_at: Any
+
 
 _next = refresh_tokens.alias()
 
@@ -302,4 +318,29 @@ _TOKENS = (
     )
     .join_from(refresh_tokens, grants, grants.c.grant_id == refresh_tokens.c.grant_id)
     .outerjoin(_next, _next.c.digest == refresh_tokens.c.successor)
+)
+
+_IS = refresh_tokens.c.digest == bindparam("token")
+_STANDS = Prepared(_TOKENS.where(_IS))
+_LIVES = Prepared(_TOKENS.where(_IS, grants.c.ends_at >= bindparam("now")))
+
+_OPEN = Prepared(insert(grants), [column.name for column in grants.columns])
+_ADD = Prepared(insert(refresh_tokens), ["digest", "grant_id", "ends_at"])
+_NOTE_USE = Prepared(
+    update(consents)
+    .where(consents.c.subject == bindparam("person"), consents.c.client_id == bindparam("client"))
+    .values(used_at=bindparam("now"), certificate=bindparam("with"))
+)
+
+_ITS_GRANT = select(refresh_tokens.c.grant_id).where(_IS).scalar_subquery()
+# SQLite needs no words for a lock and gets none: there a transaction that writes is alone.
+_LOCK = Prepared(
+    select(grants.c.grant_id, grants.c.ends_at)
+    .where(grants.c.grant_id == _ITS_GRANT, grants.c.valid.is_(True), grants.c.ends_at >= bindparam("now"))
+    .with_for_update()
+)
+_REPLACE = Prepared(
+    update(refresh_tokens)
+    .where(_IS, refresh_tokens.c.replaced_at.is_(None))
+    .values(replaced_at=bindparam("now"), successor=bindparam("next"))
 )

@@ -14,18 +14,22 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Insert, Table, event
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
 from certbound.stores import sqlite_driver
-from certbound.stores.database import Access, Rows
+from certbound.stores.database import Access
+from certbound.stores.prepared import Hands
+
+T = TypeVar("T")
 
 FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:// (in memory, for tests)"
 
@@ -60,27 +64,27 @@ def sqlite_access(url: URL) -> Access:
         lock_schema=_is_locked,
         reclaim=_is_reused,
         bell=Silence(),
-        prepare=lambda statement, columns, moves: _prepared(engine, statement, columns, moves=moves),
+        at_once=_AtOnce(engine),
     )
 
 
-def _prepared(
-    engine: AsyncEngine, statement: Insert, columns: Sequence[str], *, moves: bool
-) -> Callable[[Rows], Awaitable[bool]]:
-    compiled = statement.compile(dialect=engine.dialect, column_keys=columns)
-    text, names = str(compiled), tuple(compiled.positiontup or ())
-    before = [sqlite_driver.Step(_MOVES, changes=1)] if moves else []
+class _AtOnce:
+    """As `database.AtOnce`."""
 
-    async def write(rows: Rows) -> bool:
-        step = sqlite_driver.Step(text, [[row[name] for name in names] for row in rows])
-        async with engine.connect() as connection:
-            driver: Any = (await connection.get_raw_connection()).driver_connection
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def __call__(self, steps: Callable[[Hands], Coroutine[Any, Any, T]], *, writes: bool) -> T:
+        try:
+            # From the pool itself, past what SQLAlchemy keeps for its own statements.
+            lent = await self._engine.raw_connection()
             try:
-                return await sqlite_driver.transact(driver, [*before, step])
-            except sqlite3.Error as error:
-                raise StoreUnavailable(f"the store did not answer: {error}") from error
-
-    return write
+                driver: Any = lent.driver_connection
+                return await sqlite_driver.at_once(driver, self._engine.dialect, steps, writes=writes)
+            finally:
+                await greenlet_spawn(lent.close)
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the store did not answer: {error}") from error
 
 
 class Silence:
@@ -201,8 +205,6 @@ async def _keep_log(engine: AsyncEngine, path: Path, patience: float) -> None:
 
 
 _log = logging.getLogger(__name__)
-
-_MOVES = "UPDATE revision SET statuses = statuses + 1"
 
 _PRAGMAS = (
     # NORMAL would write the log to the disk at checkpoints only: after a power cut the last commits are gone, and

@@ -1,26 +1,22 @@
-"""aiosqlite, with one trip to the thread of a connection for each statement.
+"""aiosqlite, with one trip to the thread of a connection for each statement, or for a whole transaction.
 
 A trip there and back costs some 40 µs, most of what a small statement costs; aiosqlite makes one to have a cursor, to
-execute, to fetch and to close it.
+execute, to fetch and to close it.  A transaction of prepared statements goes there once and is made there.
 
 Rule: whatever a statement found is fetched where it ran, and its cursor is closed there; so nothing is open between two
 statements, and where no transaction is, there is nothing to commit or to roll back.
 """
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 import aiosqlite
+from sqlalchemy import Dialect
 
+from certbound.stores.prepared import Found, Hands, Prepared, Values
 
-class Step(NamedTuple):
-    """One statement of a transaction that asks nothing, and the values of each time it is executed."""
-
-    statement: str
-    rows: Sequence[Sequence[Any]] = ((),)
-    changes: int | None = None
-    """How many rows it has to change, or nothing of the transaction is done."""
+T = TypeVar("T")
 
 
 def connect(database: str, **options: Any) -> aiosqlite.Connection:
@@ -30,27 +26,73 @@ def connect(database: str, **options: Any) -> aiosqlite.Connection:
     return connection
 
 
-async def transact(connection: aiosqlite.Connection, steps: Sequence[Step]) -> bool:
-    """The steps are one transaction, made in one trip; False if one of them did not change what it had to."""
-    done: bool = await connection._execute(_transact, connection._conn, steps)  # type: ignore[no-untyped-call]  # noqa: SLF001
-    return done
+async def at_once(
+    connection: aiosqlite.Connection,
+    dialect: Dialect,
+    steps: Callable[[Hands], Coroutine[Any, Any, T]],
+    *,
+    writes: bool,
+) -> T:
+    """What the steps returned, in one trip: a question, or a transaction if it `writes`.
+
+    They run in the thread of the connection, and so wait for nothing but their statements.
+    """
+    work = (connection._conn, dialect, steps, writes)  # noqa: SLF001
+    answer: T = await connection._execute(_at_once, *work)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return answer
 
 
-def _transact(connection: sqlite3.Connection, steps: Sequence[Step]) -> bool:
+def _at_once(
+    connection: sqlite3.Connection,
+    dialect: Dialect,
+    steps: Callable[[Hands], Coroutine[Any, Any, T]],
+    writes: bool,  # noqa: FBT001 - handed over by position
+) -> T:
     """In the thread of the connection."""
-    cursor = connection.cursor()
+    if not writes:
+        return _finished(steps(_Hands(connection, dialect)))
+    connection.execute("BEGIN IMMEDIATE").close()
     try:
-        cursor.execute("BEGIN IMMEDIATE")
-        for step in steps:
-            cursor.executemany(step.statement, step.rows)
-            if step.changes not in (None, cursor.rowcount):
-                return False
-        cursor.execute("COMMIT")
-        return True
+        answer = _finished(steps(_Hands(connection, dialect)))
+        connection.execute("COMMIT").close()
+        return answer
     finally:
         if connection.in_transaction:
-            cursor.execute("ROLLBACK")
-        cursor.close()
+            connection.execute("ROLLBACK").close()
+
+
+def _finished(steps: Coroutine[Any, Any, T]) -> T:
+    """What the coroutine returned that never waits: `_Hands` have what they were asked for before they return."""
+    try:
+        steps.send(None)
+    except StopIteration as end:
+        answer: T = end.value
+        return answer
+    steps.close()
+    raise RuntimeError("a transaction waited for something else than its statements")
+
+
+class _Hands:
+    """In the thread of the connection."""
+
+    def __init__(self, connection: sqlite3.Connection, dialect: Dialect) -> None:
+        self._connection = connection
+        self._dialect = dialect
+
+    async def run(self, statement: Prepared, values: Values | None = None) -> Found:
+        cursor = self._connection.execute(*statement.on(self._dialect).with_values(values or {}))
+        try:
+            return Found(cursor.fetchall() if cursor.description else (), cursor.rowcount)
+        finally:
+            cursor.close()
+
+    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> int:
+        text = statement.on(self._dialect)
+        cursor = self._connection.executemany(str(text), map(text.row, rows))
+        try:
+            return cursor.rowcount
+        finally:
+            cursor.close()
 
 
 class _Connection(aiosqlite.Connection):

@@ -11,11 +11,24 @@ Rules kept here:
 """
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Integer, Select, distinct, exists, func, insert, or_, select, type_coerce, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    bindparam,
+    distinct,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -24,6 +37,7 @@ from certbound.core.status import MAX_BYTES
 from certbound.stores.batches import MOST, Batches
 from certbound.stores.content import read_list, write_list
 from certbound.stores.database import Database, can_be_kept
+from certbound.stores.prepared import Hands, Prepared, Values
 from certbound.stores.schema import clients, grants, invalid_statuses, revision, revocations, statuses
 
 PAGE = 1024
@@ -65,11 +79,11 @@ class Allotments:
         return await self._batches.ask(Wish(record, now, origin))
 
     async def _answer(self, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
-        return await self._database.change_quietly(lambda connection: self._allot(connection, some))
+        return await self._database.change_quietly(lambda hands: self._allot(hands, some))
 
-    async def _allot(self, connection: AsyncConnection, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
+    async def _allot(self, hands: Hands, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
         """What each has afterwards, or why it has nothing."""
-        refuse = await judge(connection, some)
+        refuse = await judge(hands, some)
         answers: dict[int, StatusRecord | Exception] = {}
         good: dict[int, list[tuple[int, StatusRecord]]] = {}
         for at, wish in enumerate(some):
@@ -78,33 +92,34 @@ class Allotments:
             else:
                 good.setdefault(_slot(wish.record), []).append((at, wish.record))
         for size, wanted in good.items():
-            free = await self._free(connection, size, len(wanted))
+            free = await self._free(hands, size, len(wanted))
             placed = [replace(record, index=index, valid=True) for (_, record), index in zip(wanted, free, strict=True)]
-            await connection.execute(insert(statuses), [_row(each) for each in placed])
+            await hands.run_all(_ADD, [_row(each) for each in placed])
             answers |= zip((at for at, _ in wanted), placed, strict=True)
         return [answers[at] for at in range(len(some))]
 
-    async def _free(self, connection: AsyncConnection, size: int, wanted: int) -> Sequence[int]:
+    async def _free(self, hands: Hands, size: int, wanted: int) -> Sequence[int]:
         """First places of so many free slots of that size."""
         last = self._pages.get(size)
-        free = [] if last is None or size == PAGE else await _free_slots(connection, last, size)
+        free = [] if last is None or size == PAGE else await _free_slots(hands, last, size, wanted)
         opened: set[int] = set()
         while len(free) < wanted:
-            page = await self._empty_page(connection, opened)
+            page = await self._empty_page(hands, opened)
             opened.add(page)
-            free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), PAGE // size)
+            missing = min(wanted - len(free), PAGE // size)
+            free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), missing)
             self._pages[size] = page
-        return free[:wanted]
+        return free
 
-    async def _empty_page(self, connection: AsyncConnection, besides: Set[int]) -> int:
+    async def _empty_page(self, hands: Hands, besides: Set[int]) -> int:
         """A page in which there is nothing."""
         while True:
             if self._turns == 0:  # not for each page: it is a look at all statuses
-                self._among = await _pages_among(connection)
+                self._among = await _pages_among(hands)
                 self._turns = TURNS
             self._turns -= 1
             page = _random.randrange(self._among)
-            if page not in besides and not await connection.scalar(_is_in_use(page)):
+            if page not in besides and not (await hands.run(_IS_IN_USE, _places(page))).rows[0][0]:
                 return page
 
 
@@ -113,43 +128,34 @@ def _slot(record: StatusRecord) -> int:
     return 1 << (record.count - 1).bit_length()
 
 
-async def _free_slots(connection: AsyncConnection, page: int, size: int) -> list[int]:
-    """First places of the free slots of that size in the page, in random order."""
+async def _free_slots(hands: Hands, page: int, size: int, most: int) -> list[int]:
+    """First places of free slots of that size in the page, chosen at random and in random order."""
     free = set(range(page * PAGE, (page + 1) * PAGE, size))
-    taken = select(statuses.c.idx, statuses.c.count).where(_lies_in(statuses.c.idx, page))
-    # Of a token that is gone, long after its block: no other token may have that place.
-    left = select(invalid_statuses.c.idx, type_coerce(1, Integer)).where(_lies_in(invalid_statuses.c.idx, page))
-    for index, count in (await connection.execute(taken.union_all(left))).all():
+    for index, count in (await hands.run(_TAKEN, _places(page))).rows:
         free.difference_update(range(index - index % size, index + count, size))
-    return _random.sample(sorted(free), len(free))
+    # No more than are needed: to draw a whole page costs more than all else here.
+    return _random.sample([*free], min(most, len(free)))
 
 
-async def _pages_among(connection: AsyncConnection) -> int:
+async def _pages_among(hands: Hands) -> int:
     """Among how many pages an empty one is looked for; some turns later there is one still, in whatever process."""
-    in_use = await connection.scalar(_PAGES_IN_USE) or 0
+    in_use = (await hands.run(_PAGES_IN_USE)).rows[0][0]
     if in_use >= LARGEST // PAGE * 15 // 16:
         raise StoreUnavailable(f"the status list is full: {in_use} of {LARGEST // PAGE} pages are in use")
     return indices(in_use) // PAGE
 
 
-def _is_in_use(page: int) -> Select[Any]:
-    there = [exists().where(_lies_in(table.c.idx, page)) for table in (statuses, invalid_statuses)]
-    return select(or_(*there))
+def _places(page: int) -> Values:
+    return {"first": page * PAGE, "last": (page + 1) * PAGE - 1}
 
 
-def _lies_in(column: Any, page: int) -> Any:
-    return column.between(page * PAGE, (page + 1) * PAGE - 1)
-
-
-async def judge(connection: AsyncConnection, some: Sequence[Wish]) -> Callable[[Wish], str | None]:
+async def judge(hands: Hands, some: Sequence[Wish]) -> Callable[[Wish], str | None]:
     """Says of a wish why it may not come true, or None."""
     records = [each.record for each in some]
-    ids = {each.client_id for each in records}
-    question = select(clients.c.client_id).where(clients.c.client_id.in_(ids), clients.c.enabled.is_(True))
-    enabled = set((await connection.execute(question)).scalars())
-    revoked = {(row[0], row[1]) for row in (await connection.execute(select(revocations))).all()}
-    granted = await _granted(connection, {each.grant_id for each in records if each.grant_id})
-    origins = await _valid_blocks(connection, {each.origin for each in some if each.origin is not None})
+    enabled = {row[0] for row in await _among(hands, _ENABLED, {each.client_id for each in records})}
+    revoked = {(row[0], row[1]) for row in (await hands.run(_REVOKED)).rows}
+    granted = await _granted(hands, {each.grant_id for each in records if each.grant_id})
+    origins = await _valid_blocks(hands, {each.origin for each in some if each.origin is not None})
 
     def refuse(wish: Wish) -> str | None:
         record = wish.record
@@ -170,20 +176,18 @@ async def judge(connection: AsyncConnection, some: Sequence[Wish]) -> Callable[[
     return refuse
 
 
-async def _granted(connection: AsyncConnection, ids: Iterable[str]) -> dict[str, float]:
+async def _granted(hands: Hands, ids: Set[str]) -> dict[str, float]:
     """When each of the grants ends that are there and valid."""
-    if not ids:
-        return {}
-    question = select(grants.c.grant_id, grants.c.ends_at).where(grants.c.grant_id.in_(ids), grants.c.valid.is_(True))
-    return {row[0]: _time(row[1]) for row in (await connection.execute(question)).all()}
+    return {row[0]: _time(row[1]) for row in await _among(hands, _GRANTED, ids)}
 
 
-async def _valid_blocks(connection: AsyncConnection, firsts: Set[int]) -> Set[int]:
+async def _valid_blocks(hands: Hands, firsts: Set[int]) -> Set[int]:
     """Those of them where a valid block begins."""
-    if not firsts:
-        return firsts
-    question = select(statuses.c.idx).where(statuses.c.idx.in_(firsts), statuses.c.valid.is_(True))
-    return set((await connection.execute(question)).scalars())
+    return {row[0] for row in await _among(hands, _VALID, firsts)}
+
+
+async def _among(hands: Hands, question: Prepared, keys: Set[Any]) -> Sequence[Sequence[Any]]:
+    return (await hands.run(question, {"keys": [*keys]})).rows if keys else ()
 
 
 async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]) -> None:
@@ -266,7 +270,37 @@ NUMBER = select(revision.c.statuses).scalar_subquery()
 """In a transaction that moved it, the number under which others hear of its statuses."""
 _INVALID = {"valid": False, "revoked_in": NUMBER}
 
-_PAGES_IN_USE: Select[Any] = select(func.count(distinct(statuses.c.idx // PAGE)))
+_ADD = Prepared(insert(statuses), [each.name for each in statuses.columns if each is not statuses.c.revoked_in])
+
+_PAGES_IN_USE = Prepared(select(func.count(distinct(statuses.c.idx // PAGE))))
+
+
+def _lies_in(column: ColumnElement[int]) -> ColumnElement[bool]:
+    return column.between(bindparam("first"), bindparam("last"))
+
+
+_IS_IN_USE = Prepared(
+    select(
+        type_coerce(
+            or_(*(exists().where(_lies_in(table.c.idx)) for table in (statuses, invalid_statuses))),
+            Integer,
+        )
+    )
+)
+# The others are of a token that is gone, long after its block: no other token may have that place.
+_TAKEN = Prepared(
+    select(statuses.c.idx, statuses.c.count)
+    .where(_lies_in(statuses.c.idx))
+    .union_all(select(invalid_statuses.c.idx, type_coerce(1, Integer)).where(_lies_in(invalid_statuses.c.idx)))
+)
+
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_ENABLED = Prepared(select(clients.c.client_id).where(clients.c.client_id.in_(_KEYS), clients.c.enabled.is_(True)))
+_REVOKED = Prepared(select(revocations.c.kind, revocations.c.value))
+_GRANTED = Prepared(
+    select(grants.c.grant_id, grants.c.ends_at).where(grants.c.grant_id.in_(_KEYS), grants.c.valid.is_(True))
+)
+_VALID = Prepared(select(statuses.c.idx).where(statuses.c.idx.in_(_KEYS), statuses.c.valid.is_(True)))
 
 # As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
 ALL_STATUSES = select(

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,7 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import AlreadyExists, TicketKind, TicketRecord
 from certbound.stores.content import read_object, write_json
 from certbound.stores.database import Database, can_be_kept
+from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import tickets
 
 
@@ -51,12 +52,8 @@ class SqlTickets:
         """It, taken or not; None if there is none, or it has ended at `now`."""
         if not can_be_kept(digest):
             return None
-
-        async def question(connection: AsyncConnection) -> TicketRecord | None:
-            row = (await connection.execute(select(tickets).where(_is(kind, digest), tickets.c.ends_at >= now))).first()
-            return None if row is None else _record(kind, row)
-
-        return await self._database.ask(question)
+        rows = await self._database.find(_LIVES, {"key": _key(kind, digest), "now": now})
+        return _record(kind, rows[0]) if rows else None
 
     async def change(self, record: TicketRecord, *, now: float) -> bool:
         """`content` and `ends_at` of `record` stand where `version` stood."""
@@ -67,10 +64,10 @@ class SqlTickets:
             "ends_at": record.ends_at,
             "version": record.version + 1,
         }
-        same = untaken(record.kind, record.digest, now, record.version)
+        seen = {"key": _key(record.kind, record.digest), "now": now, "seen": record.version}
 
         async def steps(connection: AsyncConnection) -> bool:
-            return (await connection.execute(update(tickets).where(same).values(values))).rowcount == 1
+            return (await connection.execute(update(tickets).where(_SEEN).values(values), seen)).rowcount == 1
 
         return await self._database.write(steps)
 
@@ -78,7 +75,11 @@ class SqlTickets:
         """True for the first, False for all others, for one that is not there, and for one that has ended."""
         if not can_be_kept(digest):
             return False
-        return await self._database.write(lambda connection: take(connection, kind, digest, now, version))
+
+        async def steps(hands: Hands) -> bool:
+            return await take(hands, kind, digest, now, version)
+
+        return await self._database.write_prepared(steps)
 
     async def remove(self, kind: TicketKind, digest: str) -> None:
         """It is gone, if it was there."""
@@ -91,18 +92,12 @@ class SqlTickets:
         await self._database.write(steps)
 
 
-async def take(
-    connection: AsyncConnection, kind: TicketKind, digest: str, now: float, version: int | None = None
-) -> bool:
+async def take(hands: Hands, kind: TicketKind, digest: str, now: float, version: int | None = None) -> bool:
     """As `SqlTickets.take`, as a part of a transaction."""
-    taken = update(tickets).where(untaken(kind, digest, now, version)).values(taken_at=now)
-    return (await connection.execute(taken)).rowcount == 1
-
-
-def untaken(kind: TicketKind, digest: str, now: float, version: int | None) -> ColumnElement[bool]:
-    """It is there, nobody took it, and it has not ended."""
-    free = _is(kind, digest) & tickets.c.taken_at.is_(None) & (tickets.c.ends_at >= now)
-    return free if version is None else free & (tickets.c.version == version)
+    values = {"key": _key(kind, digest), "now": now}
+    if version is None:
+        return (await hands.run(_TAKE, values)).changed == 1
+    return (await hands.run(_TAKE_VERSION, {**values, "seen": version})).changed == 1
 
 
 def _is(kind: TicketKind, digest: str) -> ColumnElement[bool]:
@@ -133,3 +128,14 @@ def _record(kind: TicketKind, row: Sequence[Any]) -> TicketRecord | None:
 
 
 _log = logging.getLogger(__name__)
+
+_LIVES = Prepared(select(tickets).where(tickets.c.ticket == bindparam("key"), tickets.c.ends_at >= bindparam("now")))
+
+_UNTAKEN = and_(
+    tickets.c.ticket == bindparam("key"), tickets.c.taken_at.is_(None), tickets.c.ends_at >= bindparam("now")
+)
+"""It is there, nobody took it, and it has not ended."""
+_SEEN = _UNTAKEN & (tickets.c.version == bindparam("seen"))
+
+_TAKE = Prepared(update(tickets).where(_UNTAKEN).values(taken_at=bindparam("now")))
+_TAKE_VERSION = Prepared(update(tickets).where(_SEEN).values(taken_at=bindparam("now")))

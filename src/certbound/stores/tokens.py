@@ -23,6 +23,7 @@ from certbound.core.ports import AccessTokenRecord
 from certbound.stores.batches import Batches
 from certbound.stores.content import read_object, write_json
 from certbound.stores.database import Database, can_be_kept, insert_into
+from certbound.stores.prepared import Prepared
 from certbound.stores.purge import purge
 from certbound.stores.schema import access_tokens, used
 
@@ -67,11 +68,7 @@ class SqlTokens:
         return None if found is None or found.ends_at < now else found
 
     async def _find(self, some: Sequence[str]) -> Sequence[AccessTokenRecord | None]:
-        async def question(connection: AsyncConnection) -> Sequence[Sequence[Any]]:
-            there = access_tokens.c.digest.in_(set(some))
-            return (await connection.execute(select(access_tokens).where(there))).all()
-
-        rows = {row[0]: row for row in await self._database.ask(question)}
+        rows = {row[0]: row for row in await self._database.find(_THERE, {"digests": [*set(some)]})}
         return [_token(rows[each]) if each in rows else None for each in some]
 
     async def remove(self, digest: str) -> None:
@@ -146,3 +143,5 @@ def _hash(purpose: str, value: str) -> str:
 
 
 _log = logging.getLogger(__name__)
+
+_THERE = Prepared(select(access_tokens).where(access_tokens.c.digest.in_(bindparam("digests", expanding=True))))
