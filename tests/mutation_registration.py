@@ -19,7 +19,7 @@ SUITES = {
 }
 
 MUTATIONS = [
-    (REQUEST, "1", "    if CODE_GRANT not in client.grant_types:\n", "    if False:\n"),
+    (REQUEST, "1", 'raise UnauthorizedClient(f"{client.client_id} may not use {CODE_GRANT}")', "pass"),
     (REQUEST, "2", "if not match_redirect_uri(asked, client.redirect_uris):", "if asked[:5] not in str(client):"),
     (REQUEST, "2", "    if len(values) > 1:\n", "    if False:\n"),
     (REQUEST, "3", "if state is not None and len(state) > MAX_STATE:", "if False:"),
