@@ -6,6 +6,8 @@ CODES = "server/codes.py"
 OPENING = "server/opening.py"
 DEVICE = "server/device.py"
 USES = "server/uses.py"
+TOKEN = "server/token.py"
+TURNS = "server/turns.py"
 AUTHORIZATION_CODE = "core/grants/authorization_code.py"
 DEVICE_CODE = "core/grants/device_code.py"
 
@@ -14,11 +16,16 @@ SUITES = {
     OPENING: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_exchange.py"],
     DEVICE: ["e2e/test_device.py"],
     USES: ["server/test_codes.py"],
+    TURNS: ["server/test_turns.py"],
     AUTHORIZATION_CODE: ["core/test_authorization_code.py"],
     DEVICE_CODE: ["core/test_device_code.py"],
 }
 
 MUTATIONS = [
+    (TOKEN, "rule", 'form.one("code") or form.one("device_code")', "None"),
+    (TURNS, "rule", "async with line.lock:", "if True:"),
+    (TURNS, "rule", "if not line.length:", "if False:"),
+    (TURNS, "rule", "self._lines.setdefault(code, _Line())", 'self._lines.setdefault("", _Line())'),
     (CODES, "1", "await store.tickets.find(TicketKind.CODE, digest, now=asked.call.now)", "None"),
     (
         CODES,
@@ -82,6 +89,13 @@ MUTATIONS = [
     (DEVICE, "4", "or not client.enabled:", ":"),
     (DEVICE, "5", "require_own_form(call, self.service, self._purpose_of(user_code))", "pass"),
     (DEVICE, "5", 'return f"{self._purpose} {user_code}"', 'return f"{self._purpose} code"'),
+    (
+        DEVICE,
+        "rule",
+        "user_code = _shown(typed)\n        if not self._is_recent(found):",
+        "user_code = _shown(typed)\n        if False:",
+    ),
+    (DEVICE, "rule", "            if not self._is_recent(found):\n    ", "            if False:\n    "),
     (DEVICE, "7", "waits = not request.is_decided and", "waits ="),
     (DEVICE, "7", "and request.ends_at >= now", ""),
     (

@@ -22,6 +22,7 @@ from certbound.server.pages import Pages
 from certbound.server.proven import ProvenTokens
 from certbound.server.registrar import Registrar
 from certbound.server.statuses import StatusBook
+from certbound.server.turns import Turns
 from certbound.server.uses import LastUses
 from certbound.server.vitals import Vitals
 
@@ -89,6 +90,8 @@ class Service:
     """None where clients act for themselves alone."""
     uses: LastUses = field(default_factory=LastUses)
     """What is told to people of their clients."""
+    turns: Turns = field(default_factory=Turns)
+    """Of those who come with one code."""
     vitals: Vitals | None = None
     """For those who run the server; None where nobody asks."""
     new_id: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(16))

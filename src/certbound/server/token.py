@@ -37,9 +37,16 @@ async def token(call: Call, service: Service) -> Reply:
         raise UnsupportedGrantType(f"grant_type {grant_type!r:.80}")
     if grant_type not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {grant_type}")
-    # (3) The grant gives no more than the client and the deployment have; nothing is changed yet.
     request = TokenRequest(scope=form.one("scope"), resources=form.all("resource"))
-    asked = Asked(call, service, authenticated, request)
+    # Whoever redeems a code has the answer before the next one who has that code is heard.
+    async with service.turns.of(form.one("code") or form.one("device_code")):
+        return await _answer(Asked(call, service, authenticated, request), grant_type)
+
+
+async def _answer(asked: Asked, grant_type: str) -> Reply:
+    call, service, authenticated = asked.call, asked.service, asked.authenticated
+    client = authenticated.client
+    # (3) The grant gives no more than the client and the deployment have; nothing is changed yet.
     given = await GRANTS[grant_type](asked)
     grant = given.grant
     scope = format_scope(grant.scope)
