@@ -123,12 +123,15 @@ def test_a_network_is_what_one_subscriber_has(remote: str, network: str) -> None
     assert network_of(remote) == network
 
 
-def test_while_the_store_is_away_nobody_fails() -> None:
-    """Whoever fails after it came back is told so, not to wait."""
+def test_while_the_store_is_away_nobody_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever fails after it came back is told so, not to wait; and it is written."""
+    caplog.set_level(logging.INFO, LOGGER)
     watch = Watch(throttle=Throttle(3, Clock()))
     call = Call(now=0.0, address="192.0.2.7")
     for _ in range(10):
         assert watch.refused("token", call, 0.0, TemporarilyUnavailable("away"), "away") == 0
+    watch.refused("token", call, 0.0, InvalidGrant("wrong"), "wrong")
+    assert written(caplog) == 11
     for _ in range(3):
         assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") == 0
     assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") > 0
