@@ -11,7 +11,7 @@ SUITES = {
     PEOPLE: ["core/test_people.py"],
     GUESSES: ["server/test_guesses.py"],
     PASSWORDS: ["server/test_accounts.py"],
-    ACCOUNTS: ["server/test_accounts.py"],
+    ACCOUNTS: ["server/test_accounts.py", "cli/test_user.py"],
     ACCOUNT: ["e2e/test_account.py"],
     LOGIN_APPLICATION: ["e2e/test_login_application.py"],
 }
@@ -50,6 +50,8 @@ MUTATIONS = [
     ),
     (ACCOUNTS, "rule", "            await self.store.accounts.end_all(stored.subject)\n", "            pass\n"),
     (ACCOUNTS, "rule", "        await self.store.sessions.end_all(stored.subject)\n", ""),
+    (ACCOUNTS, "a", "            await self.store.consents.withdraw(subject, client_id)\n", "            pass\n"),
+    (ACCOUNTS, "b", "        await self.store.accounts.end_all(subject)\n", ""),
     (ACCOUNTS, "rule", "        if guess is not None:\n            guess.was_right()\n        login", "        login"),
     (
         ACCOUNT,
@@ -89,6 +91,7 @@ MUTATIONS = [
     (LOGIN_APPLICATION, "b", "if not 0 <= auth_time <= call.now + LEEWAY:", "if False:"),
     (LOGIN_APPLICATION, "b", "call.now - auth_time > request.max_age + LEEWAY", "False"),
     (LOGIN_APPLICATION, "b", "auth_time < ticket.created_at - LEEWAY", "False"),
+    (LOGIN_APPLICATION, "rule", "is_new = waiting.anew or (", "is_new = ("),
     (LOGIN_APPLICATION, "c", "if len(said.amr) > MAX_METHODS or any(", "if any("),
     (LOGIN_APPLICATION, "c", "or not each.isprintable()", ""),
 ]

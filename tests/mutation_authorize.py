@@ -10,7 +10,7 @@ SESSIONS = "server/sessions.py"
 SUITES = {
     AUTHORIZATION: ["server/test_authorization.py", "e2e/test_pushed.py"],
     PUSHED: ["server/test_authorization.py", "e2e/test_pushed.py"],
-    INTERACTIONS: ["server/test_authorization.py"],
+    INTERACTIONS: ["server/test_authorization.py", "e2e/test_device.py"],
     SESSIONS: ["server/test_sessions.py", "server/test_authorization.py"],
 }
 
@@ -75,6 +75,7 @@ MUTATIONS = [
         "if found.waiting.proof and hmac.compare_digest(",
         "if found.waiting.proof or hmac.compare_digest(",
     ),
+    (INTERACTIONS, "rule", "(not found.waiting.anew or _logged_in_for_it(found))", "True"),
     (INTERACTIONS, "rule", 'login=None, proof="", logged_in=sid', "logged_in=sid"),
     (INTERACTIONS, "rule", 'f"consent {found.call.rest} {session.sid}"', 'f"consent {found.call.rest}"'),
     (INTERACTIONS, "1", "    require_own_form(call, service, _login_purpose(found))\n", ""),

@@ -65,6 +65,8 @@ MUTATIONS = [
     (INTERACTION, "1", "and session.acr not in request.acr_values:", "and False:"),
     (INTERACTION, "1", "{Prompt.LOGIN, Prompt.SELECT_ACCOUNT}", "{Prompt.LOGIN}"),
     (INTERACTION, "1", "now - session.auth_time > request.max_age", "now - session.auth_time > request.max_age + 60"),
+    (INTERACTION, "rule", "session.auth_time >= since or ", ""),
+    (INTERACTION, "rule", "or now - session.auth_time <= max_age", "or True"),
     (INTERACTION, "2", "if subject and waiting.consented == subject:", "if waiting.consented:"),
     (INTERACTION, "2", "if Prompt.CONSENT in request.prompt:", "if False:"),
     (

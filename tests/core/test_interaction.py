@@ -11,7 +11,7 @@ import pytest
 
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt, ReturnTo
 from certbound.core.clients import Client, read_client
-from certbound.core.interaction import Login, Step, Waiting, covers, next_step, read_waiting, write_waiting
+from certbound.core.interaction import Login, Step, Waiting, covers, is_recent, next_step, read_waiting, write_waiting
 from certbound.core.ports import ConsentRecord, SessionRecord
 
 NOW = 1_000_000.0
@@ -200,6 +200,13 @@ def test_a_login_of_none_of_the_ways_that_are_asked_for(prompt: frozenset[Prompt
             assert refused.value.error == "login_required"
         else:
             assert next_step(request, CLIENTS["proven"], **facts) is (Step.LOGIN if is_due else None)
+
+
+def test_a_login_for_a_device_is_recent_enough_or_since_it_asked() -> None:
+    """And any is where the client registered no `default_max_age`."""
+    for age, max_age, asked in product((0, 9, 10, 11, 99), (None, 0, 10), (5, 50)):
+        expected = max_age is None or age <= max(max_age, asked)
+        assert is_recent(session_of("ada", age), max_age, since=NOW - asked, now=NOW) is expected, (age, max_age, asked)
 
 
 def test_consent_to_more_covers_less() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from certbound.core.authentication import digest_of
 from certbound.core.grants import device_code
-from certbound.core.ports import Store, TicketKind, TicketRecord
+from certbound.core.ports import SessionRecord, Store, TicketKind, TicketRecord
 from certbound.server.sessions import SESSION, VISIT, Visit
 from certbound.trust.authority import Issued
 from e2e.acting import PASSWORD, add_account, people_world
@@ -280,6 +280,29 @@ class TestPage:
             assert browser.send(browser.visit("/device"), user_code=begun["user_code"]).status == 403, error
             assert poll(built, begun, "radio").json["error"] == error
 
+    def test_a_client_that_wants_a_recent_login(self, built: World) -> None:
+        """`default_max_age`: one that is older, and not since the device asked, is asked for anew, on either page."""
+        built.register("safe", token_endpoint_auth_method="none", grant_types=[DEVICE], default_max_age=0)
+        browser = logged_in(built, "anna")
+        begun = begin(built, "safe")
+        url, code = f"{built.issuer}/device", begun["user_code"]
+        login = browser.send(browser.visit("/device"), user_code=code)
+        assert "password" in login.html
+        assert "password" in browser.visit(login.url).html
+        # Who knows their own cookie and session can make the next form: that leads there too.
+        session = in_store(built, lambda store: session_of(store, browser))
+        token = Visit(value=browser.cookies[VISIT]).form_token(f"device {session.sid} {code}")
+        for action in ("allow", "deny"):
+            form = {"form_token": token, "action": action, "user_code": code}
+            assert "password" in browser.post(url, form).html
+        assert is_refused(poll(built, begun, "safe"), "authorization_pending")
+        page = browser.log_in(login, "anna", PASSWORD)
+        assert page.form.fields["user_code"] == code
+        assert browser.send(browser.send(page), "allow").status == 200
+        _, request = in_store(built, lambda store: kept(store, begun))
+        assert request.approved
+        assert request.approved.auth_time > session.auth_time
+
     def test_a_form_of_another_site(self, built: World, browser: Browser, bens: Browser) -> None:
         """Neither looks anything up nor decides; nor one that was shown for another code, or to another person."""
         begun, other = begin(built), begin(built)
@@ -318,10 +341,7 @@ class TestPage:
         assert int(slow.answer.headers["retry-after"]) >= 1
         assert begun["user_code"] not in slow.html
         # Who knows their own cookie and session can make the next form for any code: that is guessing too.
-        session = in_store(
-            built, lambda store: store.sessions.find(digest_of(browser.cookies[SESSION]), now=time.time())
-        )
-        assert session is not None
+        session = in_store(built, lambda store: session_of(store, browser))
         token = Visit(value=browser.cookies[VISIT]).form_token(f"device {session.sid} {begun['user_code']}")
         form = {"form_token": token, "action": "deny", "user_code": begun["user_code"]}
         assert browser.post(f"{built.issuer}/device", form).status == 429
@@ -341,6 +361,13 @@ async def kept(store: Store, begun: Any) -> tuple[TicketRecord, device_code.Devi
     request = device_code.read(found.content)
     assert request is not None
     return found, request
+
+
+async def session_of(store: Store, browser: Browser) -> SessionRecord:
+    """Of whoever is logged in there."""
+    found = await store.sessions.find(digest_of(browser.cookies[SESSION]), now=time.time())
+    assert found is not None
+    return found
 
 
 async def deny(store: Store, begun: Any) -> None:

@@ -15,6 +15,7 @@ import pytest
 from certbound.core.jws import unverified_claims
 from certbound.trust.authority import Issued, self_signed
 from e2e.acting import App, make_app, people_world
+from e2e.codes import DEVICE
 from e2e.people import Browser, Page, request_url
 from e2e.world import Answer, World
 
@@ -55,8 +56,11 @@ class Application:
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    overrides = {"login__accounts": False, "login__url": LOGIN, "login__clients": ["login", "spare"]}
-    with people_world(tmp_path_factory.mktemp("login"), **overrides) as built:
+    overrides = {"login__url": LOGIN, "login__clients": ["login", "spare"], "login__device": True}
+    methods = ["none", "self_signed_tls_client_auth"]
+    with people_world(
+        tmp_path_factory.mktemp("login"), login__accounts=False, authentication__methods=methods, **overrides
+    ) as built:
         yield built
 
 
@@ -254,6 +258,21 @@ def test_a_login_that_is_too_old_is_refused_here(app: App, application: Applicat
         assert answer.status == 400
         assert "auth_time" in answer.json["error_description"]
         application.accept(interaction)
+
+
+def test_a_device_whose_client_wants_a_recent_login(people: World, application: Application) -> None:
+    """The application is asked for a new one, by `prompt`; whose clock is a little late is not asked for ever."""
+    people.register("tv", token_endpoint_auth_method="none", grant_types=[DEVICE], default_max_age=1)
+    browser, ago = Browser(people), time.time() - 1000
+    browser.visit(application.accept(interaction_of(browser.visit("/account")), auth_time=ago))
+    begun = people.post("device_authorization", "tv", None).json
+    interaction = interaction_of(browser.send(browser.visit("/device"), user_code=begun["user_code"]))
+    assert application.ask(interaction).json == {"interaction": interaction, "client": None, "prompt": "login"}
+    assert interaction_of(browser.visit(f"/interaction/{interaction}")) == interaction
+    assert application.say(interaction, {"accept": {"subject": "p-1", "auth_time": ago}}).status == 400
+    page = browser.visit(application.accept(interaction, auth_time=time.time() - 30))
+    assert page.form.fields["user_code"] == begun["user_code"]
+    assert browser.send(browser.send(page), "allow").status == 200
 
 
 def test_the_person_whom_the_client_means(app: App, application: Application) -> None:

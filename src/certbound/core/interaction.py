@@ -44,6 +44,8 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """None where the person came for a page of their own."""
     then: str = ""
     """The path of that page."""
+    anew: bool = False
+    """They must log in for it, whoever is logged in."""
     pushed: str = ""
     """The digest of the pushed request that it is, to be taken when its code is given."""
     login: Login | None = None
@@ -85,6 +87,14 @@ def next_step(
     if reason:
         return _ask(Step.CONSENT, request, "consent_required", reason)
     return None
+
+
+def is_recent(session: SessionRecord, max_age: int | None, *, since: float, now: float) -> bool:
+    """Whether the login is one for a client that asked at `since` for one that is no older than `max_age`, if it did.
+
+    One that was done since counts: so short is no `max_age` that a person who logs in at once would never be in time.
+    """
+    return max_age is None or session.auth_time >= since or now - session.auth_time <= max_age
 
 
 def covers(consent: ConsentRecord, request: AuthorizationRequest) -> bool:

@@ -5,6 +5,7 @@ counts for minutes.  A code that cannot be one costs what any other costs.
 Rule 2: the person sees the code once more beside what is asked for, to compare it with the device that they hold: a
 link that was sent to them must not be enough (section 5.4).
 Rule 3: a code is decided once, by a form that was shown to this person for this code.
+Rule 4: a client that registered how old a login may be gets no older one, but of one since the device asked.
 """
 
 from dataclasses import replace
@@ -16,11 +17,12 @@ from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest, TemporarilyUnavailable, UnauthorizedClient
 from certbound.core.grants import device_code, grant_audience, refresh_token
 from certbound.core.grants.device_code import Approved, DeviceRequest
+from certbound.core.interaction import Waiting, is_recent
 from certbound.core.metadata import DEVICE
 from certbound.core.ports import AlreadyExists, SessionRecord, TicketKind, TicketRecord
 from certbound.core.scope import Scope, format_scope, grant_scope
 from certbound.server.authentication import authenticated_client
-from certbound.server.authorization import asking
+from certbound.server.authorization import asking, begin
 from certbound.server.call import NO_STORE, Call, Reply, json_reply, with_headers
 from certbound.server.consents import consent_to, remember
 from certbound.server.guesses import Guess, TooManyGuesses
@@ -141,6 +143,8 @@ class _Page(msgspec.Struct, frozen=True):
             return self.ask(_shown(typed), failed="wrong")
         guess.was_right()
         user_code = _shown(typed)
+        if not self._is_recent(found):
+            return await self._log_in_anew(user_code)
         visit = visit_of(call, self.service)
         view = ConsentView(
             form_token=visit.form_token(self._purpose_of(user_code)),
@@ -177,6 +181,8 @@ class _Page(msgspec.Struct, frozen=True):
             if found is None:
                 raise InvalidRequest("the code has expired, or was used already; start again on the device")
             guess.was_right()
+            if not self._is_recent(found):
+                return await self._log_in_anew(user_code)
             request = found.request
             # (8) What they agree to is remembered before it counts: it is looked for when the token is given.
             if allows:
@@ -213,6 +219,14 @@ class _Page(msgspec.Struct, frozen=True):
         self.call.notes.client_id = client.client_id
         waits = not request.is_decided and ticket.taken_at is None and request.ends_at >= now
         return _Request(ticket, request, client) if waits else None
+
+    def _is_recent(self, found: _Request) -> bool:
+        since = found.ticket.created_at
+        return is_recent(self.session, found.client.default_max_age, since=since, now=self.call.now)
+
+    async def _log_in_anew(self, user_code: str) -> Reply:
+        """The way to a login, whoever is logged in, which leads back to the page with the code."""
+        return await begin(self.call, self.service, Waiting(then=f"{PAGE}?user_code={user_code}", anew=True))
 
     async def _change(self, found: _Request, decided: DeviceRequest) -> bool:
         changed = replace(found.ticket, content=device_code.write(decided))

@@ -114,7 +114,8 @@ async def _go_on(found: Found) -> Reply:
     """What `core.interaction` says is next."""
     call, service, request = found.call, found.service, found.waiting.request
     if request is None:
-        return await _log_in(found, None) if found.session is None else await _leave(found)
+        is_there = found.session is not None and (not found.waiting.anew or _logged_in_for_it(found))
+        return await _leave(found) if is_there else await _log_in(found, None)
     client = await _client(found, request)
     if isinstance(client, Reply):
         return client

@@ -46,6 +46,8 @@ async def show(call: Call, service: Service) -> Reply:
     _, waiting = await _find(call, service)
     request = waiting.request
     document: dict[str, Any] = {"interaction": call.rest, "client": None}
+    if waiting.anew:
+        document["prompt"] = Prompt.LOGIN.value
     if request is not None:
         document = await _describe(request, service, document)
     return json_reply(200, document, NO_STORE)
@@ -184,14 +186,17 @@ async def _login(said: _Accept, ticket: TicketRecord, waiting: Waiting, call: Ca
         raise InvalidRequest("accept.auth_time must be seconds since the epoch, and not in the future")
     if request is not None and request.max_age is not None and call.now - auth_time > request.max_age + LEEWAY:
         raise InvalidRequest("accept.auth_time is longer ago than the max_age that the client asks for")
-    if request is not None and Prompt.LOGIN in request.prompt and auth_time < ticket.created_at - LEEWAY:
+    is_new = waiting.anew or (request is not None and Prompt.LOGIN in request.prompt)
+    if is_new and auth_time < ticket.created_at - LEEWAY:
         raise InvalidRequest("accept.auth_time is before this request, and the client asks for a new login")
     # (c) What it says of how fits into a token.
     if len(said.amr) > MAX_METHODS or any(
         len(each) > MAX_ACR or not each.isprintable() for each in (said.acr, *said.amr)
     ):
         raise InvalidRequest(f"accept.acr and each of accept.amr are printable, of {MAX_ACR} characters at most")
-    return Login(subject=said.subject, auth_time=min(auth_time, call.now), acr=said.acr, amr=said.amr)
+    # What was done for a page is not from before it, whichever clock is wrong: else the page would ask for ever.
+    earliest = ticket.created_at if waiting.anew else 0.0
+    return Login(subject=said.subject, auth_time=min(max(auth_time, earliest), call.now), acr=said.acr, amr=said.amr)
 
 
 REJECTIONS = frozenset({
