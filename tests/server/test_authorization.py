@@ -716,6 +716,17 @@ async def test_what_waits_goes_on_in_the_browser_that_brought_it_alone(place: Pl
         assert refused.value.status == 403
 
 
+async def test_of_two_tabs_that_open_at_once_in_a_new_browser_the_other_is_told_to_start_again(place: Place) -> None:
+    """Each got a cookie, and the browser keeps one; whoever starts again after the login is not asked for it."""
+    first, second = await place.person().asks(), await place.person().asks()
+    first.cookies = second.cookies
+    with pytest.raises(InvalidRequest, match=r"another tab.*go back to the app and start again"):
+        await first.logs_in()
+    await second.logs_in()
+    await second.agrees()
+    assert "code" in (await first.asks()).told
+
+
 async def test_the_address_of_something_that_waits_cannot_be_guessed_or_made_up(place: Place) -> None:
     for name in ("", "x", "A" * 22, "%00", "é"):
         with pytest.raises(InvalidRequest, match="nothing waits here"):

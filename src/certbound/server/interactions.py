@@ -101,7 +101,11 @@ async def _find(call: Call, service: Service) -> Found:
     # (2) This browser brought it.
     visit = visit_of(call, service)
     if not hmac.compare_digest(waiting.visit, visit.digest):
-        raise InvalidRequest("this was begun in another browser, or this one keeps no cookies; start again", status=403)
+        raise InvalidRequest(
+            "this was begun in another browser, or at the same time in another tab, or this browser keeps no cookies; "
+            "go back to the app and start again",
+            status=403,
+        )
     if ticket.taken_at is not None:
         raise InvalidRequest(ANSWERED)
     call.notes.client_id = waiting.request.client_id if waiting.request else ""
