@@ -22,7 +22,12 @@ MUTATIONS = [
     ),
     (CORE_OPENID, "3", 'claims.get("iss") != issuer or ', ""),
     (CORE_OPENID, "rule", 'f"sector {client.sector}" if client.sector else ', ""),
-    (CORE_OPENID, "rule", 'f"client {client.client_id}"', "client.client_id"),
+    (
+        CORE_OPENID,
+        "rule",
+        'f"sector {client.sector}" if client.sector else f"client {client.client_id}"',
+        "client.sector or client.client_id",
+    ),
     (CORE_OPENID, "rule", "    if not sid:\n", "    if False:\n"),
     (OPENID, "rule", "openid.sid_for(client, code.sid)", "code.sid"),
     (OPENID, "rule", "if await service.clients.find(subject) is not None:", "if False:"),

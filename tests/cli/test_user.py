@@ -219,6 +219,34 @@ def test_locked_out_and_let_in(certbound: Certbound, anna: dict[str, Any], deplo
     assert json.loads(certbound("user", "show", "anna", "--json").out)["clients"][0]["client_id"] == "app"
 
 
+def test_put_out(certbound: Certbound, deployment: Path) -> None:
+    """Whom a login application knows: session, consent and grant end, and nobody else's; again there is nothing."""
+    settings = (deployment / "certbound.toml").read_text()
+    login = 'url = "https://login.example/"\nclients = ["login"]'
+    (deployment / "certbound.toml").write_text(settings.replace("accounts = true", login))
+    asyncio.run(_act(deployment, "person-4711"))
+    for other in ("person-471", "person-4711 ", "PERSON-4711", "app", "", "\x1b[1m\udc80"):
+        done = certbound("user", "put-out", other)
+        assert (done.status, done.out) == (0, f"nothing was here of a person with the subject {other!r}\n")
+    assert asyncio.run(_left(deployment)) == (True, True)
+    done = certbound("user", "put-out", "person-4711")
+    assert done.out.splitlines() == ["'person-4711' is out; sessions: 1, clients that acted for them: 1", "  app"]
+    assert "login.accounts is not set" not in done.err
+    assert asyncio.run(_left(deployment)) == (False, False)
+    done = certbound("user", "put-out", "person-4711", "--json")
+    assert json.loads(done.out) == {"subject": "person-4711", "sessions": 0, "clients": []}
+
+
+def test_put_out_what_nobody_remembers(certbound: Certbound, anna: dict[str, Any], deployment: Path) -> None:
+    """A grant whose consent is gone ends too; the account stays as it is."""
+    asyncio.run(_act(deployment, str(anna["subject"])))
+    with sqlite3.connect("certbound.sqlite") as database:
+        database.execute("DELETE FROM consents")
+    assert certbound("user", "put-out", anna["subject"]).status == 0
+    assert asyncio.run(_left(deployment)) == (False, False)
+    assert json.loads(certbound("user", "show", "anna", "--json").out) == {**anna, "clients": []}
+
+
 def test_another_password(certbound: Certbound, anna: dict[str, Any], deployment: Path) -> None:
     """Sessions end, and what clients have lives on."""
     asyncio.run(_act(deployment, str(anna["subject"])))

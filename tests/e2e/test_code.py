@@ -14,6 +14,7 @@ import pytest
 
 from certbound.core.authentication import digest_of
 from certbound.core.ports import ConsentRecord, Store, TicketKind
+from certbound.server.accounts import AccountBook
 from certbound.trust.authority import Issued
 from e2e.acting import make_app, people_world
 from e2e.codes import ALICE, BACK, CODE, PEOPLE, agreed, in_store, is_refused, redeem, refresh
@@ -104,6 +105,18 @@ class TestRedeemed:
         time.sleep(1)
         assert not any(is_active(built, each) for each in answers)
         assert is_refused(refresh(built, answers[1].json["refresh_token"], "opaque", WEB))
+
+    def test_of_a_person_who_is_put_out_nothing_lives(self, built: World) -> None:
+        """Tokens of every client, their sessions, and a code that is out; of others, all goes on."""
+        answers = {name: redeem(built, agreed(built, name, person="carol"), name, WEB) for name in ("web", "opaque")}
+        code, other = agreed(built, "web", person="carol"), redeem(built, agreed(built, "web"), "web", WEB)
+        ended = in_store(built, lambda store: AccountBook(store, time.time, "test").put_out("carol"))
+        assert set(ended.clients) == {"web", "opaque"}
+        time.sleep(1)
+        assert is_refused(redeem(built, code, "web", WEB))
+        assert not any(is_active(built, each) for each in answers.values())
+        assert all(is_refused(refresh(built, each.json["refresh_token"], n, WEB)) for n, each in answers.items())
+        assert is_active(built, other)
 
     def test_fewer_resources_may_be_asked_for(self, built: World) -> None:
         """The refresh token stays one for all; what was not agreed to is refused, and the code counts still."""

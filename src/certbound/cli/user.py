@@ -26,7 +26,7 @@ from certbound.core.ports import AccountRecord, ConsentRecord
 if TYPE_CHECKING:
     from certbound.server.accounts import AccountBook
 
-app = group("Add, list, show, change, lock out and remove people who log in.")
+app = group("Add, list, show, change, lock out, put out and remove people who log in.")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="What the person types; capitals do not count.")]
@@ -131,6 +131,23 @@ def enable(name: Name, config: ConfigFile = None) -> None:
     asyncio.run(_switch(config, name, enabled=True))
 
 
+@app.command("put-out")
+def put_out(
+    subject: Annotated[
+        str, typer.Argument(metavar="SUBJECT", help="What accounts or the login application call the person.")
+    ],
+    json: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """End all that a person has here, also one of a login application: sessions, consents, and what clients got.
+
+    Whoever can still log in may begin anew, so first lock them out there: in your login application, or by disable.
+
+    Example: certbound user put-out person-4711
+    """
+    asyncio.run(_put_out(config, subject, json=json))
+
+
 @app.command()
 def remove(
     name: Name,
@@ -212,6 +229,19 @@ async def _switch(config: Path | None, name: str, *, enabled: bool) -> None:
     say(f"{account.username} {said}")
 
 
+async def _put_out(config: Path | None, subject: str, *, json: bool) -> None:
+    async with _book(config, of_accounts=False) as book:
+        ended = await book.put_out(subject)
+    if json:
+        say_json({"subject": subject, "sessions": ended.sessions, "clients": list(ended.clients)})
+    elif ended.sessions or ended.clients:
+        say(f"{subject!r} is out; sessions: {ended.sessions}, clients that acted for them: {len(ended.clients)}")
+        if ended.clients:
+            say_table([(each,) for each in ended.clients], indent="  ")
+    else:
+        say(f"nothing was here of a person with the subject {subject!r}")
+
+
 async def _remove(config: Path | None, name: str, *, yes: bool) -> None:
     async with _book(config) as book:
         account = await book.find(name)
@@ -226,12 +256,12 @@ async def _remove(config: Path | None, name: str, *, yes: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _book(config: Path | None) -> "AsyncIterator[AccountBook]":
+async def _book(config: Path | None, *, of_accounts: bool = True) -> "AsyncIterator[AccountBook]":
     settings = load_settings(config)
     from certbound.app import opened_store  # half a second that `user --help` need not spend
     from certbound.server.accounts import AccountBook
 
-    if not settings.login.accounts:
+    if of_accounts and not settings.login.accounts:
         note("login.accounts is not set, so nobody logs in with an account")
     async with opened_store(settings) as store:
         try:

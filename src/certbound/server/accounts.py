@@ -6,6 +6,7 @@ Rule 3: who guesses too often is not looked at for a while: of one network for o
 in from elsewhere.
 Rule 4: whoever is locked out is out: sessions end, grants and their tokens too, and enabled again they begin anew; what
 they let clients do is remembered.  A new password ends the sessions alone: what clients have was never the password's.
+Whoever is put out, account or not, has nothing left here, and nothing is remembered.
 Rule 5: the audit says who logged in and who did not, by the names of accounts: what else people type where a name
 belongs may be a password.
 """
@@ -23,9 +24,18 @@ from certbound.server.audit import AUDIT, Decision, Outcome
 from certbound.server.guesses import Guesses, TooManyGuesses
 from certbound.server.passwords import Passwords
 
-__all__ = ["AccountBook", "TooManyGuesses"]
+__all__ = ["AccountBook", "PutOut", "TooManyGuesses"]
 
 _log = logging.getLogger("certbound.server")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOut:
+    """What was there of a person who was put out."""
+
+    sessions: int
+    clients: Sequence[str]
+    """Those that acted for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +148,21 @@ class AccountBook:
         self._tell("remove account", account)
         return True
 
+    async def put_out(self, subject: str) -> PutOut:
+        """The sessions of whoever tokens call so end, what they let clients do, and what clients got by it.
+
+        Whether they have an account does not matter; one that is there stays as it is.
+        """
+        sessions = await self.store.sessions.end_all(subject)
+        # (a) Nobody consents any more; what is remembered goes with what was given by it, codes that are out too.
+        clients = [consent.client_id for consent in await self.store.consents.list(subject)]
+        for client_id in clients:
+            await self.store.consents.withdraw(subject, client_id)
+        # (b) So does what nobody remembers, and a session that began meanwhile.
+        await self.store.accounts.end_all(subject)
+        self._tell_of("put person out", subject)
+        return PutOut(sessions=sessions, clients=clients)
+
     async def find(self, username: str) -> AccountRecord | None:
         """The account of that name, however it is typed."""
         name = _prepared(prepare_username, username)
@@ -170,8 +195,11 @@ class AccountBook:
 
     def _tell(self, what: str, account: AccountRecord) -> None:
         _log.info("%s %r", what, account.username)
+        self._tell_of(what, _about(account))
+
+    def _tell_of(self, what: str, subject: str) -> None:
         if self.actor:
-            decision = Decision(time=self.now(), what=what, actor=self.actor, subject=_about(account))
+            decision = Decision(time=self.now(), what=what, actor=self.actor, subject=subject)
             AUDIT.record(decision, level=logging.WARNING)
 
 
