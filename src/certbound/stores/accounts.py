@@ -20,7 +20,7 @@ from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, Session
 from certbound.stores.content import read_json, read_object, write_json, write_object
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.grants import end_grants_from
-from certbound.stores.prepared import Prepared
+from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import accounts, consents, pairwise_subjects, sessions
 
 
@@ -136,10 +136,10 @@ class SqlSessions:
             "ends_at": record.ends_at,
         }
 
-        async def steps(connection: AsyncConnection) -> None:
-            await connection.execute(insert(sessions).values(values))
+        async def steps(hands: Hands) -> None:
+            await hands.run(_BEGIN, values)
 
-        await self._database.write(steps)
+        await self._database.write_prepared(steps)
 
     async def find(self, digest: str, *, now: float) -> SessionRecord | None:
         """It, or None; also if it has ended at `now`."""
@@ -240,4 +240,5 @@ _ALL = select(
 _OF_NAME = Prepared(_ALL.where(accounts.c.username == bindparam("key")))
 _OF_SUBJECT = Prepared(_ALL.where(accounts.c.subject == bindparam("key")))
 
+_BEGIN = Prepared(insert(sessions), [column.name for column in sessions.columns])
 _LIVES = Prepared(select(sessions).where(sessions.c.digest == bindparam("key"), sessions.c.ends_at >= bindparam("now")))

@@ -272,7 +272,8 @@ class Database:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
-            await asyncio.wait_for(self._writer.acquire(), self._access.patience)
+            async with asyncio.timeout(self._access.patience):
+                await self._writer.acquire()
         except TimeoutError as error:
             raise StoreUnavailable("the store did not answer: the changes before this one do not end") from error
         try:

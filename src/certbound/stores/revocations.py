@@ -17,6 +17,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     Table,
+    bindparam,
     delete,
     exists,
     func,
@@ -41,6 +42,7 @@ from certbound.stores.batches import Batches
 from certbound.stores.content import read_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.descent import is_obtained, name_of, origin_at
+from certbound.stores.prepared import Prepared
 from certbound.stores.schema import clients, grants, invalid_statuses, revocations, statuses
 from certbound.stores.statuses import (
     ALL_STATUSES,
@@ -136,15 +138,9 @@ class SqlRevocations:
         """Whether the status at `index` is; it is not if none was allotted there."""
         if not 0 <= index < 1 << 63:
             return False
-
-        async def question(connection: AsyncConnection) -> bool:
-            alone = exists().where(invalid_statuses.c.idx == index)
-            last = select(statuses.c.idx, statuses.c.count, statuses.c.valid.is_(True), alone)
-            last = last.where(statuses.c.idx <= index).order_by(statuses.c.idx.desc()).limit(1)
-            row = (await connection.execute(last)).first()
-            return row is not None and index < row[0] + row[1] and bool(row[2]) and not row[3]
-
-        return await self._database.ask(question)
+        for first, count, valid, alone in await self._database.find(_LAST_BEFORE, {"at": index}):
+            return index < first + count and bool(valid) and not alone
+        return False
 
     async def statuses(self, now: float, *, since: int | None = None) -> Statuses:
         """What the list says at `now`: all of it, or what is news since that number."""
@@ -273,3 +269,16 @@ def _is_valid(table: Table) -> ColumnElement[bool]:
 
 
 _log = logging.getLogger(__name__)
+
+_LAST_BEFORE = Prepared(
+    select(
+        statuses.c.idx,
+        statuses.c.count,
+        type_coerce(statuses.c.valid.is_(True), Integer),
+        type_coerce(exists().where(invalid_statuses.c.idx == bindparam("at")), Integer),
+    )
+    .where(statuses.c.idx <= bindparam("at"))
+    .order_by(statuses.c.idx.desc())
+    .limit(1)
+)
+"""The block that begins at a place or before it, and whether that place alone is not valid."""

@@ -9,9 +9,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import and_, bindparam, delete, select, update
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import AlreadyExists, TicketKind, TicketRecord
@@ -26,6 +24,9 @@ class SqlTickets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._adding = Prepared(
+            database.insert_into(tickets).on_conflict_do_nothing(), [column.name for column in tickets.columns]
+        )
 
     async def add(self, record: TicketRecord) -> None:
         """It is kept until it ends.  `AlreadyExists` if there is one of this kind and digest."""
@@ -40,13 +41,11 @@ class SqlTickets:
             "version": 0,
         }
 
-        async def steps(connection: AsyncConnection) -> None:
-            try:
-                await connection.execute(insert(tickets).values(values))
-            except IntegrityError:
-                raise AlreadyExists(record.kind) from None
+        async def steps(hands: Hands) -> None:
+            if (await hands.run(self._adding, values)).changed == 0:
+                raise AlreadyExists(record.kind)
 
-        await self._database.write(steps)
+        await self._database.write_prepared(steps)
 
     async def find(self, kind: TicketKind, digest: str, *, now: float) -> TicketRecord | None:
         """It, taken or not; None if there is none, or it has ended at `now`."""
@@ -60,16 +59,18 @@ class SqlTickets:
         if not can_be_kept(record.digest):
             return False
         values = {
-            "content": write_json(record.content, f"the content of a {record.kind}"),
-            "ends_at": record.ends_at,
-            "version": record.version + 1,
+            "key": _key(record.kind, record.digest),
+            "now": now,
+            "seen": record.version,
+            "what": write_json(record.content, f"the content of a {record.kind}"),
+            "until": record.ends_at,
+            "next": record.version + 1,
         }
-        seen = {"key": _key(record.kind, record.digest), "now": now, "seen": record.version}
 
-        async def steps(connection: AsyncConnection) -> bool:
-            return (await connection.execute(update(tickets).where(_SEEN).values(values), seen)).rowcount == 1
+        async def steps(hands: Hands) -> bool:
+            return (await hands.run(_CHANGE, values)).changed == 1
 
-        return await self._database.write(steps)
+        return await self._database.write_prepared(steps)
 
     async def take(self, kind: TicketKind, digest: str, *, now: float, version: int | None = None) -> bool:
         """True for the first, False for all others, for one that is not there, and for one that has ended."""
@@ -86,10 +87,10 @@ class SqlTickets:
         if not can_be_kept(digest):
             return
 
-        async def steps(connection: AsyncConnection) -> None:
-            await connection.execute(delete(tickets).where(_is(kind, digest)))
+        async def steps(hands: Hands) -> None:
+            await hands.run(_REMOVE, {"key": _key(kind, digest)})
 
-        await self._database.write(steps)
+        await self._database.write_prepared(steps)
 
 
 async def take(hands: Hands, kind: TicketKind, digest: str, now: float, version: int | None = None) -> bool:
@@ -98,10 +99,6 @@ async def take(hands: Hands, kind: TicketKind, digest: str, now: float, version:
     if version is None:
         return (await hands.run(_TAKE, values)).changed == 1
     return (await hands.run(_TAKE_VERSION, {**values, "seen": version})).changed == 1
-
-
-def _is(kind: TicketKind, digest: str) -> ColumnElement[bool]:
-    return tickets.c.ticket == _key(kind, digest)
 
 
 def _key(kind: TicketKind, digest: str) -> str:
@@ -129,13 +126,19 @@ def _record(kind: TicketKind, row: Sequence[Any]) -> TicketRecord | None:
 
 _log = logging.getLogger(__name__)
 
-_LIVES = Prepared(select(tickets).where(tickets.c.ticket == bindparam("key"), tickets.c.ends_at >= bindparam("now")))
+_IS = tickets.c.ticket == bindparam("key")
+_LIVES = Prepared(select(tickets).where(_IS, tickets.c.ends_at >= bindparam("now")))
+_REMOVE = Prepared(delete(tickets).where(_IS))
 
-_UNTAKEN = and_(
-    tickets.c.ticket == bindparam("key"), tickets.c.taken_at.is_(None), tickets.c.ends_at >= bindparam("now")
-)
+_UNTAKEN = and_(_IS, tickets.c.taken_at.is_(None), tickets.c.ends_at >= bindparam("now"))
 """It is there, nobody took it, and it has not ended."""
 _SEEN = _UNTAKEN & (tickets.c.version == bindparam("seen"))
+
+_CHANGE = Prepared(
+    update(tickets)
+    .where(_SEEN)
+    .values(content=bindparam("what"), ends_at=bindparam("until"), version=bindparam("next"))
+)
 
 _TAKE = Prepared(update(tickets).where(_UNTAKEN).values(taken_at=bindparam("now")))
 _TAKE_VERSION = Prepared(update(tickets).where(_SEEN).values(taken_at=bindparam("now")))

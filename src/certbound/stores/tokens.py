@@ -22,8 +22,8 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import AccessTokenRecord
 from certbound.stores.batches import Batches
 from certbound.stores.content import read_object, write_json
-from certbound.stores.database import Database, can_be_kept, insert_into
-from certbound.stores.prepared import Prepared
+from certbound.stores.database import Database, can_be_kept
+from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.purge import purge
 from certbound.stores.schema import access_tokens, used
 
@@ -49,6 +49,7 @@ class SqlTokens:
         self._database = database
         adding = database.insert_into(access_tokens).on_conflict_do_nothing()
         self._write = database.prepare(adding, [column.name for column in access_tokens.columns])
+        self._first_use = _first_use(database)
         self._adding: Batches[_Token, None] = Batches(self._add)
         self._finding: Batches[str, AccessTokenRecord | None] = Batches(self._find)
         self._using: Batches[_Use, bool] = Batches(self._use)
@@ -98,32 +99,25 @@ class SqlTokens:
         return [None] * len(some)
 
     async def _use(self, some: Sequence[_Use]) -> Sequence[bool]:
-        return await self._database.write(lambda connection: _are_first(connection, some))
+        order = sorted(range(len(some)), key=lambda at: some[at].digest)  # of equal ones, who came first is first
+
+        async def steps(hands: Hands) -> Sequence[bool]:
+            first = {at: (await hands.run(self._first_use, asdict(some[at]))).changed == 1 for at in order}
+            return [first[at] for at in range(len(some))]
+
+        return await self._database.write_prepared(steps)
 
 
-async def _are_first(connection: AsyncConnection, some: Sequence[_Use]) -> Sequence[bool]:
-    """Which of them are the first uses of their values."""
-    order = sorted(range(len(some)), key=lambda at: some[at].digest)  # of equal ones, who came first is first
-    if len(some) > 1 and connection.dialect.supports_sane_multi_rowcount:
-        # Nearly always all of them; then they are one statement.
-        async with connection.begin_nested() as attempt:
-            if await _write(connection, [some[at] for at in order]) == len(some):
-                return [True] * len(some)
-            await attempt.rollback()
-    first = {at: await _write(connection, [some[at]]) == 1 for at in order}
-    return [first[at] for at in range(len(some))]
-
-
-async def _write(connection: AsyncConnection, uses: Sequence[_Use]) -> int:
-    """How many values nobody had used."""
+def _first_use(database: Database) -> Prepared:
+    """Writes a value that nobody had used."""
     # A row that has ended, which nobody purged yet, is written anew; one that has not is left alone and not counted.
-    statement = insert_into(connection, used)
+    statement = database.insert_into(used)
     unless_it_lives = statement.on_conflict_do_update(
         index_elements=[used.c.digest],
         set_={"ends_at": statement.excluded.ends_at},
         where=used.c.ends_at < bindparam("now"),
     )
-    return (await connection.execute(unless_it_lives, [asdict(each) for each in uses])).rowcount
+    return Prepared(unless_it_lives, [column.name for column in used.columns])
 
 
 def _token(row: Sequence[Any]) -> AccessTokenRecord | None:
