@@ -86,7 +86,7 @@ MUTATIONS = [
     (INTERACTIONS, "1", "    require_own_form(call, service, _consent_purpose(found, session))\n", ""),
     (INTERACTIONS, "2", "is Step.LOGIN:\n            return redirect", "is None:\n            return redirect"),
     (INTERACTIONS, "2", 'if call.form.one("action") == "deny":', "if False:"),
-    (INTERACTIONS, "3", "await remember(service.store, consent_to(request, session, call.now))", "pass"),
+    (INTERACTIONS, "3", "await service.store.consents.join(consent_to(request, session, call.now))", "pass"),
     (INTERACTIONS, "3", "consented=session.subject", 'consented=""'),
     (SESSIONS, "1", "if call.browser.site not in _OWN_SITE:", "if False:"),
     (SESSIONS, "1", "if call.browser.origin not in (None, _origin(service.offer.issuer)):", "if False:"),

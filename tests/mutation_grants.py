@@ -104,7 +104,7 @@ MUTATIONS = [
         "that form for any code.\n        guess = self._guess()",
         "that form for any code.\n        guess = Guess(())",
     ),
-    (DEVICE, "8", "await remember(self.service.store, consent_to(request, session, call.now))", "pass"),
+    (DEVICE, "8", "await self.service.store.consents.join(consent_to(request, session, call.now))", "pass"),
     (AUTHORIZATION_CODE, "a", "read(found.content) if found is not None else None", "read(found.content)"),
     (AUTHORIZATION_CODE, "b", "if code.client_id != authenticated.client.client_id:", "if False:"),
     (AUTHORIZATION_CODE, "c", "if code.redirect_uri != redirect_uri:", "if False:"),

@@ -1,19 +1,8 @@
-"""What a person agreed to, remembered: more than before, never less, until they withdraw it."""
-
-from dataclasses import replace
+"""What a person agrees to."""
 
 from certbound.core.authorization import AuthorizationRequest
 from certbound.core.grants.device_code import DeviceRequest
-from certbound.core.ports import ConsentRecord, SessionRecord, Store
-
-
-async def remember(store: Store, agreed: ConsentRecord) -> None:
-    """It stands, together with what the person let the client do before."""
-    before = await store.consents.find(agreed.subject, agreed.client_id)
-    if before is not None:
-        scope = tuple(sorted({*before.scope, *agreed.scope}))
-        agreed = replace(agreed, scope=scope, resources=tuple(dict.fromkeys((*before.resources, *agreed.resources))))
-    await store.consents.put(agreed)
+from certbound.core.ports import ConsentRecord, SessionRecord
 
 
 def consent_to(request: AuthorizationRequest | DeviceRequest, session: SessionRecord, now: float) -> ConsentRecord:

@@ -24,7 +24,7 @@ from certbound.core.scope import Scope, format_scope, grant_scope
 from certbound.server.authentication import authenticated_client
 from certbound.server.authorization import asking, begin
 from certbound.server.call import NO_STORE, Call, Reply, json_reply, with_headers
-from certbound.server.consents import consent_to, remember
+from certbound.server.consents import consent_to
 from certbound.server.guesses import Guess, TooManyGuesses
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import ConsentView, DeviceView, DoneView
@@ -186,7 +186,7 @@ class _Page(msgspec.Struct, frozen=True):
             request = found.request
             # (8) What they agree to is remembered before it counts: it is looked for when the token is given.
             if allows:
-                await remember(self.service.store, consent_to(request, session, call.now))
+                await self.service.store.consents.join(consent_to(request, session, call.now))
             decided = device_code.decide(request, approved if allows else None)
             if await self._change(found, decided):
                 break

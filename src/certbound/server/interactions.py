@@ -23,7 +23,7 @@ from certbound.core.people import MAX_USERNAME
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
 from certbound.server.authorization import ANSWERED, UNKNOWN, asking, begin, give_code, missing, tell
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
-from certbound.server.consents import consent_to, remember
+from certbound.server.consents import consent_to
 from certbound.server.guesses import TooManyGuesses
 from certbound.server.pages.views import ConsentView, LoginView
 from certbound.server.service import Service
@@ -291,7 +291,7 @@ async def _take_consent(found: Found) -> Reply:
         if call.form.one("action") == "deny":
             raise AuthorizationError("the person said no", request.to, error="access_denied")
         # (3) What they agreed to is remembered, and counts at once; nothing else remembers it.
-        await remember(service.store, consent_to(request, session, call.now))
+        await service.store.consents.join(consent_to(request, session, call.now))
         agreed = msgspec.structs.replace(found.waiting, consented=session.subject)
         if await missing(call, service, client, agreed, session) is not None:
             return redirect_reply(found.url)

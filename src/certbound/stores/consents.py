@@ -6,10 +6,11 @@ Rules kept here:
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, delete, select
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
@@ -42,19 +43,30 @@ class SqlConsents:
 
     async def put(self, record: ConsentRecord) -> None:
         """It stands, in the place of the one before; what that says of its use stays."""
+        await self._put(record, lambda before: record)
+
+    async def join(self, record: ConsentRecord) -> None:
+        """As `put`, together with the scope and resources of the one before."""
+        await self._put(record, lambda before: _joined(before, record))
+
+    async def _put(self, record: ConsentRecord, instead: Callable[[ConsentRecord], ConsentRecord]) -> None:
+        """`record` where there was none, else what stands `instead` of the one before."""
         if not _can_be_kept(record.subject, record.client_id, record.certificate):
             raise StoreUnavailable("a consent is of ids and names, text without NUL")
         key = {"subject": record.subject, "client_id": record.client_id}
-        values = {
-            "scope": write_json(record.scope, "the scope of a consent"),
-            "resources": write_json(record.resources, "the resources of a consent"),
-            "created_at": record.created_at,
-        }
         use = {"used_at": record.used_at, "certificate": record.certificate}
+        values = _agreed(record)
+        there = _is(record.subject, record.client_id)
 
         async def steps(connection: AsyncConnection) -> None:
-            statement = insert_into(connection, consents).values({**key, **values, **use})
-            await connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+            first = insert_into(connection, consents).values({**key, **values, **use})
+            if (await connection.execute(first.on_conflict_do_nothing())).rowcount == 1:
+                return
+            # SQLite needs no such words and gets none: there a transaction that writes is alone.
+            row = (await connection.execute(select(consents).where(there).with_for_update())).first()
+            before = None if row is None else _record(row)
+            after = values if before is None else _agreed(instead(before))
+            await connection.execute(update(consents).where(there).values(after))
 
         await self._database.write(steps)
 
@@ -123,6 +135,20 @@ def _is(subject: str, client_id: str) -> ColumnElement[bool]:
 
 def _can_be_kept(*identifiers: object) -> bool:
     return all(map(can_be_kept, identifiers))
+
+
+def _agreed(record: ConsentRecord) -> dict[str, Any]:
+    """The columns that say to what, and when."""
+    return {
+        "scope": write_json(record.scope, "the scope of a consent"),
+        "resources": write_json(record.resources, "the resources of a consent"),
+        "created_at": record.created_at,
+    }
+
+
+def _joined(before: ConsentRecord, record: ConsentRecord) -> ConsentRecord:
+    scope, resources = {*before.scope, *record.scope}, dict.fromkeys((*before.resources, *record.resources))
+    return replace(record, scope=tuple(sorted(scope)), resources=tuple(resources))
 
 
 def _record(row: Sequence[Any]) -> ConsentRecord | None:

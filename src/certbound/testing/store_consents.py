@@ -223,6 +223,20 @@ class ConsentConformance(StorePlace):
             [found] = await store.consents.list("ann")
             assert found in given
 
+    async def test_fifty_join_one_consent(self) -> None:
+        """All that any of them agreed to is agreed to, and what was said of its use stays."""
+        async with self.opened() as store:
+            used = consent(scope=("first",), resources=("https://first",), used_at=NOW, certificate="CN=phone")
+            await store.consents.join(used)
+            given = [consent(scope=(f"{n:02}",), resources=(f"{n:02}",), created_at=NOW + n) for n in range(50)]
+            await asyncio.gather(*map(store.consents.join, given))
+            [found] = await store.consents.list("ann")
+            assert found.scope == (*(f"{n:02}" for n in range(50)), "first")
+            assert found.resources[0] == "https://first"
+            assert set(found.resources[1:]) == {f"{n:02}" for n in range(50)}
+            assert found.created_at in {each.created_at for each in given}
+            assert (found.used_at, found.certificate) == (NOW, "CN=phone")
+
     async def test_no_token_outlives_a_withdrawal_that_comes_with_it(self) -> None:
         """Of another process: what was allotted before is not valid, and what comes after is refused."""
         async with self.opened_twice() as (one, other):

@@ -121,6 +121,9 @@ class Consents(Protocol):
     async def put(self, record: ConsentRecord) -> None:
         """It stands, in the place of the one before; what that says of its use stays."""
 
+    async def join(self, record: ConsentRecord) -> None:
+        """As `put`, together with the scope and resources of the one before.  Atomic between processes."""
+
     async def use(self, subject: str, client_id: str, *, certificate: str, now: float) -> None:
         """The client got a token by it now, if there is one.  Moves nothing but that."""
 
