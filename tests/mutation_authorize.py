@@ -50,7 +50,7 @@ MUTATIONS = [
         PUSHED,
         "1",
         "client = authenticated.client",
-        'await service.clients.find(call.form.require("client_id"))',
+        'client = await service.clients.find(call.form.require("client_id"))\n    assert client is not None',
     ),
     (
         PUSHED,

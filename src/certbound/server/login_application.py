@@ -77,7 +77,10 @@ async def decide(call: Call, service: Service) -> Reply:
     )
     if not await service.store.tickets.change(replace(ticket, content=write_waiting(changed)), now=call.now):
         raise InvalidRequest("the request was changed or answered at the same time; ask again", status=409)
-    call.notes.subject = login.subject if login else f"nobody: {rejected.error}"
+    if login:
+        call.notes.subject = login.subject
+    else:
+        call.notes.reason = f"nobody is logged in: {rejected.error}"
     back = f"{service.offer.issuer}/interaction/{call.rest}?proof={proof}"
     return json_reply(200, {"redirect_to": back}, NO_STORE)
 
@@ -115,8 +118,8 @@ async def _login_application(call: Call, service: Service) -> AuthenticatedClien
                 now=call.now,
             )
         except InvalidClient as error:
-            error.reason = f"{client_id!r}, of login.clients: {error.reason}"
-            refusal = error
+            refusal = InvalidClient(f"{client_id!r}, of login.clients: {error.reason}")
+            refusal.step = error.step
             continue
         call.notes.client_id = client_id
         call.notes.method = authenticated.client.method
