@@ -38,9 +38,13 @@ async def token(call: Call, service: Service) -> Reply:
     if grant_type not in client.grant_types:
         raise UnauthorizedClient(f"{client.client_id} may not use {grant_type}")
     request = TokenRequest(scope=form.one("scope"), resources=form.all("resource"))
+    asked = Asked(call, service, authenticated, request)
+    code = form.one("code") or form.one("device_code")
+    if code is None:
+        return await _answer(asked, grant_type)
     # Whoever redeems a code has the answer before the next one who has that code is heard.
-    async with service.turns.of(form.one("code") or form.one("device_code")):
-        return await _answer(Asked(call, service, authenticated, request), grant_type)
+    async with service.turns.of(code):
+        return await _answer(asked, grant_type)
 
 
 async def _answer(asked: Asked, grant_type: str) -> Reply:

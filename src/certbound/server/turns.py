@@ -26,11 +26,8 @@ class Turns:
         return len(self._lines)
 
     @asynccontextmanager
-    async def of(self, code: str | None) -> AsyncIterator[None]:
-        """Nobody else is inside with `code`; whoever has none waits for nobody."""
-        if code is None:
-            yield
-            return
+    async def of(self, code: str) -> AsyncIterator[None]:
+        """Nobody else is inside with `code`."""
         line = self._lines.setdefault(code, _Line())
         line.length += 1
         try:
