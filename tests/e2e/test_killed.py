@@ -388,7 +388,8 @@ class TestCodes:
             self.clear(place, "jwt")
 
     @WIDE
-    def test_what_is_decided_for_a_client(self, place: Place, wide: bool) -> None:
+    @pytest.mark.parametrize("pushed", [False, True], ids=["asked", "pushed"])
+    def test_what_is_decided_for_a_client(self, place: Place, pushed: bool, wide: bool) -> None:
         """The page is there still, or the request was answered; one request never has two codes."""
         browser = self.browser(place)
         asked = {
@@ -397,7 +398,12 @@ class TestCodes:
         }  # fmt: skip
 
         def begin() -> tuple[Page, int]:
-            page = browser.visit(f"/authorize?{urlencode(asked)}")
+            query = asked
+            if pushed:
+                form = {name: value for name, value in asked.items() if name != "client_id"}
+                kept = place.world.post("par", "jwt", place.phone, **form).json
+                query = {"client_id": "jwt", "request_uri": kept["request_uri"]}
+            page = browser.visit(f"/authorize?{urlencode(query)}")
             return page, place.count("tickets", "ticket LIKE 'code %'")
 
         for (page, before), death in place.deaths(wide, begin, lambda made: browser.send(made[0], "allow").answer):
