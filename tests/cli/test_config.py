@@ -57,7 +57,7 @@ def test_check_says_that_it_is_the_certificate_of_mutual_tls(certbound: Certboun
         ('"as.pem"', '"as.key"', "server.certificate: as.key holds no certificate in PEM"),
         ('"as.key"', '"ca.pem"', "server.key: ca.pem is not an unencrypted private key in PEM"),
         ('"as.pem"', '"ca.pem"', "server.key: the key as.key does not belong to the certificate ca.pem"),
-        ('["ca.pem"]', '["no.pem"]', "no.pem: No such file or directory"),
+        ('["ca.pem"]', '["no.pem"]', "[trust]: trust anchors cannot be taken from no.pem: No such file or directory"),
         ('["ca.pem"]', '["as.key"]', "as.key: it holds a private key"),
         (
             "[trust]",

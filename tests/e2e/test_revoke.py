@@ -141,7 +141,7 @@ def test_authentication_asks_what_was_revoked(place: Place, caplog: pytest.LogCa
     time.sleep(MAX_AGE)
     with caplog.at_level(logging.WARNING, "certbound.server"):
         assert 401 == place.running.token_request(name, identity).status
-    assert f"not so: {question}" in caplog.text
+    assert f"it is not so that {question}" in caplog.text
 
 
 def certificate(identity: Issued) -> str:

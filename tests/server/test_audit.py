@@ -90,7 +90,7 @@ def test_for_people_it_is_a_sentence(lines: Lines) -> None:
     (line,) = lines.getvalue().splitlines()
     assert (
         f"token refused: request 0123456789abcdef, client shop, certificate {LEAF.thumbprint}, from 192.0.2.7: "
-        "invalid_client: not so: the certificate is valid now: it is expired" in line
+        "invalid_client: it is not so that the certificate is valid now: it is expired" in line
     )
 
 

@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from certbound.core.certificate import KeyThumbprint
+from certbound.core.errors import ConfigurationError
 from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.settings import Settings
@@ -44,7 +45,10 @@ def anchor_files(settings: Settings, issuers: Issuers | None = None) -> AnchorFi
         KeyThumbprint(each.anchor): read_limit(subject_dn=each.subject_dn, dns=each.dns, trust_domain=each.trust_domain)
         for each in trust.limits
     }
-    return AnchorFiles(trust.anchors, trust.intermediates, folder=trust.folder, limits=limits, issuers=issuers)
+    try:
+        return AnchorFiles(trust.anchors, trust.intermediates, folder=trust.folder, limits=limits, issuers=issuers)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"[trust]: {error}") from error
 
 
 def may_have_anchors(settings: Settings, anchors: AnchorFiles) -> bool:

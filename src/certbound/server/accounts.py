@@ -90,7 +90,7 @@ class AccountBook:
         name = prepare_username(username)
         now = self.now()
         record = AccountRecord(
-            subject=secrets.token_urlsafe(16),
+            subject=secrets.token_hex(16),  # typed by people: no "-" at its start
             username=name,
             claims=_claims(claims or {}, now),
             created_at=now,

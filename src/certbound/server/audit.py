@@ -73,7 +73,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             return bounded(self.told, 700)
         said = self.fields()
         parts = [f"{word} {said[name]}" for name, word in _WORDS if name in said]
-        step = f"not so: {self.step}" if self.step else ""
+        step = f"it is not so that {self.step}" if self.step else ""
         why = ": ".join(filter(None, (self.error, step, said.get("reason"))))
         return ": ".join(filter(None, (f"{self.what} {self.outcome}", ", ".join(parts), why)))
 

@@ -64,7 +64,7 @@ class ClientRegistry:
 
         `InvalidClientMetadata` (400) names the field that is wrong; nothing is stored then.
         """
-        client_id = client_id or secrets.token_urlsafe(16)
+        client_id = client_id or secrets.token_hex(16)  # typed by people: no "-" at its start
         self.check(client_id, metadata)
         record = ClientRecord(
             client_id=client_id,

@@ -158,7 +158,7 @@ async def _authenticate(client: Client, call: Call, service: Service) -> None:
             now=call.now,
         )
     except InvalidClient as error:
-        raise RegistrationDenied(f"not so: {error.step}: {error.reason}") from error
+        raise RegistrationDenied(f"it is not so that {error.step}: {error.reason}") from error
 
 
 async def _require_vouched(owned: Owned, call: Call, service: Service) -> None:
