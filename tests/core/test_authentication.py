@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from hmac import compare_digest
 from pathlib import Path
 from typing import Any
 
@@ -379,6 +380,22 @@ class TestSecrets:
             found = authenticate(client, presented, chains=Verifier(), now=NOW, presented=with_secret(client, SECRET))
             assert found.proof == KnownSecret(client.secrets[0])
             assert (found.certificate, found.key, found.authorities) == (None, None, ())
+
+    def test_each_secret_is_compared_in_constant_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Right or wrong, whichever fits: both hashes, by the one function whose time tells nothing."""
+        compared = []
+
+        def compare(one: bytes, other: bytes) -> bool:
+            compared.append({one, other})
+            return compare_digest(one, other)
+
+        monkeypatch.setattr("hmac.compare_digest", compare)
+        for secret in (SECRET, OLD_SECRET, "wrong"):
+            compared.clear()
+            with contextlib.suppress(InvalidClient):
+                authenticate(POST_CLIENT, None, chains=Verifier(), now=NOW, presented=with_secret(POST_CLIENT, secret))
+            shown = digest_of(secret).encode()
+            assert compared == [{each.digest.encode(), shown} for each in POST_CLIENT.secrets]
 
     def test_a_secret_that_was_replaced(self) -> None:
         """Counts until its end, to the second."""

@@ -7,10 +7,12 @@ the listener they share and of each port, asked here by Python's TLS; `test_open
 import json
 import math
 import re
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -145,6 +147,20 @@ def test_o12_tls_1_2_with_forward_secrecy_and_1_3_first(built: World, one: Issue
         assert connection.sock.version() == version
         assert "DHE" not in connection.sock.cipher()[0].replace("ECDHE", "")
         connection.close()
+
+
+@pytest.mark.parametrize("host", ["issuer", "mtls"])
+@pytest.mark.parametrize("minor", [1, 2], ids=["TLS 1.0", "TLS 1.1"])
+def test_o12_older_protocols_are_refused(built: World, host: str, minor: int) -> None:
+    """By the alert that says so: a ClientHello written out, since no library here offers them any more."""
+    suites = bytes.fromhex("c009c00ac013c014002f0035")  # with AES in CBC, as they had them
+    hello = bytes([3, minor]) + bytes(32) + b"\0" + len(suites).to_bytes(2) + suites + b"\1\0"
+    message = b"\1" + len(hello).to_bytes(3) + hello
+    place = urlsplit(getattr(built, host))
+    with socket.create_connection((place.hostname, place.port), timeout=5) as connection:
+        connection.sendall(b"\x16\3\1" + len(message).to_bytes(2) + message)
+        answer = connection.recv(64)
+    assert (answer[0], answer[5:7]) == (21, b"\x02\x46"), "fatal, protocol_version (RFC 5246 section 7.2.2)"
 
 
 @pytest.fixture(scope="module")
