@@ -27,8 +27,8 @@ test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
 	$(BIN)/pytest -m "alone and not postgres" $(TEST_OPTIONS)
 
 test-more: .venv/.dev ## Run what test-wide, test-peers and test-postgres do, in one go
-	$(BIN)/pytest -n 2 -m "(wide or peers or postgres) and not alone" $(TEST_OPTIONS)
-	$(BIN)/pytest -m alone tests/e2e $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "(wide or peers or postgres) and not alone and not clients and not browser" $(TEST_OPTIONS)
+	$(BIN)/pytest -m alone $(TEST_OPTIONS)
 
 test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
 	$(BIN)/pytest -m peers $(TEST_OPTIONS)

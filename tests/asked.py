@@ -24,8 +24,10 @@ def statements_seen() -> Iterator[list[str]]:
         connection.run_async(lambda driver: driver.set_trace_callback(see))
 
     event.listen(Pool, "checkout", watch)
-    yield seen
-    event.remove(Pool, "checkout", watch)
+    try:
+        yield seen
+    finally:
+        event.remove(Pool, "checkout", watch)
 
 
 def without_values(statements: list[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -508,10 +509,12 @@ for part in sorted(Path(__file__).parent.glob("mutation_*.py")):
 
 
 def main(chosen: list[str]) -> int:
-    """`chosen` are numbers; or `--every N`, of which the first, and then each Nth, is taken.  All, if it is empty."""
+    """`chosen` are numbers; or `--every N`: each Nth, others on each day, so that in N days all are.  All, if empty."""
     require_every_step()
-    every = int(chosen[1]) if chosen[:1] == ["--every"] else 1
-    chosen = chosen if every == 1 else [str(each) for each in range(1, len(MUTATIONS) + 1, every)]
+    if chosen[:1] == ["--every"]:
+        every = int(chosen[1])
+        first = 1 + int(time.time() // 86400) % every
+        chosen = [str(each) for each in range(first, len(MUTATIONS) + 1, every)]
     numbers = [int(each) for each in chosen] or list(range(1, len(MUTATIONS) + 1))
     for mutation in MUTATIONS:
         mutated(mutation)

@@ -65,7 +65,7 @@ MUTATIONS = [
     (PUSHED, "1", " or request.client_id != client.client_id:", ":"),
     (PUSHED, "2", "if now > record.created_at + people_of(service).pushed_lifetime:", "if False:"),
     (PUSHED, "2", "if record.taken_at is not None:", "if False:"),
-    (PUSHED, "3", "return require_current(request, client, service.policy)", "return request"),
+    (AUTHORIZATION, "4", "require_current(_request(waiting), client, service.policy)", "pass"),
     (INTERACTIONS, "1", "if ticket is None or waiting is None:", "if ticket is None:"),
     (INTERACTIONS, "2", "if not hmac.compare_digest(waiting.visit, visit.digest):", "if False:"),
     (INTERACTIONS, "2", "if ticket.taken_at is not None:", "if False:"),

@@ -39,8 +39,17 @@ def cpu(seconds: float) -> float:
 
     Where the machine is slow it is so in bursts, which one look need not see: then three times that.
     """
-    slowness = median(_once() for _ in range(9)) / _WORK_THERE
-    return seconds if slowness < _AS_THERE else seconds * slowness * 3
+    slowness = _slowness()
+    return seconds if slowness < _AS_THERE else seconds * min(slowness * 3, _MOST)
+
+
+def wall(seconds: float) -> float:
+    """What is promised to take `seconds` takes no longer, but as much longer as the machine is slower than there."""
+    return seconds * max(1, _slowness())
+
+
+def _slowness() -> float:
+    return median(_once() for _ in range(9)) / _WORK_THERE
 
 
 def _once() -> float:
@@ -56,5 +65,6 @@ def _once() -> float:
 
 
 _AS_THERE = 1.2
+_MOST = 10
 _WORK_THERE = 0.0014
 """Seconds for that work there."""

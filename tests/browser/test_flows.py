@@ -174,11 +174,13 @@ async def test_an_app_may_send_the_person_on_to_wherever_it_likes(
     """A broker does.  Chromium holds `form-action` against the whole way that begins with a form."""
     with site("localhost") as beyond:
         callback.redirects["/cb"] = f"{beyond.url}/end"
-        await page.goto(link(app, prompt="consent"))
-        await log_in(page)
-        await press(page, "Allow")
-        await page.wait_for_url(f"{beyond.url}/end")
-        del callback.redirects["/cb"]
+        try:
+            await page.goto(link(app, prompt="consent"))
+            await log_in(page)
+            await press(page, "Allow")
+            await page.wait_for_url(f"{beyond.url}/end")
+        finally:
+            del callback.redirects["/cb"]
 
 
 async def test_an_app_with_a_scheme_of_its_own_is_called_by_it(page: Page, people: World) -> None:

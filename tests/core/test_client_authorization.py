@@ -278,6 +278,16 @@ def test_a_redirect_uri_that_nobody_is_sent_to_has_no_limit() -> None:
     require_allowed(read_client("app", MACHINE), replace(ALLOWED, redirect_hosts=frozenset()))
 
 
+def test_a_sector_is_limited_whatever_the_grants_are() -> None:
+    """Its host is what people are known by: a device's client must not take that of others."""
+    metadata = {**MACHINE, "redirect_uris": ["https://victim.example/cb"], "subject_type": "pairwise"}
+    client = read_client("app", metadata)
+    assert client.sector == "victim.example"
+    require_allowed(client, replace(ALLOWED, redirect_hosts=frozenset({"victim.example"})))
+    with pytest.raises(InvalidRedirectUri):
+        require_allowed(client, replace(ALLOWED, redirect_hosts=frozenset({"good.example"})))
+
+
 def test_who_names_no_grant_wants_the_code() -> None:
     """RFC 7591 section 2, where it says where people go back to and the way has that grant; else it is a machine."""
     way = Way(name="w", needs=frozenset[Need](), allowed=ALLOWED)

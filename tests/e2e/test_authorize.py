@@ -218,3 +218,15 @@ def test_a_translation_that_cannot_be_read_stops_the_start_and_names_itself(depl
     login = msgspec.structs.replace(deployment.settings.login, locales=tmp_path)
     with pytest.raises(ConfigurationError, match=r"login\.locales: .*de\.toml.*nonsense"):
         asyncio.run(check(msgspec.structs.replace(deployment.settings, login=login)))
+
+
+def test_head_asks_for_no_page_and_changes_nothing(deployment: World, app: App, anna: Browser) -> None:
+    """A HEAD of a page would give a code that nobody reads, or log out."""
+    for path in (request_url(deployment, app.request()), f"{deployment.issuer}/logout", f"{deployment.issuer}/account"):
+        answer = deployment.ask(path, method="HEAD", headers={"Cookie": cookies_of(anna)})
+        assert answer.status == 405, path
+    assert "code" in anna.visit(request_url(deployment, app.request())).members
+
+
+def cookies_of(browser: Browser) -> str:
+    return "; ".join(f"{name}={value}" for name, value in browser.cookies.items())

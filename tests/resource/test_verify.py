@@ -86,12 +86,12 @@ def test_the_certificate_is_not_judged() -> None:
 def test_a_renewed_certificate() -> None:
     """An old token with the renewed certificate, be it for the same key and name, is refused (R28)."""
     renewed = self_signed("CN=own", key=OWN.private_key, now=TODAY)
-    refused(token(), peer(renewed))
+    assert "presented with" in refused(token(), peer(renewed))
 
 
 def test_a_certificate_behind_ones_own() -> None:
     """The certificate of the victim sent behind one's own proves nothing."""
-    refused(token(), PeerCertificate(THIEF.leaf, (OWN.der,)))
+    assert "presented with" in refused(token(), PeerCertificate(THIEF.leaf, (OWN.der,)))
 
 
 @pytest.mark.parametrize(

@@ -617,13 +617,15 @@ async def test_nobody_logs_in_for_a_client_that_is_gone(place: Place) -> None:
 async def test_a_client_that_lost_what_it_pushed_is_told_whether_or_not_anybody_is_asked(place: Place) -> None:
     person = place.person()
     await person.has_agreed()
-    link = await pushed_link(place)
+    links = [await pushed_link(place), await pushed_link(place)]
     record = await place.store.clients.find("app")
     assert record is not None
     await place.store.clients.replace(replace(record, metadata={**record.metadata, "scope": "write"}))
     await place.service.clients.refresh()
-    for browser in (person, place.person()):
+    for browser, link in zip((person, place.person()), links, strict=True):
         assert (await browser.goes(link)).told["error"] == "invalid_scope"
+        with pytest.raises(InvalidRequest, match="answered already"):  # an error is an answer too
+            await browser.goes(link)
 
 
 async def test_what_waits_and_cannot_be_read_any_more_is_nothing(place: Place) -> None:

@@ -42,6 +42,8 @@ def test_a_right_guess_does_not_count() -> None:
     for _ in range(1000):
         guess(guesses).was_right()
     guess(guesses, 10)
+    with pytest.raises(TooManyGuesses):
+        guess(guesses)
 
 
 def test_a_place_is_given_back_once() -> None:

@@ -162,6 +162,7 @@ async def test_hosts_are_tried_in_turn(server: PostgresServer, name: str) -> Non
     hosts = f"host=/nowhere&host={server.folder}&target_session_attrs=read-write"
     async with opened(f"postgresql://{OWNER}@/{name}?{hosts}") as store:
         await store.clients.add(client())
+        assert await store.clients.find(client().client_id) is not None
 
 
 # Locks and waits

@@ -21,7 +21,7 @@ from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.core.errors import ConfigurationError
 from certbound.core.people import CLAIM_TYPES, UnfitAccount, claims_of
-from certbound.core.ports import AccountRecord, ConsentRecord
+from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord
 
 if TYPE_CHECKING:
     from certbound.server.accounts import AccountBook
@@ -267,7 +267,8 @@ async def _book(config: Path | None, *, of_accounts: bool = True) -> "AsyncItera
         try:
             yield AccountBook(store, time.time, actor())
         except UnfitAccount as error:
-            advice = "; certbound user update changes that account" if "is taken" in error.reason else ""
+            is_taken = isinstance(error.__cause__, AlreadyExists)
+            advice = "; certbound user update changes that account" if is_taken else ""
             raise ConfigurationError(f"{error.field}: {error.reason}{advice}") from error
 
 

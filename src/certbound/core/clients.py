@@ -210,8 +210,8 @@ def require_allowed(client: Client, allowed: Allowed) -> Client:
     _require_offered(INTROSPECTION_ALG, {client.introspection_alg} - {None}, allowed.signing_algorithms)
     _require_offered(ID_TOKEN_ALG, {client.id_token_alg} - {None}, allowed.signing_algorithms)
     if allowed.redirect_hosts is not None:
-        # For other grants a redirect URI stands there and nobody is sent to it.
-        used = client.redirect_uris if CODE_GRANT in client.grant_types else ()
+        # For other grants nobody is sent to it; but its host is the sector, by which people are known.
+        used = client.redirect_uris if CODE_GRANT in client.grant_types or client.sector else ()
         require_hosts(used, client.logout_uris, allowed.redirect_hosts)
     if client.ignores_validity and not allowed.ignored_validity:
         raise InvalidClientMetadata(IGNORE_VALIDITY, "the dates in certificates count here")

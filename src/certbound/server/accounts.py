@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from certbound.core.errors import StoreUnavailable
 from certbound.core.people import UnfitAccount, choose_password, prepare_password, prepare_username, read_claims
 from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord, NotFound, Store
 from certbound.server.audit import AUDIT, Decision, Outcome
@@ -69,6 +70,10 @@ class AccountBook:
                 guess.was_right()
             if refusal.is_written:
                 login.tell(Outcome.THROTTLED, reason=str(refusal))
+            raise
+        except StoreUnavailable:
+            if guess is not None:  # nobody looked at it
+                guess.was_right()
             raise
         # (3) It is that of an account that is there and may log in.
         unwritten = guess.unwritten if guess else 0

@@ -209,7 +209,7 @@ def _call(scope: Scope, connection: ConnectionFacts | None, rest: str, request_i
 
 
 def _endpoint(route: Route, method: str) -> Endpoint:
-    endpoint = route.methods.get("GET" if method == "HEAD" else method)
+    endpoint = route.methods.get("GET" if method == "HEAD" and not route.is_page else method)
     if endpoint is None:
         raise InvalidRequest(f"this endpoint takes {route.allow}", status=405)
     return endpoint

@@ -19,6 +19,7 @@ from certbound.core.authorization import (
     ReturnTo,
     find_return,
     read_request,
+    require_current,
 )
 from certbound.core.clients import Client, Method
 from certbound.core.errors import InvalidRequest
@@ -57,6 +58,8 @@ async def authorize(call: Call, service: Service) -> Reply:
     # (4) What a person must do for it, they are asked; else the answer is there.
     session = await find_session(call, service)
     try:
+        if waiting.pushed:
+            require_current(_request(waiting), client, service.policy)
         if await missing(call, service, client, waiting, session) is not None:
             if session is None:
                 admit_stranger(call, service)

@@ -155,7 +155,7 @@ async def _client(found: Found, request: AuthorizationRequest) -> Client | Reply
 
 async def _leave(found: Found) -> Reply:
     """To the page of their own for which the person came."""
-    await found.service.store.tickets.take(TicketKind.INTERACTION, found.ticket.digest, now=found.call.now)
+    await found.service.store.tickets.remove(TicketKind.INTERACTION, found.ticket.digest)
     found.call.notes.is_decision = False
     return redirect_reply(found.service.offer.issuer + found.waiting.then)
 

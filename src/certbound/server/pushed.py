@@ -13,7 +13,6 @@ from certbound.core.authorization import (
     AuthorizationRequest,
     find_return,
     read_request,
-    require_current,
 )
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest, RequestRefused
@@ -72,7 +71,7 @@ def is_reference(text: str) -> bool:
 async def find_pushed(reference: str, client: Client, service: Service, now: float) -> AuthorizationRequest:
     """What `client` pushed, still to be answered.  `InvalidRequest` (400), to be shown to the person, otherwise.
 
-    Raises what `require_current` raises, too.
+    Whether the client may still ask for it is not looked at here: what it is told then answers the request.
     """
     record = await service.store.tickets.find(TicketKind.PUSHED_REQUEST, digest_of(reference), now=now)
     # (1) It is there, and this client's: to another it is as if it were not.
@@ -84,8 +83,7 @@ async def find_pushed(reference: str, client: Client, service: Service, now: flo
         raise InvalidRequest(_NONE)
     if record.taken_at is not None:
         raise InvalidRequest(f"this request was answered already; {_AGAIN}")
-    # (3) The client may still ask for it.
-    return require_current(request, client, service.policy)
+    return request
 
 
 def _read(record: TicketRecord) -> AuthorizationRequest | None:

@@ -84,7 +84,7 @@ class Access:
     """Whether the room of so many rows that are gone is free again; False if it is not yet worth the trouble."""
     bell: Bell
     at_once: AtOnce | None = None
-    """None where prepared statements are no cheaper than others."""
+    """None where prepared statements are no cheaper than others.  With it `bell` is not rung: it has to be silent."""
 
 
 class Database:

@@ -4,7 +4,8 @@ SQLAlchemy says how a statement reads in each kind of database.  To ask it anew 
 was found back through its layers, costs several times what a small statement costs the database.
 
 Rules kept here:
-- a prepared statement is a constant of its module: what differs from one execution to the next is a `bindparam`;
+- a prepared statement is made once, with its module or with its store: what differs from one execution to the next is
+  a `bindparam`;
 - what it finds is what the driver found: columns whose type would change it are refused, before the first row.
 """
 

@@ -4,7 +4,8 @@ Rules kept here:
 - a revocation and what it ends, statuses and grants, are one transaction, behind the lock of all changes; so is a block
   of statuses that is allotted meanwhile (`statuses`).  Whichever comes second sees the first;
 - a grant that ends takes the statuses of its access tokens with it, with whatever certificate they were obtained;
-- and so does a token what was obtained from it, whoever obtained it (`descent`).
+- what was obtained from a token ends with what would have ended that one, whoever obtained it (`descent`); not with
+  that token alone.
 """
 
 import logging

@@ -198,7 +198,9 @@ async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]
 
 async def invalidate_client_statuses(connection: AsyncConnection, client_id: str) -> None:
     """No access token of the client is valid; part of a transaction that moves the number of statuses."""
-    await connection.execute(update(statuses).where(statuses.c.client_id == client_id).values(_INVALID))
+    await connection.execute(
+        update(statuses).where(statuses.c.client_id == client_id, statuses.c.valid.is_(True)).values(_INVALID)
+    )
 
 
 async def invalidate_grant_statuses(connection: AsyncConnection, grant_id: str) -> None:
