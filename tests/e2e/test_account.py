@@ -65,6 +65,8 @@ def test_a_client_stands_there_until_it_is_withdrawn(people: World, app: App) ->
     assert html.escape("Bank <b>of</b>") in page.html
     assert "\u202e" not in page.html
     assert "CN=bank" in page.html
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    assert page.html.count(f'datetime="{today}"') == 2, "since when, and the last use"
     assert "withdraw" in dict(page.forms[0].buttons).values()
     assert page.forms[0].fields["client_id"] == "bank"
     token, refresh = str(tokens["access_token"]), str(tokens["refresh_token"])

@@ -87,6 +87,15 @@ class TestRedeemed:
         assert refresh(built, answer.json["refresh_token"], "web", WEB).status == 200
         assert consent(built, "web").used_at == used.used_at
 
+    def test_a_refresh_may_be_for_less_and_the_next_one_is_for_all_again(self, built: World) -> None:
+        """Of scope and of resources: the token says what was asked for, the grant stays what it was."""
+        answer = redeem(built, agreed(built, "web", resources=(RESOURCE, OTHER)), "web", WEB)
+        token = answer.json["refresh_token"]
+        less = claims(refresh(built, token, "web", WEB, scope="read", resource=OTHER))
+        assert (less["scope"], less["aud"]) == ("read", OTHER)
+        whole = claims(refresh(built, token, "web", WEB))
+        assert (whole["scope"], whole["aud"]) == ("read write", [RESOURCE, OTHER])
+
     def test_who_may_not_refresh_gets_no_refresh_token(self, built: World) -> None:
         """And its access token ends with its grant all the same."""
         code = agreed(built, "brief")

@@ -17,7 +17,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from certbound.core.authentication import digest_of
-from certbound.core.authorization import MAX_STATE
+from certbound.core.authorization import MAX_STATE, Prompt
 from certbound.core.errors import InvalidRequest, OAuthError, TooManyRequests
 from certbound.core.grants import Policy, authorization_code
 from certbound.core.interaction import Login, read_waiting, write_waiting
@@ -512,7 +512,7 @@ async def pushed_link(place: Place, **changes: Any) -> str:
     waiting = read_waiting(ticket.content if ticket else {})
     assert waiting is not None
     assert waiting.request is not None
-    request = msgspec.structs.replace(waiting.request, prompt=frozenset(), **changes)
+    request = msgspec.structs.replace(waiting.request, **{"prompt": frozenset(), **changes})
     reference = await keep_request(request, place.service, place.clock.now)
     return f"{ISSUER}/authorize?{urlencode({'client_id': 'app', 'request_uri': reference})}"
 
@@ -543,6 +543,27 @@ async def test_a_pushed_request_leads_to_the_page_for_a_short_time_and_waits_for
     place.clock.now += 700
     await late.logs_in()
     assert "code" in (await late.agrees()).told
+
+
+async def test_a_pushed_request_is_used_up_by_a_no_too(place: Place) -> None:
+    """By what the person says, and by what the client is told because nobody may be asked."""
+    person, link = place.person(), await pushed_link(place)
+    await person.goes(link)
+    await person.logs_in()
+    assert (await person.sends("deny")).told["error"] == "access_denied"
+    with pytest.raises(InvalidRequest, match="answered already"):
+        await person.goes(link)
+    silent = await pushed_link(place, prompt=frozenset({Prompt.NONE}))
+    assert (await place.person().goes(silent)).told["error"] == "login_required"
+    with pytest.raises(InvalidRequest, match="answered already"):
+        await place.person().goes(silent)
+
+
+async def test_errors_travel_in_the_fragment_where_the_client_asks(place: Place) -> None:
+    person = await place.person().asks(response_mode="fragment", prompt="none")
+    assert urlsplit(person.location).query == ""
+    told = dict(parse_qsl(urlsplit(person.location).fragment))
+    assert (told["error"], told["state"], told["iss"]) == ("login_required", "xyz", ISSUER)
 
 
 async def test_beside_a_pushed_request_nothing_else_counts(place: Place) -> None:
