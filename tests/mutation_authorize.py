@@ -61,6 +61,7 @@ MUTATIONS = [
             'ReturnTo(call.form.one("redirect_uri") or "")'
         ),
     ),
+    (PUSHED, "3", "admit(authenticated, call, service)", "pass"),
     (PUSHED, "4", "digest=digest_of(reference)", "digest=reference"),
     (PUSHED, "1", " or request.client_id != client.client_id:", ":"),
     (PUSHED, "2", "if now > record.created_at + people_of(service).pushed_lifetime:", "if False:"),

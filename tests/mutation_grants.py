@@ -14,7 +14,7 @@ DEVICE_CODE = "core/grants/device_code.py"
 SUITES = {
     CODES: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_device.py"],
     OPENING: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_exchange.py"],
-    DEVICE: ["e2e/test_device.py"],
+    DEVICE: ["e2e/test_device.py", "e2e/test_pushed.py"],
     USES: ["server/test_codes.py"],
     TURNS: ["server/test_turns.py"],
     AUTHORIZATION_CODE: ["core/test_authorization_code.py"],
@@ -76,6 +76,7 @@ MUTATIONS = [
     (DEVICE, "2", "if device_code.GRANT_TYPE not in client.grant_types:", "if False:"),
     (DEVICE, "3", 'grant_scope(form.one("scope"), Scope(client.scope & service.policy.scope))', "service.policy.scope"),
     (DEVICE, "3", 'form.all("resource"), service.policy.resources,', "(), service.policy.resources,"),
+    (DEVICE, "4", "    admit(authenticated, call, service)", "    pass"),
     (DEVICE, "5", "ends_at=ends_at + device_code.REMEMBERED", "ends_at=ends_at"),
     (
         DEVICE,

@@ -1,6 +1,7 @@
 """Pushed authorization requests (RFC 9126), over real TLS."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,6 +9,7 @@ import pytest
 
 from certbound.server.pushed import PREFIX
 from e2e.acting import PASSWORD, App, logged_in, make_app, people_world
+from e2e.codes import CODE, DEVICE
 from e2e.people import Browser, Page, request_url
 from e2e.world import Answer, World
 
@@ -172,3 +174,29 @@ def test_public_clients_push_too_and_browsers_reach_the_endpoint(deployment: Wor
     browser = logged_in(deployment)
     page = browser.decide(visit(spa, browser, answer.json["request_uri"]), "anna", PASSWORD)
     assert "code" in page.members
+
+
+def test_strangers_have_only_so_much_kept(tmp_path: Path) -> None:
+    """Public clients prove nothing, so of one network so many requests and device codes are kept; others go on."""
+    with people_world(
+        tmp_path, login__begun_per_minute=2, login__device=True, authentication__methods=METHODS
+    ) as world:
+        uri = "https://spa.example/cb"
+        world.register(
+            "public",
+            token_endpoint_auth_method="none",
+            grant_types=[CODE, DEVICE],
+            redirect_uris=[uri],
+            scope="openid read",
+        )
+        public = App(world, "public", None, redirect_uri=uri)
+        own = make_app(world, "own")
+        kept = [
+            push(public, scope="read").status,
+            world.post("device_authorization", "public", None, scope="openid").status,
+        ]
+        assert kept == [201, 200]
+        for answer in (push(public, scope="read"), world.post("device_authorization", "public", None, scope="openid")):
+            assert (answer.status, answer.json["error"]) == (429, "temporarily_unavailable")
+            assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert push(own).status == 201

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -76,7 +77,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def redeemed(store: Any) -> tuple[int, Any]:
+async def redeemed(store: Any, body: bytes | None = None) -> tuple[int, Any]:
     """What a server on this store answers."""
 
     def opened() -> Any:
@@ -84,7 +85,7 @@ async def redeemed(store: Any) -> tuple[int, Any]:
 
     application = Application(opened)
     async with running(application):
-        status, _, answer = await ask(application, "/tenant/token", body=BODY)
+        status, _, answer = await ask(application, "/tenant/token", body=body or BODY)
     return status, json.loads(answer)
 
 
@@ -168,6 +169,20 @@ async def test_nobody_was_faster(store: Store) -> None:
     consent = await store.consents.find("alice", "app")
     assert consent is not None
     assert consent.used_at is not None
+
+
+async def test_a_refresh_is_a_use_that_the_person_sees(store: Store) -> None:
+    """By a server that did not write one down a moment ago."""
+    _, answer = await redeemed(store)
+    first = await store.consents.find("alice", "app")
+    form = {"grant_type": "refresh_token", "client_id": "app", "refresh_token": answer["refresh_token"]}
+    status, _ = await redeemed(store, urlencode(form).encode())
+    again = await store.consents.find("alice", "app")
+    assert first is not None
+    assert again is not None
+    assert first.used_at is not None
+    assert again.used_at is not None
+    assert (status, again.used_at > first.used_at) == (200, True)
 
 
 async def test_an_answer_does_not_fail_for_a_note(store: Store, caplog: pytest.LogCaptureFixture) -> None:

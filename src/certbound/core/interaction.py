@@ -59,7 +59,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     logged_in: str = ""
     """The `sid` of the session that began with a login for this request: no other session has it, whoever's it is."""
     consented: str = ""
-    """The subject of the person who agreed for this request: nobody agrees for another who logs in later."""
+    """Who agreed in the request that is answered now, and never in a ticket: nobody agrees for who logs in later."""
 
 
 def next_step(

@@ -7,7 +7,7 @@ Rule 1: who speaks here may log anybody in, so it proves who it is by a certific
 `login.clients`.
 Rule 2: what it says counts for the browser that it sends back with the proof in the answer, and that began the request:
 else whoever sent a link to his own request to somebody else would find himself logged in as them.
-Rule 3: its last word counts, until the person has agreed to something or the request is answered.
+Rule 3: its last word counts, until the request is answered.
 Rule 4: a login that the client cannot have meant is refused here, where somebody can do something about it: of a time
 that is over, of a subject that is a client's (RFC 9700 section 4.15).
 """
@@ -59,10 +59,8 @@ async def decide(call: Call, service: Service) -> Reply:
     await _login_application(call, service)
     # (2) It says one of two things, in full.
     said = _read(call.body)
-    # (3) Something waits, and the person has not gone on.
+    # (3) Something waits.
     ticket, waiting = await _find(call, service)
-    if waiting.consented:
-        raise InvalidRequest("the person agreed already; nobody else can log in for this request", status=409)
     # (4) The login is one that counts for what waits.
     login = None if said.accept is None else await _login(said.accept, ticket, waiting, call, service)
     # (5) It is told to one browser.
