@@ -7,10 +7,11 @@ import pytest
 
 from asked import without_values
 from certbound.core.ports import ConsentRecord, NotFound, Store, TicketKind
-from certbound.testing.store_accounts import account, persons_grant, session
+from certbound.testing.store_accounts import account, persons_grant
 from certbound.testing.store_consents import consent
 from certbound.testing.store_grants import grant
 from certbound.testing.store_place import valid_grants
+from certbound.testing.store_sessions import session
 from certbound.testing.store_tickets import CODE, find, take, ticket
 from certbound.testing.stores import NOW, allot, client, status
 

@@ -9,6 +9,7 @@ from certbound.core.ports import Store
 from certbound.stores import open_store
 from certbound.testing.store_grants import GrantConformance
 from certbound.testing.store_place import StorePlace
+from certbound.testing.store_redemption import RedemptionConformance
 from certbound.testing.store_tickets import TicketConformance
 from certbound.testing.stores import StoreConformance
 
@@ -36,7 +37,7 @@ class InMemory(StorePlace):
         return await open_store("sqlite://")
 
 
-class TestMemoryAtOnce(InMemory, GrantConformance, TicketConformance):
+class TestMemoryAtOnce(InMemory, GrantConformance, TicketConformance, RedemptionConformance):
     """The parts of the suite in which most is done at once."""
 
 

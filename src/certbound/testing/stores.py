@@ -29,7 +29,7 @@ from certbound.core.ports import (
     Revision,
     RevokedKind,
 )
-from certbound.testing.store_accounts import AccountConformance, SessionConformance
+from certbound.testing.store_accounts import AccountConformance
 from certbound.testing.store_clients import ClientConformance
 from certbound.testing.store_consents import ConsentConformance, SubjectConformance
 from certbound.testing.store_descent import DescentConformance
@@ -48,7 +48,9 @@ from certbound.testing.store_place import (
     revocation,
     status,
 )
+from certbound.testing.store_redemption import RedemptionConformance
 from certbound.testing.store_revocations import RevocationConformance
+from certbound.testing.store_sessions import SessionConformance
 from certbound.testing.store_statuses import StatusConformance
 from certbound.testing.store_tickets import TicketConformance
 from certbound.testing.store_tokens import TokenConformance
@@ -66,6 +68,7 @@ class StoreConformance(
     TokenConformance,
     InitialTokenConformance,
     TicketConformance,
+    RedemptionConformance,
     AccountConformance,
     SessionConformance,
     ConsentConformance,
