@@ -17,18 +17,24 @@ from certbound.core.certificate import read_certificate
 from certbound.core.grants.token_exchange import ACCESS_TOKEN, GRANT_TYPE, REFRESH_TOKEN
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import RevokedKind
+from certbound.core.signing import SigningKey
 from certbound.server.directory import NEWS
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
+from issuing import signed
 
 OTHER = "https://other.example"
 TYPES = ["client_credentials", GRANT_TYPE]
+METHODS = ["none", "self_signed_tls_client_auth", "tls_client_auth"]
+KEY = SigningKey.generate()
+"""The server's, so that a test can say what the server never does: `may_act`."""
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     directory: Path = tmp_path_factory.mktemp("exchange")
-    with world(directory, authentication__methods=["none", "self_signed_tls_client_auth"]) as made:
+    (directory / "signing.key").write_bytes(KEY.as_pem())
+    with world(directory, authentication__methods=METHODS, keys__file="signing.key") as made:
         yield made
 
 
@@ -53,7 +59,11 @@ def exchange(built: World, token: str, client_id: str, identity: Issued | None, 
 
 def claims(answer: Answer) -> Any:
     assert answer.status == 200, answer
-    part = answer.json["access_token"].split(".")[1]
+    return said_by(answer.json["access_token"])
+
+
+def said_by(token: str) -> Any:
+    part = token.split(".")[1]
     return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
 
 
@@ -78,9 +88,7 @@ def test_a_chain_of_services_stands_in_act(built: World, client: Issued, api: Is
 
 def test_it_lives_no_longer(built: World, client: Issued, api: Issued) -> None:
     token = built.token("client", client)
-    part = token.split(".")[1]
-    ends = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))["exp"]
-    assert claims(exchange(built, token, "api", api))["exp"] <= ends
+    assert claims(exchange(built, token, "api", api))["exp"] <= said_by(token)["exp"]
 
 
 def test_who_it_was_not_meant_for_gets_nothing(built: World, client: Issued, api: Issued) -> None:
@@ -96,6 +104,78 @@ def test_who_it_was_not_meant_for_gets_nothing(built: World, client: Issued, api
     assert (refused[0].status, refused[0].json["error"]) == (400, "invalid_request")
     assert exchange(built, token, "api", stranger).status == 401
     assert exchange(built, token, "api", None).status == 401
+
+
+@pytest.fixture(scope="module")
+def actor(built: World) -> Issued:
+    """The certificate of a client that serves nothing: it may exchange what names it in `may_act`, and no more."""
+    metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "actor.example"}
+    built.register("actor", grant_types=TYPES, **metadata)
+    return built.authority.issue("CN=actor", dns=["actor.example"])
+
+
+def naming(token: str, may_act: Any) -> str:
+    """The token, with a claim more, as if the server had signed that."""
+    return signed(json.dumps({**said_by(token), "may_act": may_act}).encode(), key=KEY)
+
+
+def test_the_actor_that_a_token_names_may_exchange_it(built: World, client: Issued, api: Issued, actor: Issued) -> None:
+    """RFC 8693 section 4.4; the new token is bound to its certificate, from a CA, and lets it in at the API."""
+    answer = exchange(built, naming(built.token("client", client), {"sub": "actor"}), "actor", actor)
+    said = claims(answer)
+    assert (said["sub"], said["client_id"], said["act"]) == ("client", "actor", {"sub": "actor"})
+    assert said["cnf"] == {"x5t#S256": thumbprint(actor)}
+    assert "may_act" not in said
+    reached = [built.call_api(answer.json["access_token"], each).status for each in (actor, client, api, None)]
+    assert reached == [200, 401, 401, 401]
+
+
+@pytest.mark.parametrize(
+    "may_act",
+    [{"sub": "api"}, {"sub": "actor", "iss": "https://as.example"}, {"sub": "ACTOR"}, {"sub": ["actor"]}, "actor",
+     ["actor"], {}, {"client_id": "actor"}, None],
+    ids=json.dumps,
+)  # fmt: skip
+def test_nobody_else_may_exchange_it(built: World, client: Issued, actor: Issued, may_act: Any) -> None:
+    """Nor the actor itself where it is not named: the answer is that for nonsense."""
+    token = built.token("client", client)
+    nonsense = exchange(built, "nonsense", "actor", actor)
+    for each in (token, naming(token, may_act)):
+        refused = exchange(built, each, "actor", actor)
+        assert (refused.status, refused.json["error"]) == (400, "invalid_request")
+        assert refused.without_request_id[2] == nonsense.without_request_id[2]
+
+
+def test_a_token_that_names_an_actor_by_a_signature_of_others_names_nobody(
+    built: World, client: Issued, actor: Issued
+) -> None:
+    said = json.dumps({**said_by(built.token("client", client)), "may_act": {"sub": "actor"}}).encode()
+    for key, status in ((SigningKey.generate(), 400), (KEY, 200)):
+        assert exchange(built, signed(said, {"kid": KEY.kid}, key=key), "actor", actor).status == status
+
+
+def test_who_is_named_must_show_its_own_certificate(built: World, client: Issued, actor: Issued) -> None:
+    """Another of the same CA, none, or somebody's own: the name alone proves nothing."""
+    token = naming(built.token("client", client), {"sub": "actor"})
+    for identity in (built.authority.issue("CN=actor", dns=["sibling.example"]), client, None):
+        refused = exchange(built, token, "actor", identity)
+        assert (refused.status, refused.json["error"]) == (401, "invalid_client")
+    assert exchange(built, token, "actor", actor).status == 200
+
+
+def test_the_token_of_a_caller_from_a_ca_is_bound_to_the_certificate_it_called_with(
+    built: World, client: Issued
+) -> None:
+    """After a renewal, to the new one; the tokens of the old one are not let in with it."""
+    metadata = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=serves"}
+    built.register("serves", protected_resources=[RESOURCE], grant_types=TYPES, **metadata)
+    token = built.token("client", client)
+    one, two = (built.authority.issue("CN=serves") for _ in range(2))
+    given = {each: exchange(built, token, "serves", each) for each in (one, two)}
+    for each, other in ((one, two), (two, one)):
+        assert claims(given[each])["cnf"] == {"x5t#S256": thumbprint(each)}
+        assert built.call_api(given[each].json["access_token"], each).status == 200
+        assert built.call_api(given[each].json["access_token"], other).status == 401
 
 
 def test_more_than_the_subject_token_has_is_refused(built: World, client: Issued, api: Issued) -> None:
