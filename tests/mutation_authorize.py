@@ -28,8 +28,9 @@ MUTATIONS = [
     (
         AUTHORIZATION,
         "4",
-        "if await missing(call, service, client, waiting, session) is not None:",
-        "if session is None:",
+        "        cleared = await missing(call, service, client, request, waiting, session)\n",
+        "        cleared = await missing(call, service, client, request, waiting, session)\n"
+        "        cleared = Cleared(request, session) if session else cleared\n",
     ),
     (AUTHORIZATION, "1", "if await service.clients.find(session.subject) is not None:", "if False:"),
     (AUTHORIZATION, "2", "    await _close(service, waiting, interaction, call.now)\n    # (3)", "    # (3)"),
@@ -66,7 +67,7 @@ MUTATIONS = [
     (PUSHED, "1", " or request.client_id != client.client_id:", ":"),
     (PUSHED, "2", "if now > record.created_at + people_of(service).pushed_lifetime:", "if False:"),
     (PUSHED, "2", "if record.taken_at is not None:", "if False:"),
-    (AUTHORIZATION, "4", "require_current(_request(waiting), client, service.policy)", "pass"),
+    (AUTHORIZATION, "4", "require_current(request, client, service.policy)", "pass"),
     (INTERACTIONS, "1", "if ticket is None or waiting is None:", "if ticket is None:"),
     (INTERACTIONS, "2", "if not hmac.compare_digest(waiting.visit, visit.digest):", "if False:"),
     (INTERACTIONS, "2", "if ticket.taken_at is not None:", "if False:"),

@@ -49,7 +49,7 @@ MUTATIONS = [
         "as error:\n            await end_grant(self.asked, self.grant.grant_id)\n",
         "as error:\n",
     ),
-    (OPENING, "rule 2", "    if consent is None or not (", "    if False and ("),
+    (OPENING, "rule 2", "    if consent is None or not covers(", "    if False and covers("),
     (
         OPENING,
         "rule 2",
@@ -58,7 +58,7 @@ MUTATIONS = [
     ),
     (OPENING, "rule 2", "    return accounts is None or await accounts.is_open(person)", "    return True"),
     (OPENING, "rule 2", "subject=self.person,", "subject='',"),
-    (OPENING, "rule 2", "grant.scope <= set(consent.scope) and ", ""),
+    (OPENING, "rule 2", "covers(consent, grant.scope, grant.audience)", "covers(consent, (), grant.audience)"),
     (OPENING, "used", "used_by=name_in(certificate) if self.person else None", "used_by=None"),
     (OPENING, "sources", "sources=self.origin.sources if self.origin else ()", "sources=()"),
     (OPENING, "end", "    asked.service.statuses.forget()\n", ""),

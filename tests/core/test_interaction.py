@@ -11,7 +11,17 @@ import pytest
 
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt, ReturnTo
 from certbound.core.clients import Client, read_client
-from certbound.core.interaction import Login, Step, Waiting, covers, is_recent, next_step, read_waiting, write_waiting
+from certbound.core.interaction import (
+    Cleared,
+    Login,
+    Step,
+    Waiting,
+    covers,
+    is_recent,
+    next_step,
+    read_waiting,
+    write_waiting,
+)
 from certbound.core.ports import ConsentRecord, SessionRecord
 
 NOW = 1_000_000.0
@@ -99,7 +109,8 @@ def test_every_combination(kind: str, uri: str) -> None:
             assert refused.value.to == ReturnTo(uri)
             told += 1
         else:
-            assert next_step(request, CLIENTS[kind], **facts) is due, case
+            found = next_step(request, CLIENTS[kind], **facts)
+            assert found == (due or Cleared(request, facts["session"])), case
     assert told > 100
 
 
@@ -116,7 +127,7 @@ class World:
     """Whether whoever has the session proved who they are since the request came."""
 
 
-def step_of(world: World, request: AuthorizationRequest, client: Client, hinted: str) -> Step | None:
+def step_of(world: World, request: AuthorizationRequest, client: Client, hinted: str) -> Step | Cleared:
     subject = world.session.subject if world.session else ""
     consent = consent_of(subject) if subject in world.consents else None
     return next_step(
@@ -124,7 +135,7 @@ def step_of(world: World, request: AuthorizationRequest, client: Client, hinted:
     )  # fmt: skip
 
 
-def after(world: World, step: Step | None) -> Iterator[World]:
+def after(world: World, step: Step | Cleared) -> Iterator[World]:
     """Everything that may happen next, in this tab and in others, in the order of nobody's choosing."""
     for person in ("ada", "bob"):
         # In another tab, or in another browser whose cookie comes here: a session of its own.
@@ -157,7 +168,8 @@ def test_no_order_of_steps_skips_one(kind: str, uri: str) -> None:
         while ahead:
             world = ahead.pop()
             step = step_of(world, request, CLIENTS[kind], hinted)
-            if step is None:
+            if isinstance(step, Cleared):
+                assert (step.request, step.session) == (request, world.session)
                 given += 1
                 assert_due(world, request, CLIENTS[kind], hinted)
             new = set(after(world, step)) - seen
@@ -199,7 +211,8 @@ def test_a_login_of_none_of_the_ways_that_are_asked_for(prompt: frozenset[Prompt
                 next_step(request, CLIENTS["proven"], **facts)
             assert refused.value.error == "login_required"
         else:
-            assert next_step(request, CLIENTS["proven"], **facts) is (Step.LOGIN if is_due else None)
+            found = next_step(request, CLIENTS["proven"], **facts)
+            assert found == (Step.LOGIN if is_due else Cleared(request, facts["session"]))
 
 
 def test_a_login_for_a_device_is_recent_enough_or_since_it_asked() -> None:
@@ -214,7 +227,7 @@ def test_consent_to_more_covers_less() -> None:
     asked = request_of()
     for which, consent in CONSENTS.items():
         if consent is not None:
-            assert covers(consent, asked) is (which not in {"less scope", "less resources"})
+            assert covers(consent, asked.scope, asked.resources) is (which not in {"less scope", "less resources"})
 
 
 def test_what_waits_is_kept_as_json() -> None:

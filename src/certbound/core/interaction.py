@@ -7,7 +7,7 @@ their own: of any other, whoever has its id could pretend to be it (RFC 8252 sec
 Rule 3: where the client forbids to ask (`prompt=none`), it is told what would have been asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -24,6 +24,13 @@ class Step(StrEnum):
 
     LOGIN = "login"
     CONSENT = "consent"
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """Nothing is missing: a code may be given for `request` to the person of `session`.  Only `next_step` makes one."""
+
+    request: AuthorizationRequest
+    session: SessionRecord
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,21 +79,21 @@ def next_step(
     hinted: str = "",
     has_acr: bool = False,
     now: float,
-) -> Step | None:
-    """What is missing, or None.  `AuthorizationError` where the client forbids to ask.
+) -> Step | Cleared:
+    """What is missing, or that nothing is.  `AuthorizationError` where the client forbids to ask.
 
     `session` is that of the browser, `consent` what its person let this client do before, `hinted` the subject of the
     request's `id_token_hint`; `has_acr` where logins say in which way they were done.
     """
     # (1) The person is there, and is the one meant.
-    reason = _why_login(request, session, waiting, hinted, now, has_acr=has_acr)
-    if reason:
+    if session is None:
+        return _ask(Step.LOGIN, request, "login_required", "nobody is logged in")
+    if reason := _why_login(request, session, waiting, hinted, now, has_acr=has_acr):
         return _ask(Step.LOGIN, request, "login_required", reason)
     # (2) The person agreed to what is asked for.
-    reason = _why_consent(request, client, session.subject if session else "", consent, waiting)
-    if reason:
+    if reason := _why_consent(request, client, session.subject, consent, waiting):
         return _ask(Step.CONSENT, request, "consent_required", reason)
-    return None
+    return Cleared(request, session)
 
 
 def is_recent(session: SessionRecord, max_age: int | None, *, since: float, now: float) -> bool:
@@ -97,9 +104,9 @@ def is_recent(session: SessionRecord, max_age: int | None, *, since: float, now:
     return max_age is None or session.auth_time >= since or now - session.auth_time <= max_age
 
 
-def covers(consent: ConsentRecord, request: AuthorizationRequest) -> bool:
-    """Whether it is for all that is asked for."""
-    return set(request.scope) <= set(consent.scope) and set(request.resources) <= set(consent.resources)
+def covers(consent: ConsentRecord, scope: Collection[str], resources: Collection[str]) -> bool:
+    """Whether it is for all of these."""
+    return set(scope) <= set(consent.scope) and set(resources) <= set(consent.resources)
 
 
 def write_waiting(waiting: Waiting) -> dict[str, Any]:
@@ -124,15 +131,13 @@ def _ask(step: Step, request: AuthorizationRequest, error: str, reason: str) -> 
 
 def _why_login(
     request: AuthorizationRequest,
-    session: SessionRecord | None,
+    session: SessionRecord,
     waiting: Waiting,
     hinted: str,
     now: float,
     *,
     has_acr: bool,
 ) -> str:
-    if session is None:
-        return "nobody is logged in"
     if hinted and session.subject != hinted:
         return "somebody else is logged in"
     return "" if waiting.logged_in == session.sid else _why_anew(request, session, now, has_acr=has_acr)
@@ -158,7 +163,7 @@ def _why_consent(
         return "the client asks for consent"
     if consent is None or (consent.subject, consent.client_id) != (subject, request.client_id):
         return "the person was not asked yet"
-    if not covers(consent, request):
+    if not covers(consent, request.scope, request.resources):
         return "the person was not asked for all of it yet"
     if client.method is Method.NONE and is_native(request.to.redirect_uri):
         return "the client proves nothing of who it is"

@@ -25,7 +25,7 @@ from certbound.core.clients import Client, Method
 from certbound.core.errors import InvalidRequest
 from certbound.core.grants import authorization_code
 from certbound.core.grants.authorization_code import Code
-from certbound.core.interaction import Step, Waiting, next_step, write_waiting
+from certbound.core.interaction import Cleared, Step, Waiting, next_step, write_waiting
 from certbound.core.metadata import AUTHORIZATION, PAGES
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
 from certbound.core.redirects import ResponseMode, response_uri
@@ -47,24 +47,26 @@ async def authorize(call: Call, service: Service) -> Reply:
     try:
         if is_reference(reference):
             # (2) What it pushed is all that counts.
-            pushed = await find_pushed(reference, client, service, call.now)
-            waiting = Waiting(request=pushed, pushed=digest_of(reference))
+            request = await find_pushed(reference, client, service, call.now)
+            waiting = Waiting(request=request, pushed=digest_of(reference))
         else:
             # (3) The answer has a place to go, and what is asked for makes sense.
             to = find_return(call.query.values, client)
-            waiting = Waiting(request=_read(call.query, client, service, to))
+            request = _read(call.query, client, service, to)
+            waiting = Waiting(request=request)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal)
     # (4) What a person must do for it, they are asked; else the answer is there.
     session = await find_session(call, service)
     try:
         if waiting.pushed:
-            require_current(_request(waiting), client, service.policy)
-        if await missing(call, service, client, waiting, session) is not None:
-            if session is None:
-                admit_stranger(call, service)
-            return await begin(call, service, waiting)
-        return await give_code(call, service, client, waiting, session)
+            require_current(request, client, service.policy)
+        cleared = await missing(call, service, client, request, waiting, session)
+        if isinstance(cleared, Cleared):
+            return await give_code(call, service, client, cleared, waiting)
+        if session is None:
+            admit_stranger(call, service)
+        return await begin(call, service, waiting)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal, waiting)
 
@@ -101,14 +103,18 @@ async def begin(call: Call, service: Service, waiting: Waiting) -> Reply:
     )
     await service.store.tickets.add(record)
     call.notes.is_decision = False
-    return visit.keep(redirect_reply(f"{service.offer.issuer}/interaction/{interaction}"))
+    return visit.keep(redirect_reply(f"{service.offer.issuer}{INTERACTION}{interaction}"))
 
 
 async def missing(
-    call: Call, service: Service, client: Client, waiting: Waiting, session: SessionRecord | None
-) -> Step | None:
-    """What the person must still do.  `AuthorizationError` for what cannot be had."""
-    request = _request(waiting)
+    call: Call,
+    service: Service,
+    client: Client,
+    request: AuthorizationRequest,
+    waiting: Waiting,
+    session: SessionRecord | None,
+) -> Step | Cleared:
+    """What the person must still do, or that it is nothing.  `AuthorizationError` for what cannot be had."""
     hinted = ""
     if request.id_token_hint:
         found = await hinted_subject(service, client, request.id_token_hint)
@@ -129,16 +135,10 @@ async def missing(
 
 
 async def give_code(
-    call: Call,
-    service: Service,
-    client: Client,
-    waiting: Waiting,
-    session: SessionRecord | None,
-    interaction: str = "",
+    call: Call, service: Service, client: Client, cleared: Cleared, waiting: Waiting, interaction: str = ""
 ) -> Reply:
     """The answer with a code.  `interaction` is the digest of the ticket behind which the request waited, if it did."""
-    request = _request(waiting)
-    assert session is not None  # else somebody had to log in
+    request, session = cleared.request, cleared.session
     # (1) The person is no client, whatever was registered since they logged in.
     if await service.clients.find(session.subject) is not None:
         raise AuthorizationError("the person's id is a client's", request.to, error="access_denied")
@@ -244,10 +244,7 @@ def _answer(
     return people_of(service).pages.show(call, view, ui_locales=ui_locales)
 
 
-def _request(waiting: Waiting) -> AuthorizationRequest:
-    assert waiting.request is not None  # a page of the person's own asks for nothing
-    return waiting.request
-
-
+INTERACTION = "/interaction/"
+"""The path of what waits, below the issuer; its id stands behind it."""
 ANSWERED = "this request was answered already; go back to the app and start again"
 UNKNOWN = "no such app is registered here"

@@ -18,10 +18,10 @@ from certbound.core.authorization import AuthorizationError, AuthorizationReques
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
 from certbound.core.grants import refresh_token
-from certbound.core.interaction import Login, Step, Waiting, read_waiting, write_waiting
+from certbound.core.interaction import Cleared, Login, Step, Waiting, read_waiting, write_waiting
 from certbound.core.people import MAX_USERNAME
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
-from certbound.server.authorization import ANSWERED, UNKNOWN, asking, begin, give_code, missing, tell
+from certbound.server.authorization import ANSWERED, INTERACTION, UNKNOWN, asking, begin, give_code, missing, tell
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
 from certbound.server.consents import consent_to
 from certbound.server.guesses import TooManyGuesses
@@ -51,7 +51,7 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """Where it waits."""
-        return f"{self.service.offer.issuer}/interaction/{self.call.rest}"
+        return f"{self.service.offer.issuer}{INTERACTION}{self.call.rest}"
 
 
 async def require_login(call: Call, service: Service, then: str) -> SessionRecord | Reply:
@@ -124,13 +124,13 @@ async def _go_on(found: Found) -> Reply:
     if isinstance(client, Reply):
         return client
     try:
-        step = await missing(call, service, client, found.waiting, found.session)
-        if step is None:
-            return await give_code(call, service, client, found.waiting, found.session, found.ticket.digest)
+        step = await missing(call, service, client, request, found.waiting, found.session)
+        if isinstance(step, Cleared):
+            return await give_code(call, service, client, step, found.waiting, found.ticket.digest)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
-    if step is Step.CONSENT:
-        return await _ask_consent(found, client)
+    if step is Step.CONSENT and found.session is not None:
+        return await _ask_consent(found, client, request, found.session)
     # Whoever logged in for it, and must again, is not the person whom the client names.
     is_another = _logged_in_for_it(found) and bool(request.id_token_hint)
     return await _log_in(found, client, failed="other" if is_another else "")
@@ -192,11 +192,8 @@ async def _expected(found: Found, request: AuthorizationRequest | None) -> str:
     return await shown_name_of(found.service, found.session)
 
 
-async def _ask_consent(found: Found, client: Client) -> Reply:
+async def _ask_consent(found: Found, client: Client, request: AuthorizationRequest, session: SessionRecord) -> Reply:
     """The page that asks whether the client may."""
-    request, session = found.waiting.request, found.session
-    assert request is not None  # pages of the person's own need no consent
-    assert session is not None  # somebody logged in before
     found.call.notes.is_decision = False
     view = ConsentView(
         form_token=found.visit.form_token(_consent_purpose(found, session)),
@@ -286,16 +283,17 @@ async def _take_consent(found: Found) -> Reply:
         return client
     try:
         # (2) Nothing else is missing.
-        if await missing(call, service, client, found.waiting, session) is Step.LOGIN:
+        if await missing(call, service, client, request, found.waiting, session) is Step.LOGIN:
             return redirect_reply(found.url)
         if call.form.one("action") == "deny":
             raise AuthorizationError("the person said no", request.to, error="access_denied")
         # (3) What they agreed to is remembered, and counts at once; nothing else remembers it.
         await service.store.consents.join(consent_to(request, session, call.now))
         agreed = msgspec.structs.replace(found.waiting, consented=session.subject)
-        if await missing(call, service, client, agreed, session) is not None:
+        cleared = await missing(call, service, client, request, agreed, session)
+        if not isinstance(cleared, Cleared):
             return redirect_reply(found.url)
-        return await give_code(call, service, client, agreed, session, found.ticket.digest)
+        return await give_code(call, service, client, cleared, agreed, found.ticket.digest)
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal, found.waiting, found.ticket.digest)
 

@@ -25,11 +25,14 @@ from certbound.core.errors import InvalidClient, InvalidRequest
 from certbound.core.interaction import Login, Waiting, read_waiting, write_waiting
 from certbound.core.people import is_subject
 from certbound.core.ports import TicketKind, TicketRecord
+from certbound.server.authorization import INTERACTION
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
 from certbound.server.openid import hinted_subject
 from certbound.server.service import Service
 from certbound.server.sessions import people_of
 
+INTERACTIONS = "/interactions/"
+"""The path below the issuer, or the mutual-TLS host; the id stands behind it."""
 LEEWAY = 60
 """Seconds by which the application's clock may be wrong."""
 MAX_ACR = 255
@@ -79,7 +82,7 @@ async def decide(call: Call, service: Service) -> Reply:
         call.notes.subject = login.subject
     else:
         call.notes.reason = f"nobody is logged in: {rejected.error}"
-    back = f"{service.offer.issuer}/interaction/{call.rest}?proof={proof}"
+    back = f"{service.offer.issuer}{INTERACTION}{call.rest}?proof={proof}"
     return json_reply(200, {"redirect_to": back}, NO_STORE)
 
 

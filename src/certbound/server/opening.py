@@ -13,6 +13,7 @@ from certbound.core.authentication import digest_of
 from certbound.core.certificate import Certificate
 from certbound.core.errors import InvalidClient, InvalidGrant
 from certbound.core.grants import refresh_token
+from certbound.core.interaction import covers
 from certbound.core.ports import AlreadyTaken, GrantRecord, Origin, RevokedMeanwhile, TicketRecord
 from certbound.core.tokens import Grant
 from certbound.server.asked import Asked
@@ -101,7 +102,7 @@ async def require_open(person: str, service: Service) -> None:
 
 async def _why_not(person: str, grant: Grant, service: Service) -> str:
     consent = await service.store.consents.find(person, grant.client_id)
-    if consent is None or not (grant.scope <= set(consent.scope) and set(grant.audience) <= set(consent.resources)):
+    if consent is None or not covers(consent, grant.scope, grant.audience):
         return "the person withdrew what they had agreed to"
     return "" if await _is_open(person, service) else f"there is no enabled account of {person!r:.300}"
 

@@ -27,7 +27,7 @@ from certbound.core.metadata import (
     well_known,
 )
 from certbound.server import account, device, documents, interactions, login_application, registration, status
-from certbound.server.authorization import authorize, authorize_by_post
+from certbound.server.authorization import INTERACTION, authorize, authorize_by_post
 from certbound.server.call import Call, Reply
 from certbound.server.introspection import introspect
 from certbound.server.logout import logout, posted_logout
@@ -120,11 +120,16 @@ def _direct(offer: Offer, base: str, *, cors: bool) -> dict[str, Route]:
         if name in _POSTED
     }
     if USERINFO in offer.direct:
-        direct[base + offer.direct[USERINFO].path] = Route(
-            {"GET": userinfo, "POST": userinfo}, "userinfo", takes_body=False, cors=cors, scheme="Bearer"
+        endpoint = offer.direct[USERINFO]
+        direct[base + endpoint.path] = Route(
+            {"GET": userinfo, "POST": userinfo},
+            "userinfo",
+            takes_body=False,
+            cors=cors and endpoint.browsers,
+            scheme="Bearer",
         )
     if offer.login_application:
-        direct[base + "/interactions/"] = Route(
+        direct[base + login_application.INTERACTIONS] = Route(
             {"GET": login_application.show, "POST": login_application.decide},
             "login_application",
             takes_form=False,
@@ -151,7 +156,7 @@ def _pages(offer: Offer, base: str) -> dict[str, Route]:
         PAGES[AUTHORIZATION]: Route(
             {"GET": authorize, "POST": authorize_by_post}, "authorization", is_page=True, repeats=True
         ),
-        "/interaction/": Route(
+        INTERACTION: Route(
             {"GET": interactions.show, "POST": interactions.submit}, "interaction", takes_rest=True, is_page=True
         ),
         account.PAGE: Route({"GET": account.account, "POST": account.account}, "account", is_page=True),
