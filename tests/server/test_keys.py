@@ -1,20 +1,23 @@
 """certbound.server.keys and key_keeper: keys take turns at their moments, once, whoever looks after them."""
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from certbound.core.errors import ConfigurationError
+from certbound.core.errors import ConfigurationError, StoreUnavailable
 from certbound.core.ports import KeyRecord, Store
 from certbound.core.signing import EDDSA, ES256, PS256, SigningKey, is_encrypted
 from certbound.core.succession import DAY, LEAD, SWITCH, Schedule, State
-from certbound.server.key_keeper import KeyKeeper, warn_of_open_keys
+from certbound.server.key_keeper import INTERVAL, KeyKeeper, warn_of_open_keys
 from certbound.server.keys import KeyRing
 from certbound.stores import open_store
 
@@ -349,15 +352,40 @@ async def test_each_change_is_audited(servers: Servers, caplog: pytest.LogCaptur
     assert "PRIVATE" not in caplog.text
 
 
-async def test_the_keeper_runs(servers: Servers) -> None:
-    """By itself it hears of what others did, and outlives a store that does not answer."""
+async def test_the_keeper_runs(servers: Servers, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """By itself it hears of what others did, and outlives a store that does not answer, which costs no line each."""
     async with servers.keeper() as server, servers.keeper() as other:
         held = await server.open()
         running = asyncio.create_task(server.run())
         try:
-            successor = await other.rotate()
-            async with asyncio.timeout(5):
-                while successor.kid not in kids(held.published):
-                    await asyncio.sleep(0.05)
+            await publishes(held, await other.rotate())
+            before = kids(held.published)
+            by_hand = partial(by_hand_in, tmp_path / "store.db")
+            by_hand("ALTER TABLE revision RENAME TO away")
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable):
+                    await other.step()
+                await asyncio.sleep(INTERVAL + 0.1)
+            assert not running.done()
+            assert kids(held.published) == before, "what it held it holds"
+            by_hand("ALTER TABLE away RENAME TO revision")
+            replacement = await other.replace()
+            servers.clock.now += SWITCH
+            await publishes(held, replacement)
+            assert kids(held.published) == [replacement.kid]
         finally:
             running.cancel()
+    assert not [each for each in caplog.records if each.exc_info], "it is no fault of ours"
+
+
+async def publishes(held: KeyRing, successor: KeyRecord) -> None:
+    """Within five seconds, by itself."""
+    async with asyncio.timeout(5):
+        while successor.kid not in kids(held.published):
+            await asyncio.sleep(0.05)
+
+
+def by_hand_in(path: Path, statement: str) -> None:
+    """As somebody changes a database with the sqlite3 command."""
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from certbound.core.errors import ConfigurationError, StoreUnavailable
@@ -22,6 +22,11 @@ from certbound.testing.stores import StoreConformance, client, key
 from postgres_server import OWNER, PostgresServer
 
 pytestmark = pytest.mark.postgres
+
+HELD = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.relation::regclass::text <> 'x'"
+"""Locks of relations that connections hold."""
+WITHIN = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+"""Connections whose transaction nobody ended."""
 
 
 @pytest.fixture(scope="module")
@@ -370,8 +375,9 @@ async def test_connections_that_nobody_used_are_replaced(url: str, monkeypatch: 
         assert await ask() != before
 
 
-async def test_a_cancelled_wait_leaves_nothing_behind(server: PostgresServer, url: str) -> None:
+async def test_a_cancelled_wait_leaves_nothing_behind(server: PostgresServer, name: str, url: str) -> None:
     """Callers that go away in the middle leave no lock, no half change and no connection that is not given back."""
+    tasks = []
     async with opened(url) as store:
         for n in range(60):
             task = asyncio.ensure_future(store.clients.add(client(f"{n}")))
@@ -380,6 +386,19 @@ async def test_a_cancelled_wait_leaves_nothing_behind(server: PostgresServer, ur
             task.cancel()
             asking.cancel()
             await asyncio.wait([task, asking])
+            tasks.append(task)
+        async with asyncio.timeout(5):  # what was begun is brought to its end, unseen
+            while database_of(store)._running:
+                await asyncio.sleep(0.01)
+        there = await store.clients.list()
+        assert sum(each.cancelled() for each in tasks) > 10
+        assert len(there) == (await store.revision()).records == 60, "all were begun, and each is whole"
+        assert sorted(each.version for each in there) == list(range(1, 61))
+        assert server.sql(f"{HELD} AND a.datname = '{name}'", database="postgres") == "0"
+        assert server.sql(f"{WITHIN} AND datname = '{name}'", database="postgres") == "0"
+        pool = database_of(store)._access.engine.pool
+        assert isinstance(pool, AsyncAdaptedQueuePool)
+        assert pool.checkedout() == 0
         await asyncio.gather(*(store.clients.list() for _ in range(30)))
         await store.clients.add(client("after"))
 
