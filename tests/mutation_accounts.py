@@ -23,9 +23,7 @@ MUTATIONS = [
     (PEOPLE, "rule", "        idna.check_initial_combiner(text)\n", ""),
     (PEOPLE, "rule", "_keeps(rule, text, position)\n    return False", "True\n    return False"),
     (PEOPLE, "rule", "if len(prepared) < MIN_PASSWORD:", "if False:"),
-    (GUESSES, "rule", "            bucket.level += 1\n", ""),
     (GUESSES, "rule", "(network, what[:256])", "what[:256]"),
-    (GUESSES, "rule", "(near, self._most * NEIGHBOURS)", "(near, self._most * 9999)"),
     (
         PASSWORDS,
         "rule",

@@ -108,5 +108,5 @@ def test_memory_is_bounded() -> None:
     guess(guesses, 10)
     for number in range(1000):
         guess(guesses, remote=f"198.51.{number // 256}.{number % 256}")
-    assert len(guesses._buckets) <= 100
+    assert guesses.remembered <= 100
     guess(guesses)

@@ -3,14 +3,14 @@
 Rule 1: a guess has a place before anything is looked at, and gives it back if it was right: so those that are under way
 count too, and one that must wait costs nothing.
 Rule 2: whose guesses count together: those of one network at one thing; all of one network count together as well,
-`NEIGHBOURS` times as many.  From elsewhere the person still gets in, whoever guesses.
+`throttle.NEIGHBOURS` times as many.  From elsewhere the person still gets in, whoever guesses.
 Rule 3: memory is bounded; what is forgotten is forgiven.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from certbound.server.throttle import CAPACITY, NEIGHBOURS, Bucket, Buckets, network_of
+from certbound.server.throttle import CAPACITY, Bucket, Limit, network_of
 
 
 class TooManyGuesses(Exception):
@@ -41,21 +41,18 @@ class Guesses:
     """Counts guesses of this process."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float], *, capacity: int = CAPACITY) -> None:
-        """`clock` counts seconds and never goes back."""
-        self._most = per_minute
-        self._clock = clock
-        self._buckets = Buckets(capacity)
+        """As `Limit`."""
+        self._limit = Limit(per_minute, clock, capacity=capacity)
+
+    @property
+    def remembered(self) -> int:
+        """How many senders."""
+        return self._limit.remembered
 
     def begin(self, remote: str, what: str) -> Guess:
         """One more guess at `what`, from the address `remote`.  `TooManyGuesses` if there is no place."""
-        network, now = network_of(remote), self._clock()
-        own, near = self._buckets.of((network, what[:256]), now), self._buckets.of(network, now)
-        for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):
-            if not bucket.has_room(now, most):
-                bucket.untold += 1
-                raise TooManyGuesses(bucket.seconds_to_room(most), is_written=bucket.untold == 1)
-        unwritten = max(0, own.untold - 1) + max(0, near.untold - 1)
-        for bucket in (own, near):
-            bucket.level += 1
-            bucket.untold = 0
-        return Guess((own, near), unwritten)
+        network = network_of(remote)
+        verdict = self._limit.one_more((network, what[:256]), network)
+        if verdict.retry_after:
+            raise TooManyGuesses(verdict.retry_after, is_written=verdict.is_written)
+        return Guess(verdict.places, verdict.unwritten)

@@ -1,4 +1,4 @@
-"""Limits on failed authentication that lock nobody out.
+"""Limits of so many a minute, and those on failed authentication, which lock nobody out.
 
 Rule 1: a success is never refused and never counted.  What proves a client (a key, 256 random bits) cannot be guessed,
 so refusing it would protect nobody; and as a client's id is public, it would let anybody lock the client out.
@@ -67,18 +67,20 @@ class Buckets:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What follows from one more failure."""
+    """What follows from one more."""
 
     retry_after: int
-    """Seconds after which the next failure is one too many no more; 0 while this one is not."""
+    """Seconds after which the next one is one too many no more; 0 while this one is not."""
     unwritten: int
     """How many were not written down before this one, which is."""
     is_written: bool
-    """Whether this failure is written down: each up to the limit, then the first one beyond."""
+    """Whether this one is written down: each up to the limit, then the first one beyond."""
+    places: tuple[Bucket, ...] = ()
+    """Where it has a place; none if it is one too many."""
 
 
-class Throttle:
-    """Counts failures of this process."""
+class Limit:
+    """So many a minute of each sender, and `NEIGHBOURS` times as many of each network."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float], *, capacity: int = CAPACITY) -> None:
         """`clock` counts seconds and never goes back."""
@@ -86,10 +88,13 @@ class Throttle:
         self._clock = clock
         self._buckets = Buckets(capacity)
 
-    def failed(self, *, thumbprint: str, remote: str, client_id: str, is_authentication: bool = True) -> Verdict:
-        """One more authentication failed; or what else is refused to whoever proved nothing."""
-        network = is_authentication, network_of(remote)
-        whose: object = (is_authentication, "of", thumbprint) if thumbprint else (*network, client_id[:256])
+    @property
+    def remembered(self) -> int:
+        """How many senders; it stops at the capacity."""
+        return len(self._buckets)
+
+    def one_more(self, whose: object, network: object) -> Verdict:
+        """It takes a place of the sender's and one of the network's; beyond either limit it takes none."""
         now = self._clock()
         own, near = self._buckets.of(whose, now), self._buckets.of(network, now)
         for bucket, most in ((own, self._most), (near, self._most * NEIGHBOURS)):
@@ -97,11 +102,30 @@ class Throttle:
                 # What is too many fills nothing, or one that goes on would never be heard of again.
                 bucket.untold += 1
                 return Verdict(bucket.seconds_to_room(most), 0, is_written=bucket.untold == 1)
-        own.level += 1
-        near.level += 1
         unwritten = max(0, own.untold - 1) + max(0, near.untold - 1)
-        own.untold = near.untold = 0
-        return Verdict(0, unwritten, is_written=True)
+        for bucket in (own, near):
+            bucket.level += 1
+            bucket.untold = 0
+        return Verdict(0, unwritten, is_written=True, places=(own, near))
+
+
+class Throttle:
+    """Counts failures of this process."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float], *, capacity: int = CAPACITY) -> None:
+        """As `Limit`."""
+        self._limit = Limit(per_minute, clock, capacity=capacity)
+
+    @property
+    def remembered(self) -> int:
+        """How many senders."""
+        return self._limit.remembered
+
+    def failed(self, *, thumbprint: str, remote: str, client_id: str, is_authentication: bool = True) -> Verdict:
+        """One more authentication failed; or what else is refused to whoever proved nothing."""
+        network = is_authentication, network_of(remote)
+        whose: object = (is_authentication, "of", thumbprint) if thumbprint else (*network, client_id[:256])
+        return self._limit.one_more(whose, network)
 
 
 def network_of(remote: str) -> str:
