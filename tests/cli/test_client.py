@@ -80,6 +80,52 @@ def test_the_next_step_is_named(certbound: Certbound) -> None:
     assert told.endswith("certbound token --issuer https://as.example --client-id 'a b' --cert CERT --key KEY")
 
 
+ON_A_DEVICE = (
+    "next: it asks https://mtls.as.example/device_authorization for a code, shows it to the person, who types it at "
+    "https://as.example/device, and polls https://mtls.as.example/token"
+)
+FOR_PEOPLE = "next: it sends people to https://as.example/authorize"
+FOR_ITSELF = (
+    "next, with its certificate: certbound token --issuer https://as.example --client-id a --cert CERT --key KEY"
+)
+NEXT: dict[str, tuple[list[str], list[str]]] = {
+    "code": (["--san-dns", "a.example", "--redirect-uri", "https://a.example/cb"], [FOR_PEOPLE]),
+    "device": (["--san-dns", "a.example", "--grant-type", "device"], [ON_A_DEVICE]),
+    "key": (
+        ["--jwks-uri", "https://a.example/jwks", "--method", "private_key_jwt"],
+        ["next: it asks https://mtls.as.example/token for a token, by private_key_jwt"],
+    ),
+    "two": (
+        ["--san-dns", "a.example", "--redirect-uri", "http://127.0.0.1/", "--grant-type", "code", "--grant-type",
+         "client_credentials"],
+        [FOR_PEOPLE, FOR_ITSELF],
+    ),
+    "none": (["--san-dns", "a.example", "--grant-type", "exchange"], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", NEXT)
+@pytest.mark.usefixtures("for_people")
+def test_each_kind_of_client_has_a_next_step(certbound: Certbound, kind: str) -> None:
+    """The one that acts for people, a device, one without a certificate; who may do two things is told both."""
+    options, steps = NEXT[kind]
+    done = certbound("client", "add", "--id", "a", "--scope", "", *options)
+    assert done.status == 0, done
+    assert [line for line in done.out.splitlines() if line.startswith("next")] == steps
+
+
+def test_a_login_application_is_told_where_people_come(certbound: Certbound, for_people: Path) -> None:
+    """And where it answers; another client of that server is not."""
+    file = for_people / "certbound.toml"
+    ours, others = "accounts = true", 'url = "https://login.example/"\nclients = ["login"]'
+    file.write_text(file.read_text().replace(ours, others))
+    people, answers = "https://login.example/?interaction=ID", "https://mtls.as.example/interactions/ID"
+    expected = f"next: people come to {people}, and it answers at {answers}"
+    for client_id in ("login", "other"):
+        done = certbound("client", "add", "--id", client_id, "--san-dns", "l.example", "--scope", "")
+        assert (expected in done.out) is (client_id == "login"), done
+
+
 @pytest.mark.usefixtures("deployment")
 def test_the_client_id_is_made_if_none_is_given(certbound: Certbound) -> None:
     """Without --id the server makes one that cannot be guessed."""
@@ -538,7 +584,9 @@ def test_a_client_that_acts_for_people(certbound: Certbound) -> None:
     ]  # fmt: skip
     done = certbound(*APP, *options)
     assert done.status == 0, done.err
-    assert done.out.splitlines()[-1] == "next: it sends people to https://as.example/authorize"
+    assert done.out.splitlines()[-1] == (
+        "next: it pushes its request to https://mtls.as.example/par, and sends people to https://as.example/authorize"
+    )
     told = [line.strip() for line in done.out.splitlines()]
     assert {
         "redirect URI  https://app.example/cb", "redirect URI  http://127.0.0.1/cb",

@@ -52,6 +52,15 @@ def test_the_first_key_signs(certbound: Certbound, first: str) -> None:
     assert "an open key is not encrypted" in done.err
 
 
+def test_a_key_that_begins_with_a_dash_is_named_behind_two(certbound: Certbound, first: str) -> None:
+    """One of keys.file, or of an older store; those that are made here never do."""
+    del first
+    done = certbound("key", "retire", "--", "-x")
+    assert (done.status, done.err) == (
+        1, "certbound: there is no signing key '-x'; certbound key list shows those there are\n",
+    )  # fmt: skip
+
+
 def test_rotation(certbound: Certbound, first: str) -> None:
     """The command says when the new key begins to sign; asked again, it is the same key."""
     done = certbound("key", "rotate")

@@ -111,6 +111,13 @@ def test_the_public_jwk_is_public(alg: str, members: set[str]) -> None:
     assert jwk["kid"] == JWKRegistry.import_key(jwk).thumbprint() == KEYS[alg].kid
 
 
+def test_no_new_key_is_called_by_a_dash_first() -> None:
+    """People type it: `certbound key retire -x` would take it for an option.  One of 64 thumbprints begins so."""
+    made = [SigningKey.generate() for _ in range(400)]
+    assert not [each.kid for each in made if each.kid.startswith("-")]
+    assert any(each.kid.startswith("_") for each in made), "by luck alone, once in 540 runs"
+
+
 def test_rsa_keys_are_as_strong_as_the_others() -> None:
     """A new one has 3072 bits."""
     assert {KEYS[PS256].private.key_size, KEYS[RS256].private.key_size} == {3072}

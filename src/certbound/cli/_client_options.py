@@ -176,6 +176,16 @@ def credentials(
     return {"token_endpoint_auth_method": chosen.value, **known}
 
 
+def required(known: dict[str, Any]) -> dict[str, Any]:
+    """`known`, if it says how the client authenticates."""
+    if not known:
+        raise WrongUse(
+            f"say how the client is known: one of {listed(OPTIONS.values())}, --self-signed, --jwks, --jwks-uri, or "
+            "--method for a secret or none; --from-cert proposes"
+        )
+    return known
+
+
 def _read_jwks(file: Path) -> Any:
     try:
         return json.loads(read_bytes(file))

@@ -16,7 +16,7 @@ from certbound.cli._commands import WrongUse, group
 from certbound.cli._output import date, note, say
 from certbound.core.certificate import thumbprint
 from certbound.core.errors import ConfigurationError
-from certbound.trust.authority import Authority, published_at
+from certbound.trust.authority import Authority, Issued, published_at
 from certbound.trust.ledger import Reason, read_serial, sign_crl, write_serial
 
 KeyKind = Literal[
@@ -94,30 +94,19 @@ def issue(
 
     Example, for a server: certbound ca issue as --dns as.example --usage server
     """
-    if name in {"", "ca"} or name.startswith(".") or "/" in name or not name.isprintable():
-        raise WrongUse(f"{name!r} cannot be the name of the files; try another")
+    _require_file_name(name)
     authority = load(directory)
     _require_outlived(authority, days)
     wanted = _name(subject, name)
+    published = published_at(crls=crl_url or (), ocsp=ocsp_url or ())
     try:
         issued = authority.issue(
-            wanted,
-            dns=map(_ascii, dns or ()),
-            uris=uri or (),
-            ips=ip or (),
-            emails=email or (),
-            usage=usage,
-            days=days,
-            key=key,
-            extensions=published_at(crls=crl_url or (), ocsp=ocsp_url or ()),
-        )
+            wanted, dns=map(_ascii, dns or ()), uris=uri or (), ips=ip or (), emails=email or (), usage=usage,
+            days=days, key=key, extensions=published,
+        )  # fmt: skip
     except ValueError as error:
         raise ConfigurationError(f"no certificate can say that: {error}") from error
-    certificate, private = (out or directory) / f"{name}.pem", (out or directory) / f"{name}.key"
-    # The anchor itself is never sent: who does not have it already cannot trust it.
-    between = [each for each in issued.issuers if each.issuer != each.subject]
-    pem = issued.certificate_pem + b"".join(each.public_bytes(_PEM) for each in between)
-    write({certificate: pem}, {private: issued.key_pem}, force=force)
+    certificate, private = _write_issued(issued, out or directory, name, force=force)
     say(
         f"made {certificate} (valid until {_end(issued.certificate)}) and {private} (keep it secret)",
         f"its x5t#S256 is {thumbprint(issued.der)}",
@@ -248,6 +237,21 @@ def _require_outlived(authority: Authority, days: int) -> None:
             f"the authority is valid until {_end(authority.certificate)} only; give --days {max(left.days, 0)} or "
             "fewer, or make a new authority"
         )
+
+
+def _require_file_name(name: str) -> None:
+    if name in {"", "ca"} or name.startswith(".") or "/" in name or not name.isprintable():
+        raise WrongUse(f"{name!r} cannot be the name of the files; try another")
+
+
+def _write_issued(issued: Issued, folder: Path, name: str, *, force: bool) -> tuple[Path, Path]:
+    """The files that hold it: the certificate with those between it and the anchor, and its key."""
+    certificate, private = folder / f"{name}.pem", folder / f"{name}.key"
+    # The anchor itself is never sent: who does not have it already cannot trust it.
+    between = [each for each in issued.issuers if each.issuer != each.subject]
+    pem = issued.certificate_pem + b"".join(each.public_bytes(_PEM) for each in between)
+    write({certificate: pem}, {private: issued.key_pem}, force=force)
+    return certificate, private
 
 
 def _end(certificate: x509.Certificate) -> str:

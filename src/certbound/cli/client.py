@@ -5,7 +5,6 @@ Rule: these commands go through the use cases the endpoints use; what one refuse
 
 import asyncio
 import shlex
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import Annotated, Any
 import typer
 
 from certbound.cli import _client_management, _client_secret
-from certbound.cli._certificates import OPTIONS, key_kind, option, read_file
+from certbound.cli._asking import confirm
+from certbound.cli._certificates import key_kind, option, read_file
+from certbound.cli._client_next import next_steps
 from certbound.cli._client_options import (
     AnchorKeys,
     AssertionAlg,
@@ -46,6 +47,7 @@ from certbound.cli._client_options import (
     complete,
     credentials,
     described,
+    required,
     subjects_of,
     trusted,
     with_grants,
@@ -56,8 +58,6 @@ from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
 from certbound.cli._registry import find, no_client, registry_of
 from certbound.core.candidates import candidates, remarks
-from certbound.core.client_authorization import CODE_GRANT
-from certbound.core.errors import ConfigurationError
 from certbound.core.members import listed
 
 app = group("Register, list, show, change and remove clients.")
@@ -122,12 +122,7 @@ def add(
         _propose(from_cert, json=json)
         return
     subjects = subjects_of(subject_dn, san_dns, san_uri, san_ip, san_email)
-    known = credentials(subjects, self_signed, jwks, jwks_uri, method)
-    if not known:
-        raise WrongUse(
-            f"say how the client is known: one of {listed(OPTIONS.values())}, --self-signed, --jwks, --jwks-uri, or "
-            "--method for a secret or none; --from-cert proposes"
-        )
+    known = required(credentials(subjects, self_signed, jwks, jwks_uri, method))
     asked = described(
         name=name, scope=scope, bound=bound, grant_types=grant_type, ignore_validity=ignore_validity,
         token_format=token_format, protects=protects, assertion_alg=assertion_alg, redirect_uris=redirect_uri,
@@ -251,11 +246,7 @@ async def _add(config: Path | None, client_id: str | None, metadata: Mapping[str
         say_client(registry, record)
         if secret is not None:
             _client_secret.say_secret(secret)
-        if CODE_GRANT in client.grant_types:
-            say(f"next: it sends people to {settings.server.issuer}/authorize")
-        elif client.method.is_mutual_tls and "client_credentials" in client.grant_types:
-            who = f"--client-id {shlex.quote(client.client_id)} --cert CERT --key KEY"
-            say(f"next, with its certificate: certbound token --issuer {settings.server.issuer} {who}")
+        say(*next_steps(client, settings))
 
 
 async def _list_clients(config: Path | None, *, json: bool) -> None:
@@ -301,19 +292,10 @@ async def _remove(config: Path | None, client_id: str, *, yes: bool) -> None:
         record = await find(registry, client_id)
         if not yes:
             say_client(registry, record)
-            _confirm()
+            confirm("Remove this client?", "nothing was removed")
         if not await registry.remove(client_id):
             raise no_client(client_id)
         say(f"removed client {client_id}")
-
-
-def _confirm() -> None:
-    try:
-        if typer.confirm("Remove this client?"):
-            return
-    except typer.Abort:
-        sys.stderr.write("\n")
-    raise ConfigurationError("nothing was removed; --yes removes without asking")
 
 
 def _propose(file: Path, *, json: bool) -> None:

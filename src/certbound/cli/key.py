@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from certbound.cli._actor import actor
+from certbound.cli._asking import read_text
 from certbound.cli._commands import group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
-from certbound.core.errors import ConfigurationError
 from certbound.core.ports import KeyRecord
 from certbound.core.signing import is_encrypted
 from certbound.core.succession import State
@@ -145,7 +145,9 @@ async def _retire(config: Path | None, kid: str, *, at_once: bool, json: bool) -
 
 
 async def _encrypt(config: Path | None, old_password_file: Path | None, *, json: bool) -> None:
-    old_password = None if old_password_file is None else _password(old_password_file)
+    old_password = (
+        None if old_password_file is None else read_text(old_password_file, "--old-password-file").rstrip("\r\n")
+    )
     async with _keeper(config) as keeper:
         kids = await keeper.encrypt(old_password)
     if json:
@@ -159,16 +161,6 @@ def _keeper(config: Path | None) -> "AbstractAsyncContextManager[KeyKeeper]":
     from certbound.app import open_key_keeper  # half a second that `key --help` need not spend
 
     return open_key_keeper(settings, actor())
-
-
-def _password(file: Path) -> str:
-    """As the settings read a secret from a file: without the line's end."""
-    try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise ConfigurationError(f"--old-password-file: {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"--old-password-file: {file} holds no UTF-8 text") from error
 
 
 def _as_json(record: KeyRecord, state: State) -> dict[str, Any]:

@@ -7,7 +7,6 @@ Rule 2: servers that run see every change at once.
 import asyncio
 import contextlib
 import json as json_
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from certbound.cli._actor import actor
+from certbound.cli._asking import confirm, new_password
 from certbound.cli._commands import WrongUse, group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
@@ -60,7 +60,7 @@ def add(
     Example: certbound user add anna --password-file anna.txt
     """
     claims = {name: value for name, value in _claims(claim).items() if value is not None}
-    asyncio.run(_add(config, name, _password(password_file), claims, json=json))
+    asyncio.run(_add(config, name, new_password(password_file, _FILE), claims, json=json))
 
 
 @app.command("list")
@@ -110,7 +110,7 @@ def password(name: Name, password_file: PasswordFile = None, config: ConfigFile 
 
     Example: certbound user password anna
     """
-    asyncio.run(_set_password(config, name, _password(password_file)))
+    asyncio.run(_set_password(config, name, new_password(password_file, _FILE)))
 
 
 @app.command()
@@ -249,7 +249,7 @@ async def _remove(config: Path | None, name: str, *, yes: bool) -> None:
             raise _nobody(name)
         if not yes:
             _say(account)
-            _confirm()
+            confirm("Remove this person?", "nobody was removed")
         if not await book.remove(name):
             raise _nobody(name)
         say(f"removed {account.username}")
@@ -270,36 +270,6 @@ async def _book(config: Path | None, *, of_accounts: bool = True) -> "AsyncItera
             is_taken = isinstance(error.__cause__, AlreadyExists)
             advice = "; certbound user update changes that account" if is_taken else ""
             raise ConfigurationError(f"{error.field}: {error.reason}{advice}") from error
-
-
-def _password(file: Path | None) -> str:
-    """From `file`, or what is typed twice, or from standard input; without the line's end."""
-    if file is not None:
-        return _one_line(_read(file), f"--password-file: {file}")
-    if not sys.stdin.isatty():
-        return _one_line(sys.stdin.read(), "standard input")
-    try:
-        typed: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
-    except typer.Abort:
-        sys.stderr.write("\n")
-        raise ConfigurationError("nothing was changed; a password is needed") from None
-    return typed
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"--password-file: {file} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"--password-file: {file} holds no UTF-8 text") from error
-
-
-def _one_line(text: str, where: str) -> str:
-    found = text.removesuffix("\n").removesuffix("\r")
-    if not found:
-        raise ConfigurationError(f"{where} holds no password; give --password-file FILE, or type it at a terminal")
-    return found
 
 
 def _claims(given: Sequence[str] | None) -> dict[str, Any]:
@@ -330,15 +300,6 @@ def _value(name: str, text: str) -> Any:
             return json_.loads(text)
         return {"formatted": text}
     return text
-
-
-def _confirm() -> None:
-    try:
-        if typer.confirm("Remove this person?"):
-            return
-    except typer.Abort:
-        sys.stderr.write("\n")
-    raise ConfigurationError("nobody was removed; --yes removes without asking")
 
 
 def _nobody(name: str) -> ConfigurationError:
@@ -397,3 +358,6 @@ def _consent_as_json(consent: ConsentRecord) -> dict[str, Any]:
         "used_at": consent.used_at,
         "certificate": consent.certificate,
     }
+
+
+_FILE = "--password-file"

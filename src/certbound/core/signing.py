@@ -80,8 +80,13 @@ class SigningKey(PublicKey):
 
     @classmethod
     def generate(cls, alg: str = ES256) -> "SigningKey":
-        """A new key; one for RSA takes some tenths of a second."""
-        return cls._of(ALGORITHMS[alg].generate(), alg)
+        """A new key; one for RSA takes some tenths of a second.
+
+        Its `kid` is typed by people, so it does not begin with a dash, as one of 64 would.
+        """
+        while (made := cls._of(ALGORITHMS[alg].generate(), alg)).kid.startswith("-"):
+            pass
+        return made
 
     @classmethod
     def _of(cls, private: Any, alg: str) -> "SigningKey":
