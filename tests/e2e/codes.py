@@ -5,13 +5,15 @@ import secrets
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from certbound.app import opened_store
 from certbound.core.authentication import digest_of
-from certbound.core.grants import authorization_code
+from certbound.core.grants import authorization_code, device_code
 from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.device_code import Approved
 from certbound.core.ports import ConsentRecord, Store, TicketKind, TicketRecord
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, Answer, World
@@ -82,6 +84,24 @@ def agreed(
 
     in_store(world, put)
     return secret
+
+
+async def approve(store: Store, secret: str, person: str) -> None:
+    """As the page of devices does it: `person` agrees to all that the device asks for."""
+    found, now = await kept(store, TicketKind.DEVICE_CODE, secret), time.time()
+    request = device_code.read(found.content)
+    assert request
+    agreed_to = {"scope": request.scope, "resources": request.resources}
+    await store.consents.put(ConsentRecord(subject=person, client_id=request.client_id, **agreed_to))
+    decided = device_code.decide(request, Approved(subject=person, auth_time=now))
+    assert await store.tickets.change(replace(found, content=device_code.write(decided)), now=now)
+
+
+async def kept(store: Store, kind: TicketKind, secret: str) -> TicketRecord:
+    """What is remembered of a code, of whichever kind."""
+    found = await store.tickets.find(kind, digest_of(secret), now=time.time())
+    assert found
+    return found
 
 
 def redeem(world: World, code: str, client_id: str | None, identity: Issued | None, /, **form: Any) -> Answer:

@@ -11,7 +11,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,14 +26,12 @@ from sqlalchemy import create_engine
 
 from asserting import assertion, form, metadata
 from certbound.core.authentication import digest_of
-from certbound.core.grants import device_code, token_exchange
-from certbound.core.grants.device_code import Approved
-from certbound.core.ports import ConsentRecord, Store, TicketKind
+from certbound.core.grants import token_exchange
 from certbound.core.status import read_list
 from certbound.stores import migrations
 from certbound.trust.authority import Issued, self_signed
 from e2e.acting import PASSWORD, add_account
-from e2e.codes import BACK, CHALLENGE, CODE, DEVICE, VERIFIER, agreed, in_store
+from e2e.codes import BACK, CHALLENGE, CODE, DEVICE, VERIFIER, agreed, approve, in_store
 from e2e.mortal import NEVER, Death, Mortal, Step, mortal, steps
 from e2e.people import Browser, Page
 from e2e.world import RESOURCE, Answer, World
@@ -470,19 +467,7 @@ class TestCodes:
     @staticmethod
     def approve(place: Place, secret: str) -> None:
         """As the page does it."""
-        digest, now = digest_of(secret), time.time()
-
-        async def go(store: Store) -> None:
-            found = await store.tickets.find(TicketKind.DEVICE_CODE, digest, now=now)
-            request = device_code.read(found.content) if found else None
-            assert found
-            assert request
-            agreed_to = {"scope": request.scope, "resources": request.resources}
-            await store.consents.put(ConsentRecord(subject=place.anna, client_id=request.client_id, **agreed_to))
-            decided = device_code.decide(request, Approved(subject=place.anna, auth_time=now))
-            assert await store.tickets.change(replace(found, content=device_code.write(decided)), now=now)
-
-        in_store(place.world, go)
+        in_store(place.world, lambda store: approve(store, secret, place.anna))
 
     @staticmethod
     def browser(place: Place) -> Browser:
