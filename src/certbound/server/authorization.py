@@ -5,6 +5,8 @@ Rule 2: every answer to a client says who answers (`iss`, RFC 9207) and to which
 Rule 3: a request is answered once: what it waits behind is taken before the code is made, and whoever comes second is
 shown that.
 Rule 4: what was true when a request came is asked again when it is answered: a client may be gone by then.
+Rule 5: where the store is away, a client whose request is known is told so, for no redirect can be a 503; before that,
+and on a page whose button can be pressed again, the person is.
 """
 
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from certbound.core.authorization import (
     require_current,
 )
 from certbound.core.clients import Client, Method
-from certbound.core.errors import InvalidRequest
+from certbound.core.errors import InvalidRequest, StoreUnavailable, TemporarilyUnavailable
 from certbound.core.grants import authorization_code
 from certbound.core.grants.authorization_code import Code
 from certbound.core.interaction import Cleared, Step, Waiting, next_step, write_waiting
@@ -57,18 +59,10 @@ async def authorize(call: Call, service: Service) -> Reply:
     except AuthorizationError as refusal:
         return await tell(call, service, client, refusal)
     # (4) What a person must do for it, they are asked; else the answer is there.
-    session = await find_session(call, service)
     try:
-        if waiting.pushed:
-            require_current(request, client, service.policy)
-        cleared = await missing(call, service, client, request, waiting, session)
-        if isinstance(cleared, Cleared):
-            return await give_code(call, service, client, cleared, waiting)
-        if session is None:
-            admit_stranger(call, service)
-        return await begin(call, service, waiting)
-    except AuthorizationError as refusal:
-        return await tell(call, service, client, refusal, waiting)
+        return await _begin_or_answer(call, service, client, request, waiting)
+    except StoreUnavailable as error:
+        return _put_off(call, service, client, request.to, error)
 
 
 async def authorize_by_post(call: Call, service: Service) -> Reply:
@@ -86,6 +80,8 @@ async def authorize_by_post(call: Call, service: Service) -> Reply:
             reference = await keep_request(request, service, call.now)
         except AuthorizationError as refusal:
             return await tell(call, service, client, refusal)
+        except StoreUnavailable as error:
+            return _put_off(call, service, client, to, error)
     members = {"client_id": client.client_id, "request_uri": reference}
     return redirect_reply(response_uri(service.offer.issuer + PAGES[AUTHORIZATION], members, ResponseMode.QUERY))
 
@@ -168,7 +164,11 @@ async def give_code(
         created_at=call.now,
         ends_at=code.ends_at + authorization_code.REMEMBERED,
     )
-    await service.store.tickets.add(record)
+    try:
+        await service.store.tickets.add(record)
+    except StoreUnavailable as error:
+        # The request is answered, so nobody can press the button again: the client must begin anew, and hears of it.
+        return _put_off(call, service, client, request.to, error)
     notes = call.notes
     notes.subject, notes.grant_id = session.subject, code.grant_id
     notes.scope, notes.audience = format_scope(Scope(frozenset(code.scope))), " ".join(code.resources)
@@ -202,6 +202,32 @@ def asking(client: Client, redirect_uri: str = "") -> Asking:
         host=parts.hostname or parts.scheme,
         is_proven=client.method is not Method.NONE,
     )
+
+
+async def _begin_or_answer(
+    call: Call, service: Service, client: Client, request: AuthorizationRequest, waiting: Waiting
+) -> Reply:
+    """The way to the page for what is missing; the answer, where nothing is, or where it cannot be had."""
+    session = await find_session(call, service)
+    try:
+        if waiting.pushed:
+            require_current(request, client, service.policy)
+        cleared = await missing(call, service, client, request, waiting, session)
+        if isinstance(cleared, Cleared):
+            return await give_code(call, service, client, cleared, waiting)
+        if session is None:
+            admit_stranger(call, service)
+        return await begin(call, service, waiting)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal, waiting)
+
+
+def _put_off(call: Call, service: Service, client: Client, to: ReturnTo, why: StoreUnavailable) -> Reply:
+    """The client is told to come again (RFC 6749 section 4.1.2.1); the reason is for the audit."""
+    refusal = TemporarilyUnavailable(str(why))
+    call.notes.reason = refusal.reason
+    call.notes.refuse(refusal.error)
+    return _answer(call, service, client, to, {"error": refusal.error, "error_description": refusal.description}, ())
 
 
 async def _client(call: Call, service: Service, parameters: Form) -> Client:
