@@ -1,88 +1,169 @@
 """Whether a browser is asked for a certificate: never where people go, and always where it is a client's business.
 
-Looked at where it happens, in the handshake: by OpenSSL's state machine, and by what Chromium logs of its own.
+Looked at where it happens, in the handshake: by OpenSSL's state machine, and by what Chromium logs of its own.  The
+browsers of most people have no certificate; those here have one, and would send it without a word.
 """
 
 import asyncio
 import json
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from OpenSSL import SSL
+from playwright.async_api import Page
+from playwright.async_api import TimeoutError as Waited
 
-from browser.watched import chromium, site, tab
-from e2e.acting import PASSWORD, make_app
-from e2e.world import World
+from browser.network import Doors, visitor
+from browser.walking import (
+    DEVICE_GRANT,
+    arrived,
+    asked_by_device,
+    forged,
+    heading,
+    link,
+    log_in,
+    polled,
+    press,
+    register_page,
+)
+from browser.watched import Site, site
+from certbound.core.jws import unverified_claims
+from e2e.acting import App, make_app
+from e2e.world import World, thumbprint
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-CERTIFICATE_REQUEST = 13
-"""The type of that handshake message (RFC 8446 section 4.3.2, RFC 5246 section 7.4.4)."""
-
 
 @dataclass(frozen=True)
-class Log:
-    """What Chromium wrote down of its network (--log-net-log)."""
+class Apps:
+    """Of each kind one, and where they are."""
 
-    text: str
+    callback: Site
+    web: App
+    television: App
+    robot: App
+    """Whose certificate the browser has: whether it came along shows in what the token endpoint says."""
+    page: Site
 
-    @property
-    def events(self) -> Sequence[Mapping[str, Any]]:
-        found: Sequence[Mapping[str, Any]] = json.loads(self.text)["events"]
-        return found
-
-    def of(self, name: str) -> list[Mapping[str, Any]]:
-        """The events of a type."""
-        number = json.loads(self.text)["constants"]["logEventTypes"][name]
-        return [each for each in self.events if each["type"] == number]
-
-    @property
-    def requests_for_certificates(self) -> int:
-        """In handshakes, whoever was asked."""
-        received = self.of("SSL_HANDSHAKE_MESSAGE_RECEIVED")
-        assert received, "the log has no handshake at all"
-        asked = [each for each in received if each.get("params", {}).get("type") == CERTIFICATE_REQUEST]
-        return max(len(asked), len(self.of("SSL_CLIENT_CERT_REQUESTED")))
+    def show_form(self, base: str) -> None:
+        """A site of theirs posts what the robot would, from the browser."""
+        asked = {"grant_type": "client_credentials", "client_id": self.robot.client_id}
+        self.callback.pages["/form"] = forged(f"{base}/token", **asked)
 
 
-async def visited(people: World, folder: Path, *urls: str, as_anna: bool = False) -> tuple[Log, list[str]]:
-    """What a new browser logged that went there, and what its pages said."""
-    file = folder / "net.json"
-    said = []
-    switches = [f"--log-net-log={file}"]
-    async with chromium(trusting=people.directory / "server.pem", switches=switches) as browser, tab(browser) as page:
-        for url in urls:
-            await page.goto(url)
-            if as_anna:
-                await page.get_by_label("Username").fill("anna")
-                await page.get_by_label("Password").fill(PASSWORD)
-                await page.get_by_role("button", name="Log in").click()
-                await page.get_by_role("button", name="Allow").click()
-                await page.wait_for_url("**/cb?code=*")
-            said.append(await page.inner_text("body"))
-    return Log(await asyncio.to_thread(file.read_text)), said
+@pytest.fixture(scope="module")
+def apps(people: World) -> Iterator[Apps]:
+    with (
+        site() as callback,
+        site(certificate=(people.directory / "server.pem", people.directory / "server.key")) as page,
+    ):
+        register_page(people, "asked-page", page)
+        yield Apps(
+            callback,
+            make_app(
+                people, "asked", client_name="Photo Printer", redirect_uris=[f"{callback.url}/cb"],
+                post_logout_redirect_uris=[f"{callback.url}/bye"],
+            ),
+            make_app(people, "asked-tv", grant_types=[DEVICE_GRANT], redirect_uris=[]),
+            make_app(
+                people, "asked-robot", grant_types=["client_credentials"], redirect_uris=[],
+                tls_client_certificate_bound_access_tokens=True,
+            ),
+            page,
+        )  # fmt: skip
 
 
-async def test_a_browser_that_logs_in_and_allows_is_never_asked_for_a_certificate(
-    people: World, tmp_path: Path
+async def everywhere(page: Page, people: World, apps: Apps) -> None:
+    """Every page that there is, and every kind of app."""
+    asked = await asyncio.to_thread(asked_by_device, apps.television)
+    doors = Doors(people)
+    await page.goto(link(apps.web, prompt="consent"))
+    await log_in(page)
+    await press(page, "Allow")
+    assert "code" in await arrived(page, apps.callback)
+    await page.goto(asked["verification_uri"])
+    await page.get_by_label("Code").fill(asked["user_code"])
+    await press(page, "Continue")
+    await press(page, "Allow")
+    assert "The device is connected" == await heading(page)
+    await page.goto(f"{people.issuer}/account")
+    await page.get_by_role("button", name="Withdraw Photo Printer").click()
+    assert "may do nothing for you any more" in await page.get_by_role("status").inner_text()
+    await page.goto(f"{apps.page.url}/")
+    await press(page, "Allow")
+    await page.wait_for_selector("#told:not(:empty)")
+    assert {200} == {answer["status"] for answer in json.loads(await page.inner_text("#told"))["answers"]}
+    await page.goto(f"{people.issuer}/authorize?client_id=nobody")
+    assert "This did not work" == await heading(page)
+    await page.goto(f"{people.issuer}/logout?client_id={apps.web.client_id}")
+    await press(page, "Log out")
+    assert "You are logged out" == await heading(page)
+    assert 0 == doors.taken(people.mtls)
+    assert 1 <= doors.taken(people.issuer)
+    assert 200 == (await asyncio.to_thread(polled, apps.television, asked)).status
+
+
+async def post(page: Page, apps: Apps, base: str, within: float = 20_000) -> str:
+    """What the token endpoint says to a form that the browser sends."""
+    apps.show_form(base)
+    await page.goto(f"{apps.callback.url}/form")
+    async with page.expect_navigation(timeout=within):
+        await page.get_by_role("button", name="win").click(no_wait_after=True)
+    return await page.inner_text("body")
+
+
+async def test_a_certificate_at_hand_is_neither_asked_for_nor_sent_where_people_go(
+    people: World, apps: Apps, tmp_path: Path
 ) -> None:
-    """And never comes near the host that asks."""
-    with site() as callback:
-        app = await asyncio.to_thread(make_app, people, "asked", redirect_uris=[f"{callback.url}/cb"])
-        link = f"{people.issuer}/authorize?{urlencode(app.request())}"
-        log, _ = await visited(people, tmp_path, link, as_anna=True)
+    """On no page, for no kind of app, and not to the token endpoint there; the other host is never come near."""
+    async with visitor(people, tmp_path, certificate=apps.robot.identity) as (context, log):
+        page = await context.new_page()
+        await everywhere(page, people, apps)
+        said = json.loads(await post(page, apps, people.issuer))
+        assert "invalid_client" == said["error"]
     assert 0 == log.requests_for_certificates
-    assert urlsplit(people.mtls).netloc not in log.text
+    assert 0 == log.certificates_sent
+    assert log.knows(people.issuer)
+    assert not log.knows(people.mtls)
+
+
+async def test_where_clients_go_it_is_asked_for_and_sent(people: World, apps: Apps, tmp_path: Path) -> None:
+    """So that it was at hand shows: the token is bound to it."""
+    async with visitor(people, tmp_path, certificate=apps.robot.identity) as (context, log):
+        doors = Doors(people)
+        said = json.loads(await post(await context.new_page(), apps, people.mtls))
+        assert 1 <= doors.taken(people.mtls)
+    claims = unverified_claims(said["access_token"])
+    assert {"x5t#S256": thumbprint(apps.robot.identity)} == claims["cnf"]
+    assert 1 <= log.requests_for_certificates
+    assert 1 == log.certificates_sent
+
+
+async def test_a_person_who_has_one_would_have_to_choose_there_and_nowhere_else(
+    people: World, apps: Apps, tmp_path: Path
+) -> None:
+    """The dialog is what RFC 8705 section 5 keeps from people: the page does not come until they answer it."""
+    async with visitor(people, tmp_path, certificate=apps.robot.identity, asks=True) as (context, log):
+        page = await context.new_page()
+        assert "invalid_client" in await post(page, apps, people.issuer)
+        with pytest.raises(Waited):
+            await post(page, apps, people.mtls, within=3_000)
+    assert 1 <= log.requests_for_certificates
+    assert 0 == log.certificates_sent
 
 
 async def test_the_host_for_clients_asks_and_goes_on_without_one(people: World, tmp_path: Path) -> None:
     """A person who strays there sees no dialog: nothing is asked of the store of a browser that has nothing to show."""
-    log, said = await visited(people, tmp_path, f"{people.mtls}/healthz", f"{people.mtls}/authorize")
+    said = []
+    async with visitor(people, tmp_path, asks=True) as (context, log):
+        page = await context.new_page()
+        for path in ("/healthz", "/authorize"):
+            await page.goto(people.mtls + path)
+            said.append(await page.inner_text("body"))
     assert 1 <= log.requests_for_certificates
     assert "ok" in said[0]
     assert "no such endpoint" in said[1]

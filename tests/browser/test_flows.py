@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Response
 
+from browser.walking import DEVICE_GRANT, arrived, asked_by_device, forged, heading, link, log_in, polled, press
 from browser.watched import Site, site, tab
 from e2e.acting import PASSWORD, App, make_app
 from e2e.world import Answer, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
 @pytest.fixture(scope="module")
@@ -48,30 +47,6 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     """One of a browser that nobody used before; it runs no scripts."""
     async with tab(browser) as opened:
         yield opened
-
-
-def link(app: App, **parameters: Any) -> str:
-    return f"{app.world.issuer}/authorize?{urlencode(app.request(**parameters))}"
-
-
-async def log_in(page: Page, password: str = PASSWORD) -> None:
-    await page.get_by_label("Username").fill("anna")
-    await page.get_by_label("Password").fill(password)
-    await page.get_by_role("button", name="Log in").click()
-
-
-async def press(page: Page, button: str) -> None:
-    await page.get_by_role("button", name=button).click()
-
-
-async def heading(page: Page) -> str:
-    return await page.get_by_role("heading", level=1).inner_text()
-
-
-async def arrived(page: Page, callback: Site, path: str = "/cb") -> Mapping[str, str]:
-    """What the app was told."""
-    await page.wait_for_url(f"{callback.url}{path}*")
-    return callback.called(path)
 
 
 def redeemed(app: App, told: Mapping[str, str]) -> Mapping[str, Any]:
@@ -185,14 +160,15 @@ async def test_an_app_may_send_the_person_on_to_wherever_it_likes(
 
 async def test_an_app_with_a_scheme_of_its_own_is_called_by_it(page: Page, people: World) -> None:
     own = await asyncio.to_thread(make_app, people, "native", redirect_uris=["com.example.app:/cb"])
-    sent: list[str] = []
-    page.on("response", lambda response: sent.append(response.headers.get("location", "")))
     await page.goto(link(own))
     await log_in(page)
     assert "com.example.app" in await page.inner_text("main")
-    await press(page, "Allow")
-    while not sent[-1].startswith("com.example.app:/cb?code="):
-        await asyncio.sleep(0.05)
+    async with page.expect_response(lambda each: each.request.method == "POST") as decided:
+        await press(page, "Allow")
+    scheme, _, query = (await (await decided.value).header_value("location") or "").partition("?")
+    told = dict(parse_qsl(query))
+    assert ("com.example.app:/cb", "s", people.issuer) == (scheme, told["state"], told["iss"])
+    assert "access_token" in redeemed(own, told)
 
 
 async def test_a_request_that_cannot_be_answered_is_shown_in_the_language_of_the_browser(
@@ -242,10 +218,10 @@ class TestForgedForms:
         target = page.url
         with site(host) as evil:
             for action in ("allow", "deny"):
-                evil.pages["/"] = forged(target, action=action)
+                evil.pages["/"] = forged(target, form_token="x", action=action)
                 refused = await sent(page, evil, target)
                 assert 403 == refused.status
-            evil.pages["/"] = forged(target, action="login", username="mallory", password=PASSWORD)
+            evil.pages["/"] = forged(target, form_token="x", action="login", username="mallory", password=PASSWORD)
             assert 403 == (await sent(page, evil, target)).status
         await page.goto(target)
         await press(page, "Deny")  # it waits still, for the person
@@ -255,21 +231,56 @@ class TestForgedForms:
     async def test_no_form_of_others_withdraws_or_logs_out(
         self, page: Page, people: World, app: App, callback: Site, host: str
     ) -> None:
-        await page.goto(f"{people.issuer}/account")
+        await page.goto(link(app, prompt="consent"))
         await log_in(page)
+        await press(page, "Allow")
+        tokens = redeemed(app, await arrived(page, callback))
         account = f"{people.issuer}/account"
         with site(host) as evil:
             for said in ({"action": "withdraw", "client_id": app.client_id}, {"action": "log_out"}):
-                evil.pages["/"] = forged(account, **said)
+                evil.pages["/"] = forged(account, form_token="x", **said)
                 answer = await sent(page, evil, account)
                 assert answer.status == 403 or "/interaction/" in answer.headers["location"]  # nobody, or not ours
         await page.goto(account)
+        assert "Apps that act for you" == await heading(page)  # logged in still
+        assert 1 == await page.locator("section.app").filter(has_text="Photo Printer").count()
+        assert 200 == refreshed(app, tokens["refresh_token"]).status
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+    async def test_no_form_of_others_ends_a_login(self, page: Page, people: World, app: App, host: str) -> None:
+        """At the page where an app may ask for it: the person is asked, or the form is refused."""
+        logout = f"{people.issuer}/logout"
+        await page.goto(f"{people.issuer}/account")
+        await log_in(page)
+        with site(host) as evil:
+            for said in ({"form_token": "x", "action": "log_out"}, {"action": "log_out"}, {"client_id": app.client_id}):
+                evil.pages["/"] = forged(logout, **said)
+                answer = await sent(page, evil, logout)
+                assert answer.status == 403 or answer.headers["location"].startswith(f"{logout}?"), said
+                await page.wait_for_load_state()
+                assert await heading(page) in {"Log out?", "This did not work"}
+        await page.goto(f"{people.issuer}/account")
         assert "Apps that act for you" == await heading(page)
 
-
-def forged(target: str, **fields: str) -> str:
-    inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in {"form_token": "x", **fields}.items())
-    return f'<!doctype html><title>x</title><form method="post" action="{target}">{inputs}<button>win</button></form>'
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+    async def test_no_form_of_others_connects_a_device(
+        self, page: Page, people: World, television: App, host: str
+    ) -> None:
+        """An attacker's own, whose code they know; it waits still, for the person."""
+        asked = asked_by_device(television)
+        device = asked["verification_uri"]
+        await page.goto(device)
+        await log_in(page)
+        code = {"form_token": "x", "user_code": asked["user_code"]}
+        with site(host) as evil:
+            for said in (code, {**code, "action": "allow"}, {**code, "action": "deny"}):
+                evil.pages["/"] = forged(device, **said)
+                answer = await sent(page, evil, device)
+                assert answer.status == 403 or "/interaction/" in answer.headers["location"]  # nobody, or not ours
+        assert "authorization_pending" == polled(television, asked).json["error"]
+        await page.goto(asked["verification_uri_complete"])
+        await press(page, "Continue")
+        assert asked["user_code"] in await page.inner_text("main")
 
 
 async def sent(page: Page, evil: Site, target: str) -> Response:
@@ -280,20 +291,8 @@ async def sent(page: Page, evil: Site, target: str) -> Response:
 
 
 class TestDevices:
-    @staticmethod
-    def ask(television: App) -> Any:
-        answer = television.world.post("device_authorization", television.client_id, television.identity, scope="read")
-        assert 200 == answer.status, answer
-        return answer.json
-
-    @staticmethod
-    def poll(television: App, asked: Any) -> Answer:
-        return television.world.post(
-            "token", "tv", television.identity, grant_type=DEVICE_GRANT, device_code=asked["device_code"]
-        )
-
     async def test_a_person_types_its_code_and_allows(self, page: Page, television: App) -> None:
-        asked = self.ask(television)
+        asked = asked_by_device(television)
         await page.goto(asked["verification_uri"])
         await log_in(page)
         assert "Connect a device" == await heading(page)
@@ -305,17 +304,17 @@ class TestDevices:
         assert asked["user_code"] in await page.inner_text("main")
         await press(page, "Allow")
         assert "The device is connected" == await heading(page)
-        assert 200 == self.poll(television, asked).status
+        assert 200 == polled(television, asked).status
 
     async def test_or_denies(self, page: Page, television: App) -> None:
-        asked = self.ask(television)
+        asked = asked_by_device(television)
         await page.goto(asked["verification_uri_complete"])
         await log_in(page)
         if await page.get_by_role("button", name="Continue").count():
             await press(page, "Continue")
         await press(page, "Deny")
         assert "Nothing was allowed" == await heading(page)
-        assert "access_denied" == self.poll(television, asked).json["error"]
+        assert "access_denied" == polled(television, asked).json["error"]
 
 
 class TestAccount:

@@ -1,8 +1,7 @@
 """Every page in Chromium: nothing runs, nothing is out of place, and everybody can use it."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -12,8 +11,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from browser.axe import RIGHTMOST, axe_finds
 from browser.views import views
-from browser.watched import AXE, needs, tab
+from browser.watched import tab
 from certbound.server.call import Call
 from certbound.server.pages import Pages, View
 from certbound.server.pages.views import Asking
@@ -26,8 +26,6 @@ HOSTILE = Asking(
     host="accounts.bank.example." + "a" * 200 + ".evil.example",
 )
 KINDS = views()
-RIGHTMOST = """Math.max(document.documentElement.scrollWidth,
-  ...[...document.querySelectorAll("main, main *")].map(each => each.getBoundingClientRect().right))"""
 
 
 @dataclass
@@ -78,18 +76,6 @@ def gallery() -> Iterator[Gallery]:
 async def page(browser: Browser) -> AsyncIterator[Page]:
     async with tab(browser, viewport={"width": 900, "height": 760}) as opened:
         yield opened
-
-
-async def axe_finds(page: Page) -> Mapping[str, Any]:
-    """What axe-core has to say against it, rule by rule."""
-    needs(AXE)
-    await page.evaluate(AXE.read_text())
-    options = {"resultTypes": ["violations", "incomplete"]}
-    found = json.loads(await page.evaluate(f"axe.run(document, {json.dumps(options)}).then(JSON.stringify)"))
-    return {
-        each["id"]: [(node["html"], node.get("failureSummary", "")) for node in each["nodes"]]
-        for each in found["violations"] + found["incomplete"]
-    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,26 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import Browser, Page
 
+from browser.network import Doors, visitor
+from browser.walking import register_page
 from browser.watched import Site, site, tab
-from e2e.acting import CODE_GRANT, PASSWORD
+from e2e.acting import PASSWORD
 from e2e.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
-
-APP = (Path(__file__).parent / "single_page_app.html").read_text()
-
-
-def register(people: World, client_id: str, app: Site) -> None:
-    """A public client, whose tokens nothing binds, since a browser has nothing to bind them to."""
-    people.register(
-        client_id,
-        client_name="Notes",
-        token_endpoint_auth_method="none",
-        grant_types=CODE_GRANT,
-        redirect_uris=[f"{app.url}/"],
-        scope="openid read",
-    )
-    app.pages["/"] = APP.replace("ISSUER", people.issuer).replace("CLIENT", client_id)
 
 
 async def run(page: Page, app: Site) -> Mapping[str, Any]:
@@ -48,13 +35,18 @@ async def run(page: Page, app: Site) -> Mapping[str, Any]:
     return found
 
 
-async def test_it_gets_its_tokens_from_the_host_without_certificates(browser: Browser, people: World) -> None:
-    """And uses them: it refreshes, and asks who the person is; all across origins, by CORS."""
+async def test_it_gets_its_tokens_from_the_host_without_certificates(people: World, tmp_path: Path) -> None:
+    """And uses them: it refreshes, and asks who the person is; all across origins, by CORS.
+
+    The other host is never touched: so say the page's requests, the log of the whole browser, and the server.
+    """
     with site(certificate=(people.directory / "server.pem", people.directory / "server.key")) as app:
-        await asyncio.to_thread(register, people, "notes", app)
-        async with tab(browser, java_script_enabled=True) as page:
+        await asyncio.to_thread(register_page, people, "notes", app)
+        async with visitor(people, tmp_path) as (context, log):
+            page = await context.new_page()
             asked: list[str] = []
-            page.context.on("request", lambda request: asked.append(request.url))
+            context.on("request", lambda request: asked.append(request.url))
+            doors = Doors(people)
             told = await run(page, app)
             assert "Bearer" == told["token"]["token_type"]
             assert told["refreshed"]["access_token"] != told["token"]["access_token"]
@@ -62,13 +54,17 @@ async def test_it_gets_its_tokens_from_the_host_without_certificates(browser: Br
             assert {200} == {answer["status"] for answer in told["answers"]}
             hosts = {urlsplit(url).netloc for url in asked}
             assert {urlsplit(people.issuer).netloc, urlsplit(app.url).netloc} == hosts
-            assert urlsplit(people.mtls).netloc not in hosts
+            assert 0 == doors.taken(people.mtls)
+            assert 1 <= doors.taken(people.issuer)
+    assert log.knows(people.issuer)
+    assert not log.knows(people.mtls)
+    assert 0 == log.requests_for_certificates
 
 
 async def test_it_asks_in_a_window_of_its_own_and_hears_from_it(browser: Browser, people: World) -> None:
     """Libraries for such apps do it: the window that comes back still knows who opened it."""
     with site(certificate=(people.directory / "server.pem", people.directory / "server.key")) as app:
-        await asyncio.to_thread(register, people, "notes-popup", app)
+        await asyncio.to_thread(register_page, people, "notes-popup", app)
         async with tab(browser, java_script_enabled=True) as page:
             await page.goto(f"{app.url}/?popup")
             async with page.expect_popup() as opened:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parents[2] / ".work" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
@@ -34,7 +34,7 @@ def needs(path: str | Path) -> None:
 async def chromium(*, trusting: Path | None = None, switches: Sequence[str] = ()) -> AsyncIterator[Browser]:
     """A browser that takes the key of one certificate for good, and no other."""
     needs(CHROMIUM)
-    trust = () if trusting is None else (f"--ignore-certificate-errors-spki-list={_key_hash(trusting)}",)
+    trust = () if trusting is None else (f"--ignore-certificate-errors-spki-list={key_hash(trusting)}",)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=[*SWITCHES, *trust, *switches])
         yield browser
@@ -45,16 +45,23 @@ async def chromium(*, trusting: Path | None = None, switches: Sequence[str] = ()
 async def tab(browser: Browser, **options: Any) -> AsyncIterator[Page]:
     """A tab of a profile of its own, with the options of Playwright's contexts; without scripts unless they say so."""
     context = await browser.new_context(**{"java_script_enabled": False, "locale": "en-GB", **options})
+    async with watched(context):
+        try:
+            page = await context.new_page()
+            page.set_default_timeout(20_000)
+            yield page
+        finally:
+            await context.close()
+
+
+@asynccontextmanager
+async def watched(context: BrowserContext) -> AsyncIterator[None]:
+    """At the end nothing is there that a policy kept from running, no error of a script, and no dialog."""
     violations: list[str] = []
     context.on("console", lambda said: violations.append(said.text) if "Content Security Policy" in said.text else None)
     context.on("weberror", lambda error: violations.append(str(error.error)))
     context.on("dialog", lambda dialog: violations.append(f"dialog: {dialog.message}"))
-    try:
-        page = await context.new_page()
-        page.set_default_timeout(20_000)
-        yield page
-    finally:
-        await context.close()
+    yield
     assert [] == violations
 
 
@@ -75,7 +82,7 @@ class Site:
 
 
 @contextmanager
-def site(host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None) -> Iterator[Site]:
+def site(host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None, port: int = 0) -> Iterator[Site]:
     """One that runs; over TLS with a certificate and its key."""
     built = Site()
 
@@ -85,7 +92,7 @@ def site(host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None) 
         def handle_error(self, *_: Any) -> None:
             """Browsers open connections that they do not use."""
 
-    server = Server(("127.0.0.1", 0), _handler(built))
+    server = Server(("127.0.0.1", port), _handler(built))
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*certificate)
@@ -130,7 +137,8 @@ def _handler(built: Site) -> Callable[..., socketserver.BaseRequestHandler]:
     return Handler
 
 
-def _key_hash(file: Path) -> str:
+def key_hash(file: Path) -> str:
+    """Of the certificate in a file, as Chromium wants it."""
     certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
     key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(key).digest()).decode()
