@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -82,11 +82,33 @@ class PostgresServer:
         """It was killed: `kill -9` of the postmaster, and its processes end when they notice."""
         self._end(signal.SIGKILL)
 
-    def database(self) -> str:
-        """The name of a new database."""
+    def database(self, *, template: str = "template1") -> str:
+        """The name of a new database: empty, or a copy of one that nobody uses."""
         name = f"test{next(self._numbers)}"
-        self.sql(f"CREATE DATABASE {name} OWNER {OWNER}", database="postgres")
+        self.sql(f"CREATE DATABASE {name} OWNER {OWNER} TEMPLATE {template}", database="postgres")
         return name
+
+    @contextmanager
+    def holding(self, statement: str, *, database: str) -> Iterator[Callable[[], int]]:
+        """Within it, somebody's transaction has executed the statement and does not end.
+
+        What is given says how many connections to this database wait for a lock.
+        """
+        command = [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *self._where(database)]
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert holder.stdin
+        assert holder.stdout
+        try:
+            holder.stdin.write(f"BEGIN;\n{statement};\n\\echo held\n")
+            holder.stdin.flush()
+            while line := holder.stdout.readline():
+                if line == "held\n":
+                    break
+            assert line, "psql ended"
+            waiting = f"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '{database}'"
+            yield lambda: int(self.sql(waiting, database="postgres"))
+        finally:
+            holder.communicate("ROLLBACK;\n", timeout=10)
 
     def url(self, database: str, **query: object) -> str:
         """Its address, over the socket."""
@@ -96,13 +118,15 @@ class PostgresServer:
     def sql(self, *statements: str, database: str) -> str:
         """What psql says."""
         commands = [part for each in statements for part in ("-c", each)]
-        where = ["-h", str(self.folder), "-p", str(self.port), "-U", _ADMINISTRATOR, "-d", database]
         told = subprocess.run(
-            [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *where, *commands],
+            [_binary("psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", *self._where(database), *commands],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert told.returncode == 0, told.stderr
         return told.stdout.strip()
+
+    def _where(self, database: str) -> list[str]:
+        return ["-h", str(self.folder), "-p", str(self.port), "-U", _ADMINISTRATOR, "-d", database]
 
     def _make(self) -> None:
         locale = ["--locale=C.UTF-8", "--encoding=UTF8", "--locale-provider=icu", "--icu-locale=en"]

@@ -25,12 +25,12 @@ from typing import Any
 
 from sqlalchemy import Engine, Pool, event
 
-from certbound.core.ports import RevokedKind, Rotation, Store
+from certbound.core.ports import Origin, RevokedKind, Rotation, Store
 from certbound.stores import open_store
 from certbound.testing.store_grants import GRACE, grant
 from certbound.testing.store_tickets import CODE, find, take
 from certbound.testing.store_tokens import access_token
-from certbound.testing.stores import NOW, client, key, revocation
+from certbound.testing.stores import NOW, client, key, revocation, status
 
 Order = dict[str, Any]
 
@@ -182,6 +182,28 @@ async def redeem(store: Store, failpoint: Failpoint) -> None:
     await store.grants.open(grant("new", "old"), "opened", now=NOW, ticket=CODE)
 
 
+async def obtain_grant(store: Store, failpoint: Failpoint) -> None:
+    """A lasting exchange: a grant with its first refresh token, for a token of the old client."""
+    subject = await _subject(store)
+    failpoint.arm()
+    await store.grants.open(grant("new", "old", sources=subject.sources), "opened", now=NOW, origin=subject.index)
+
+
+async def obtain_status(store: Store, failpoint: Failpoint) -> None:
+    """An exchange: the status of a token that is given for one of the old client."""
+    subject = await _subject(store)
+    failpoint.arm()
+    given = status("old", "of the new one", sources=subject.sources, created_at=NOW + 1)
+    await store.revocations.allot(given, now=NOW, origin=subject.index)
+
+
+async def _subject(store: Store) -> Origin:
+    affected = await store.revocations.affected(RevokedKind.CLIENT, "old", now=NOW)
+    found = await store.revocations.origin(min(each.index for each in affected))
+    assert found is not None
+    return found
+
+
 async def change_ticket(store: Store, failpoint: Failpoint) -> None:
     """The code says something else; or it does already."""
     found = await find(store)
@@ -287,6 +309,8 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "revoke_client": revoke_client,
     "open_grant": open_grant,
     "redeem": redeem,
+    "obtain_grant": obtain_grant,
+    "obtain_status": obtain_status,
     "change_ticket": change_ticket,
     "take_ticket": take_ticket,
     "withdraw": withdraw,

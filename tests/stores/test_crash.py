@@ -38,6 +38,7 @@ CHANGES = {
     "revoke_client": Revision(1, 1),
     "open_grant": Revision(0, 0),
     "redeem": Revision(0, 0),
+    "obtain_grant": Revision(0, 0),
     "change_ticket": Revision(0, 0),
     "take_ticket": Revision(0, 0),
     "withdraw": Revision(0, 1),
