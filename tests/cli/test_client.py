@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey
 
 from certbound.app import open_registry
+from certbound.cli._client_options import MEMBERS
 from certbound.core.anchors import CERTIFICATES, KEYS
 from certbound.core.authentication import digest_of
 from certbound.core.certificate import thumbprint
@@ -24,6 +25,7 @@ from certbound.core.ports import RegistrationRecord
 from certbound.settings import load
 from certbound.trust.authority import Authority, Issued, self_signed
 from certificates import der, read
+from wrong_metadata import TABLE, Wrong, ids_of
 
 from .conftest import Certbound
 
@@ -656,3 +658,47 @@ def test_where_nobody_logs_in_nobody_is_asked(certbound: Certbound) -> None:
     done = certbound(*APP, *WEB)
     assert done.status != 0
     assert "--grant-type: grant_types: authorization_code not offered here; offered: client_credentials, " in done.err
+
+
+LISTS = {"grant_types", "redirect_uris", "post_logout_redirect_uris", "protected_resources", KEYS}
+
+
+def options_of(metadata: dict[str, Any], directory: Path) -> list[str] | None:
+    """As a person would say it to `client add`; None for what no option can say."""
+    words: list[str] = []
+    for name, value in metadata.items():
+        values = value if name in LISTS else [value]
+        if value is None:
+            continue
+        if name == "jwks":
+            (directory / "given.json").write_text(json.dumps(value))
+            words += ["--jwks", str(directory / "given.json")]
+        elif isinstance(values, list) and values and all(isinstance(each, str) for each in values):
+            words += [f"{MEMBERS[name]}={each}" for each in values]
+        else:
+            return None
+    return words
+
+
+SAID = [
+    pytest.param(row, id=name)
+    for row, name in zip(TABLE, ids_of(TABLE), strict=True)
+    if row.name in MEMBERS and row.name not in {CERTIFICATES, "subject_type"}
+]
+"""All but those that the option cannot say wrong: it takes a file, or is one of two."""
+
+
+@pytest.mark.parametrize("row", SAID)
+@pytest.mark.usefixtures("for_people")
+def test_every_field_wrong_in_turn_is_refused_by_name(certbound: Certbound, deployment: Path, row: Wrong) -> None:
+    """What registration refuses over the network is refused here, by the name of the option."""
+    scope = [] if row.name == "scope" else ["--scope=read"]
+    # A command takes its time: of the values one is tried here, and all of them by what it calls.
+    tried = [said for value in row.values if (said := options_of({**row.beside, row.name: value}, deployment))][:1]
+    for said in tried:
+        done = certbound("client", "add", "--id", "a", *scope, *said)
+        assert done.status in (1, 2), (said, done)
+        assert row.name in done.err or MEMBERS[row.name] in done.err, (said, done)
+    flags = {IGNORE_VALIDITY, "require_pushed_authorization_requests", "tls_client_certificate_bound_access_tokens"}
+    assert tried or row.name in flags, "a flag cannot be said wrong"
+    assert "no clients yet" in certbound("client", "list").out

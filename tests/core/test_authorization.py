@@ -250,6 +250,13 @@ def test_a_client_has_a_max_age_of_its_own(default: int | None, asked: str | Non
     assert ask(client(default_max_age=default), max_age=asked).max_age == found
 
 
+@pytest.mark.parametrize(("asked", "found"), [(None, ("gold", "silver")), ("", ("gold", "silver")), ("sca", ("sca",))])
+def test_a_client_has_ways_of_login_of_its_own(asked: str | None, found: tuple[str, ...]) -> None:
+    """Likewise, in its order."""
+    assert ask(client(default_acr_values=["gold", "silver"]), acr_values=asked).acr_values == found
+    assert ask(acr_values=asked).acr_values == (found if asked else ())
+
+
 VALUES = st.text(max_size=30) | st.sampled_from(["none", "code", URI, CHALLENGE, "read", "S256", "0", "query", *NONE])
 NAMES = st.sampled_from([*ASKED, "state", "scope", "nonce", "prompt", "max_age", "resource", "response_mode", "request",
                          "ui_locales", "acr_values", "login_hint", "id_token_hint", "x"])  # fmt: skip

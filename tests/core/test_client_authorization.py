@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certbound.core.client_authorization import MAX_URIS
+from certbound.core.client_authorization import MAX_ACRS, MAX_URIS
 from certbound.core.client_unspoken import UNSPOKEN
 from certbound.core.clients import (
     Allowed,
@@ -203,7 +203,8 @@ def test_what_libraries_register_stands(library: str) -> None:
     told = describe_client(client, bound=client.wants_bound_tokens)
     assert read_client("app", json.loads(json.dumps(told))) == client
     kept = {"application_type", "default_max_age", "require_auth_time", "post_logout_redirect_uris", "response_types",
-            "require_pushed_authorization_requests", "redirect_uris", "id_token_signed_response_alg"}  # fmt: skip
+            "require_pushed_authorization_requests", "redirect_uris", "id_token_signed_response_alg",
+            "default_acr_values"}  # fmt: skip
     sent = {name: value for name, value in LIBRARIES[library].items() if name in kept and value is not None}
     assert sent == {name: told.get(name) for name in sent}
 
@@ -214,16 +215,18 @@ def test_what_libraries_register_stands(library: str) -> None:
     must_push=st.booleans(),
     pairwise=st.booleans(),
     max_age=st.none() | st.integers(0, 999_999_999),
+    acrs=st.lists(st.from_regex(r"[!-~]{1,255}", fullmatch=True), max_size=MAX_ACRS),
     alg=st.none() | st.sampled_from(SigningAlgorithm),
 )
 def test_what_is_described_registers_the_same_client(
-    uris: list[str], logout: list[str], must_push: bool, pairwise: bool, max_age: int | None, alg: str | None
+    uris: list[str], logout: list[str], must_push: bool, pairwise: bool, max_age: int | None, acrs: list[str],
+    alg: str | None
 ) -> None:
     """Whatever of it a client has."""
     asked = {
         **APP, "redirect_uris": ["https://app.example/x"] if pairwise else uris, "post_logout_redirect_uris": logout,
         "require_pushed_authorization_requests": must_push, "default_max_age": max_age,
-        "id_token_signed_response_alg": alg, "subject_type": "pairwise" if pairwise else None,
+        "default_acr_values": acrs, "id_token_signed_response_alg": alg, "subject_type": "pairwise" if pairwise else None,
     }  # fmt: skip
     client = read_client("app", asked)
     assert read_client("app", describe_client(client, bound=False)) == client
@@ -237,7 +240,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*APP, "response_types", "post_logout_redirect_uris", "default_max_age",
-       "subject_type", "application_type", "require_pushed_authorization_requests", *UNSPOKEN]), JSON))  # fmt: skip
+       "default_acr_values", "subject_type", "application_type", "require_pushed_authorization_requests", *UNSPOKEN]), JSON))  # fmt: skip
 def test_any_json_is_a_client_or_a_refusal(changes: dict[str, Any]) -> None:
     """And nothing else."""
     with contextlib.suppress(InvalidClientMetadata, InvalidRedirectUri):

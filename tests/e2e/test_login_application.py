@@ -122,6 +122,22 @@ def test_a_person_of_theirs_gets_a_client_its_tokens(app: App, application: Appl
     assert "code" in browser.visit(request_url(app.world, app.request())).members
 
 
+def test_the_ways_of_login_that_a_client_registered_count_where_a_request_has_none(
+    people: World, application: Application
+) -> None:
+    """`default_acr_values`: told to the application, and who was logged in otherwise is sent there once more."""
+    app = make_app(people, "strict", default_acr_values=["gold", "silver"])
+    browser = Browser(people)
+    interaction = begin(app, browser)
+    assert application.ask(interaction).json["acr_values"] == "gold silver"
+    code_of(browser.visit(application.accept(interaction, "p-9", acr="bronze")), browser)
+    assert "code" in browser.visit(request_url(people, app.request(acr_values="bronze"))).members
+    interaction = begin(app, browser)
+    back = browser.visit(application.accept(interaction, "p-9", acr="silver"))
+    assert unverified_claims(app.redeem(code_of(back, browser)).json["id_token"])["acr"] == "silver"
+    assert "code" in browser.visit(request_url(people, app.request())).members
+
+
 def test_nobody_is_logged_in_by_a_link_of_somebody_else(app: App, application: Application) -> None:
     """Who sends his own request to another person gets nothing, with the id and without the proof; nor do they."""
     attacker, victim = Browser(app.world), Browser(app.world)

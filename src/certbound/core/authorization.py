@@ -160,7 +160,7 @@ def read_request(
         prompt=_prompt(_one(parameters, "prompt"), to),
         max_age=_max_age(_one(parameters, "max_age"), to, client.default_max_age),
         login_hint=(_one(parameters, "login_hint") or "")[:MAX_HINT],
-        acr_values=_words(parameters, "acr_values"),
+        acr_values=_words(parameters, "acr_values") or client.default_acr_values,
         ui_locales=_words(parameters, "ui_locales"),
         id_token_hint=hint,
     )

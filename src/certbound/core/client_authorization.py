@@ -7,6 +7,7 @@ know of another, `sector_identifier_uri`, is not taken; apps on people's own mac
 Rule 4: who registers over the network names no host that its way in does not have; nor for a logout.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,8 @@ from certbound.core.members import choice, member, words
 from certbound.core.redirects import host_of, is_native, is_redirect_uri
 
 MAX_URIS = 20
+MAX_ACRS = 10
+"""Of `default_acr_values`; as many as of `acr_values` are read."""
 MOST_SECONDS = 999_999_999
 """Of `default_max_age`."""
 
@@ -56,6 +59,7 @@ def read_authorization(given: Mapping[str, Any], grant_types: Collection[str]) -
         "must_push": member(given, MUST_PUSH, bool, default=False),
         "sector": _sector(given, redirect_uris),
         "default_max_age": _seconds(given, MAX_AGE),
+        "default_acr_values": _acrs(given),
     }
 
 
@@ -77,6 +81,7 @@ def describe_authorization(
     must_push: bool,
     sector: str,
     default_max_age: int | None,
+    default_acr_values: tuple[str, ...],
 ) -> dict[str, Any]:
     """The members that say so; none where there is nothing to say."""
     members: dict[str, Any] = {}
@@ -90,6 +95,8 @@ def describe_authorization(
         members[SUBJECT_TYPE] = SubjectType.PAIRWISE.value
     if default_max_age is not None:
         members[MAX_AGE] = default_max_age
+    if default_acr_values:
+        members[ACRS] = list(default_acr_values)
     return members
 
 
@@ -110,6 +117,17 @@ def _seconds(given: Mapping[str, Any], name: str) -> int | None:
     if value is not None and (type(value) is not int or not 0 <= value <= MOST_SECONDS):
         raise InvalidClientMetadata(name, f"must be a number of seconds, not {value!r:.80}")
     return value
+
+
+def _acrs(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """In order of preference: each a word, as `acr_values` has them."""
+    value = given.get(ACRS, [])
+    if not isinstance(value, list) or len(value) > MAX_ACRS:
+        raise InvalidClientMetadata(ACRS, f"must be an array of up to {MAX_ACRS} strings")
+    for each in value:
+        if not isinstance(each, str) or not _WORD.fullmatch(each):
+            raise InvalidClientMetadata(ACRS, f"{each!r:.80} is no word of up to 255 characters")
+    return tuple(value)
 
 
 def _is_at(host: str, hosts: Collection[str]) -> bool:
@@ -135,9 +153,11 @@ LOGOUT_URIS = "post_logout_redirect_uris"
 MUST_PUSH = "require_pushed_authorization_requests"
 SUBJECT_TYPE = "subject_type"
 MAX_AGE = "default_max_age"
+ACRS = "default_acr_values"
 APPLICATION_TYPE = "application_type"
 
-AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, MAX_AGE)
+AUTHORIZATION_MEMBERS = (REDIRECT_URIS, RESPONSE_TYPES, LOGOUT_URIS, MUST_PUSH, SUBJECT_TYPE, MAX_AGE, ACRS)
+_WORD = re.compile(r"[\x21-\x7E]{1,255}")
 _WHAT_MAY_BE = (
     "must be an https URI without fragment, or of an app's own scheme (com.example.app:/...), or http://127.0.0.1/..."
 )

@@ -110,6 +110,8 @@ class Client:
     """Where its subjects are pairwise, the host by which; empty where they are public."""
     default_max_age: int | None = None
     """Seconds since the person last proved who they are, where a request does not say (OpenID Connect Registration)."""
+    default_acr_values: tuple[str, ...] = ()
+    """The ways of login that it prefers, where a request does not say (OpenID Connect Registration section 2)."""
     uses_aliases: bool = False
     """`use_mtls_endpoint_aliases`, FAPI 2.0: what it intends; we serve it either way."""
     name: str = ""
@@ -255,6 +257,7 @@ def describe_client(client: Client, *, bound: bool) -> dict[str, Any]:
         must_push=client.must_push,
         sector=client.sector,
         default_max_age=client.default_max_age,
+        default_acr_values=client.default_acr_values,
     )
     if client.uses_aliases:
         answer[ALIASES] = True

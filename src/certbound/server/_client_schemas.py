@@ -136,6 +136,11 @@ _TEXT = {"type": "string", "maxLength": MAX_TEXT}
 _TEXTS = {"type": "array", "items": _TEXT, "maxItems": MAX_ITEMS}
 _URL = {"type": "string", "format": "uri", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]://[!$-\[\]-~]+$", "maxLength": MAX_URI}
 _URIS = {"type": "array", "items": {"type": "string", "format": "uri", "maxLength": MAX_URI}, "maxItems": MAX_URIS}
+_ACRS = {
+    "type": "array",
+    "items": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "maxItems": client_authorization.MAX_ACRS,
+}
 _NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _FLAG = {"type": "boolean"}
 _KEY = {"type": "string", "pattern": "^[A-Za-z0-9_-]{43}$", "description": "SHA-256 of a SubjectPublicKeyInfo."}
@@ -173,6 +178,7 @@ _MEMBERS: Mapping[str, Callable[[Facts], Schema | None]] = {
     client_authorization.MUST_PUSH: always(_FLAG),
     client_authorization.SUBJECT_TYPE: lambda _: _one_of(client_authorization.SubjectType),
     client_authorization.MAX_AGE: always({"type": "integer", "minimum": 0, "maximum": MOST_SECONDS}),
+    client_authorization.ACRS: always(_ACRS),
     client_authorization.APPLICATION_TYPE: lambda _: _one_of(client_authorization.ApplicationType),
     "require_auth_time": always(_FLAG),
 }
