@@ -2,12 +2,15 @@
 
 import asyncio
 import html
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from certbound.app import open_registry, opened_store
 from certbound.core.jws import unverified_claims
@@ -16,7 +19,7 @@ from certbound.server.directory import NEWS
 from certbound.server.passwords import Passwords
 from e2e.acting import PASSWORD, App, add_account, make_app, people_world
 from e2e.people import Browser, Page, request_url
-from e2e.world import World
+from e2e.world import World, self_signed
 from speed import wall
 
 
@@ -80,6 +83,30 @@ def test_a_client_stands_there_until_it_is_withdrawn(people: World, app: App) ->
     assert people.post("token", "bank", app.identity, **form).json["error"] == "invalid_grant"
     asked_again = browser.visit(request_url(people, app.request()))
     assert ("action", "allow") in asked_again.form.buttons
+
+
+def test_the_name_in_a_certificate_is_shown_and_neither_runs_nor_turns_the_page(people: World) -> None:
+    """Markup, direction, escapes of a terminal, line ends and joiners: written out, on one line, and bounded."""
+    odd = "<script>x</script>\u202egnp\u2066\x1b[31m\r\n\u200d&amp;\u0301"
+    names = [x509.NameAttribute(NameOID.COMMON_NAME, odd), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "W" * 9)]
+    identity = self_signed(x509.Name(names))
+    client = App(people, "odd", identity)
+    grants = {"grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [client.redirect_uri]}
+    people.register_self_signed("odd", identity, **grants, scope="openid read")
+    browser = Browser(people)
+    client.tokens(browser=browser)
+    page = own_page(browser)
+    [form] = [each for each in page.forms if each.fields.get("client_id") == "odd"]
+    assert form.action in ("", "/account", f"{people.issuer}/account"), "nothing before it changed the form"
+    assert "<script>x" not in page.html
+    assert (
+        html.escape("\\<script\\>x\\</script\\>\\E2\\80\\AEgnp\\E2\\81\\A6\\1B[31m\\0D\\0A\\E2\\80\\8D&amp")
+        in page.html
+    )
+    shown = page.html
+    for ours in ("\u2068", "\u2069"):  # isolates that stand around names
+        shown = shown.replace(ours, "")
+    assert not re.search("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\x00-\x09\x0b-\x1f\x7f]", shown)
 
 
 def test_nobody_withdraws_for_another(people: World, app: App) -> None:

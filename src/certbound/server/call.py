@@ -150,10 +150,13 @@ def read_json(body: bytes) -> Mapping[str, Any]:
 
 
 def read_cookies(values: Sequence[bytes]) -> dict[str, str]:
-    """The cookies in the values of the header Cookie (RFC 6265 section 4.2); of two with one name neither counts."""
+    """The cookies in the values of the header Cookie (RFC 6265 section 4.2); of two with one name neither counts.
+
+    All are looked at: a sibling host can plant so many that ours is the last one, or that the second of two is.
+    """
     cookies: dict[str, str] = {}
     twice = set()
-    for pair in b"; ".join(values).decode("latin-1").split(";")[:MAX_PARAMETERS]:
+    for pair in b"; ".join(values).decode("latin-1").split(";"):
         name, equals, value = pair.strip(" ").partition("=")
         if equals:
             if name in cookies:
