@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey
 
 from certbound.core.certificate import thumbprint
 from certbound.trust.authority import Issued, self_signed
-from e2e.world import Answer, World, world
+from e2e.world import RESOURCE, Answer, World, world
 
 
 def segment(value: Any) -> str:
@@ -107,7 +107,8 @@ def test_without_a_token_the_answer_names_no_error(deployment: World, pki: Issue
     """RFC 6750 section 3.1: no authentication information, no error code."""
     answer = deployment.call_api(None, pki)
 
-    assert (401, "Bearer") == (answer.status, answer.headers["www-authenticate"])
+    metadata = f'Bearer resource_metadata="{RESOURCE}/.well-known/oauth-protected-resource"'
+    assert (401, metadata) == (answer.status, answer.headers["www-authenticate"])
 
 
 def test_two_tokens_are_a_bad_request(deployment: World, pki: Issued) -> None:

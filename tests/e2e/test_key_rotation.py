@@ -24,7 +24,7 @@ from certbound.app import opened_store
 from certbound.core.signing import EDDSA, ES256, PS256, RS256
 from certbound.core.succession import SWITCH, Schedule
 from certbound.core.tokens import Issuer
-from certbound.resource import Guard
+from certbound.resource import Guard, ProtectedResource
 from certbound.resource.issuer import IssuerKeys
 from certbound.server.key_keeper import KeyKeeper
 from certbound.tls import Port, VirtualHost
@@ -92,7 +92,7 @@ def guarded(running: World, max_age: float = MAX_AGE) -> Iterator[str]:
         Issuer(running.issuer), partial(httpx.AsyncClient, verify=trusted), time.monotonic,
         max_age=max_age, refetch_interval=3600,
     )  # fmt: skip
-    app = Guard(sample_api, issuer=running.issuer, audience=RESOURCE, keys=keys, issuer_ca=trusted)
+    app = Guard(sample_api, ProtectedResource(RESOURCE, issuer=running.issuer, keys=keys, issuer_ca=trusted))
     host = VirtualHost(
         certificate=running.directory / "server.pem",
         key=running.directory / "server.key",

@@ -29,7 +29,7 @@ from certbound.core.jwks import make_jwks
 from certbound.core.ports import ClientRecord, GrantRecord
 from certbound.core.proofs import NothingProven
 from certbound.core.tokens import Grant
-from certbound.resource import PRINCIPAL, Guard
+from certbound.resource import PRINCIPAL, Guard, ProtectedResource
 from certbound.server.directory import NEWS
 from certbound.settings import Settings, load, show_toml
 from certbound.tls import Port, VirtualHost
@@ -279,9 +279,8 @@ def _settings(directory: Path, authority: Authority, overrides: Mapping[str, Any
 
 
 def _api_port(built: World) -> Port:
-    guarded = Guard(
-        sample_api, issuer=built.issuer, audience=RESOURCE, scopes={"read"}, issuer_ca=str(built.directory / "ca.pem")
-    )
+    ca = str(built.directory / "ca.pem")
+    guarded = Guard(sample_api, ProtectedResource(RESOURCE, issuer=built.issuer, scopes={"read"}, issuer_ca=ca))
     host = VirtualHost(
         certificate=built.directory / "server.pem",
         key=built.directory / "server.key",

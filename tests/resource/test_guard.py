@@ -10,19 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
-from certbound.core.bearer import challenge
+from certbound.core.bearer import challenge, read_bearer
 from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError, KeysUnavailable, ProtectedResourceError, StatusUnavailable
 from certbound.core.signing import SigningKey
 from certbound.core.status import StatusList, StatusReference, make_list
-from certbound.resource import PRINCIPAL, FixedKeys, Guard
-from certbound.resource.guard import read_token
+from certbound.resource import PRINCIPAL, FixedKeys, Guard, ProtectedResource
 from certbound.tls.facts import EXTENSION, ConnectionFacts
 from certificates import NOW, read
 from issuing import AUDIENCE, ISSUER, KEY, KEYS, OWN, PEER, THIEF, signed, token
 
-INVALID = 'Bearer error="invalid_token", error_description="the access token is not valid for this request"'
-TWO = 'Bearer error="invalid_request", error_description="the request carries more than one access token"'
+METADATA = 'resource_metadata="https://api.example/.well-known/oauth-protected-resource"'
+INVALID = (
+    f'Bearer error="invalid_token", error_description="the access token is not valid for this request", {METADATA}'
+)
+TWO = f'Bearer error="invalid_request", error_description="the request carries more than one access token", {METADATA}'
 
 
 @dataclass
@@ -44,6 +46,9 @@ class CountingKeys:
 
     asked: list[str | None] = field(default_factory=list)
     available: bool = True
+
+    def known(self, kid: str | None) -> KeySet | None:
+        return None
 
     async def keys(self, kid: str | None) -> KeySet:
         self.asked.append(kid)
@@ -86,6 +91,11 @@ def facts(peer: PeerCertificate | None) -> ConnectionFacts:
     )  # fmt: skip
 
 
+def protected(**settings: Any) -> ProtectedResource:
+    """The API of these tests."""
+    return ProtectedResource(settings.pop("audience", AUDIENCE), **{"issuer": ISSUER, **settings})
+
+
 async def call(
     *authorization: str | bytes,
     peer: PeerCertificate | None = PEER,
@@ -97,9 +107,7 @@ async def call(
     """One request through the guard, with these Authorization headers."""
     keys = keys or CountingKeys()
     application = Application()
-    guard = Guard(
-        application, **{"issuer": ISSUER, "audience": AUDIENCE, "keys": keys, "clock": lambda: NOW, **settings}
-    )
+    guard = Guard(application, protected(**{"keys": keys, "clock": lambda: NOW, **settings}))
     encoded = [value if isinstance(value, bytes) else value.encode("latin-1") for value in authorization]
     full: dict[str, Any] = {
         "type": "http", "method": "GET", "path": "/", "query_string": b"", "extensions": {EXTENSION: facts(peer)},
@@ -142,6 +150,9 @@ class Listed:
     invalid: tuple[int, ...] = ()
     available: bool = True
     asked: list[StatusReference] = field(default_factory=list)
+
+    def known(self, reference: StatusReference) -> StatusList | None:
+        return None
 
     async def list_of(self, reference: StatusReference) -> StatusList:
         self.asked.append(reference)
@@ -221,7 +232,7 @@ async def test_no_token(authorization: tuple[str, ...]) -> None:
     """A request without a bearer token is 401 with a bare challenge and no error code (RFC 6750 section 3.1)."""
     answer = await call(*authorization)
     assert answer.status == 401
-    assert answer.challenge == "Bearer"
+    assert answer.challenge == f"Bearer {METADATA}"
     assert answer.document.keys() == {"request_id"}
     assert answer.keys.asked == []
     assert answer.application.scopes == []
@@ -297,7 +308,7 @@ async def test_two_tokens(authorization: tuple[str, ...], query: bytes) -> None:
 async def test_a_token_in_the_query_is_none() -> None:
     """A token in the query alone is not looked at (RFC 9700 section 4.3.2)."""
     answer = await call(scope={"query_string": b"access_token=" + token().encode()})
-    assert (answer.status, answer.challenge) == (401, "Bearer")
+    assert (answer.status, answer.challenge) == (401, f"Bearer {METADATA}")
 
 
 async def test_scopes() -> None:
@@ -305,7 +316,8 @@ async def test_scopes() -> None:
     answer = await call(bearer(), scopes={"write", "admin"})
     assert answer.status == 403
     assert answer.challenge == (
-        'Bearer error="insufficient_scope", error_description="the access token lacks a scope", scope="admin write"'
+        'Bearer error="insufficient_scope", error_description="the access token lacks a scope", scope="admin write", '
+        + METADATA
     )
     assert answer.application.scopes == []
     assert (await call(bearer(), scopes={"write"})).status == 200
@@ -361,7 +373,7 @@ async def test_unbound_tokens() -> None:
 async def test_lifespan_passes() -> None:
     """The application's startup and shutdown are none of the guard's business."""
     application = Application()
-    guard = Guard(application, issuer=ISSUER, audience=AUDIENCE, keys=FixedKeys(KEYS))
+    guard = Guard(application, protected(keys=FixedKeys(KEYS)))
     await guard({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert application.scopes == [{"type": "lifespan"}]
 
@@ -415,12 +427,12 @@ def test_contradictions_stop_the_start(settings: dict[str, Any]) -> None:
     """A guard with a policy that cannot be is not made, wherever its keys come from."""
     for keys in (FixedKeys(KEYS), None):
         with pytest.raises(ConfigurationError):
-            Guard(Application(), **{"issuer": ISSUER, "audience": AUDIENCE, "keys": keys, **settings})
+            protected(keys=keys, **settings)
 
 
 def test_the_guard_makes_its_own_key_source() -> None:
     """Without keys given, they are those behind the issuer's metadata, and nothing is fetched until a token comes."""
-    assert Guard(Application(), issuer=ISSUER, audience=AUDIENCE)
+    assert Guard(Application(), protected())
 
 
 @given(
@@ -430,7 +442,7 @@ def test_the_guard_makes_its_own_key_source() -> None:
 def test_any_header_and_query_is_a_token_or_refused(values: list[bytes], query: bytes) -> None:
     """Arbitrary bytes in the header and the query give a token's characters or a refusal with a sound challenge."""
     try:
-        found = read_token([(b"authorization", value) for value in values], query)
+        found = read_bearer(values, query)
     except ProtectedResourceError as refusal:
         written = challenge(refusal)
     else:

@@ -13,7 +13,7 @@ from functools import partial
 from certbound import app
 from certbound.cli._development import READ, Development, Place
 from certbound.cli._sample import sample_api
-from certbound.resource import Guard
+from certbound.resource import Guard, ProtectedResource
 from certbound.tls import Port, VirtualHost
 from certbound.tls.listener import bind, start_on
 
@@ -93,7 +93,8 @@ def in_background(serve: Callable[[], AbstractAsyncContextManager[None]]) -> Ite
 def _api_ports(development: Development) -> list[Port]:
     place = development.place
     api = Guard(
-        sample_api, issuer=place.issuer, audience=place.resource_url, scopes={READ}, issuer_ca=str(development.ca)
+        sample_api,
+        ProtectedResource(place.resource_url, issuer=place.issuer, scopes={READ}, issuer_ca=str(development.ca)),
     )
     return [
         Port(host=place.host, port=0, virtual_hosts=(VirtualHost(

@@ -35,13 +35,15 @@ def read_bearer(values: Sequence[bytes], query: bytes = b"") -> str:
     return token
 
 
-def challenge(refusal: ProtectedResourceError) -> str:
-    """The value of WWW-Authenticate (section 3)."""
+def challenge(refusal: ProtectedResourceError, metadata_url: str | None = None) -> str:
+    """The value of WWW-Authenticate (section 3), with where the API's metadata is (RFC 9728 section 5.1)."""
     parameters: dict[str, str] = {}
     if refusal.error:
         parameters = {"error": refusal.error, "error_description": refusal.description}
     if isinstance(refusal, InsufficientScope):
         parameters["scope"] = " ".join(sorted(refusal.required))
+    if metadata_url is not None:
+        parameters["resource_metadata"] = metadata_url
     return "Bearer" + ",".join(f' {name}="{value}"' for name, value in parameters.items())
 
 

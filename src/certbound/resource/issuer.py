@@ -31,6 +31,9 @@ _log = logging.getLogger("certbound.resource")
 class KeySource(Protocol):
     """Where the keys of one issuer come from."""
 
+    def known(self, kid: str | None) -> KeySet | None:
+        """The issuer's keys, if `kid` is among those that are here and counts; None if `keys` has to be asked."""
+
     async def keys(self, kid: str | None) -> KeySet:
         """The issuer's keys, fetched anew if `kid` is not among them and it is time.  `KeysUnavailable` (503)."""
 
@@ -40,6 +43,9 @@ class FixedKeys:
     """Keys that are known beforehand."""
 
     key_set: KeySet
+
+    def known(self, kid: str | None) -> KeySet | None:
+        return self.key_set
 
     async def keys(self, kid: str | None) -> KeySet:
         return self.key_set
@@ -65,6 +71,10 @@ class IssuerKeys:
 
     def __post_init__(self) -> None:
         self._flight = SingleFlight(self.clock)
+
+    def known(self, kid: str | None) -> KeySet | None:
+        """As `KeySource.known`."""
+        return self._key_set if self._is_usable() and self._knows(kid) else None
 
     async def keys(self, kid: str | None) -> KeySet:
         """As `KeySource.keys`; many callers wait for one fetch."""

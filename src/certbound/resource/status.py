@@ -40,6 +40,9 @@ _log = logging.getLogger("certbound.resource")
 class StatusSource(Protocol):
     """Where the status lists of one issuer come from."""
 
+    def known(self, reference: StatusReference) -> StatusList | None:
+        """The list, if it is here and nobody need look for the next one yet; None if `list_of` has to be asked."""
+
     async def list_of(self, reference: StatusReference) -> StatusList:
         """The list that a token of this issuer names.
 
@@ -70,6 +73,11 @@ class IssuerStatuses:
 
     def __post_init__(self) -> None:
         self._flight = SingleFlight(self.clock)
+
+    def known(self, reference: StatusReference) -> StatusList | None:
+        """As `StatusSource.known`."""
+        kept = self._kept.get(reference.uri)
+        return kept.content if kept is not None and self.clock() < kept.refresh_at else None
 
     async def list_of(self, reference: StatusReference) -> StatusList:
         """As `StatusSource.list_of`; many callers wait for one fetch."""

@@ -23,7 +23,8 @@ from certbound.core.scope import Scope, parse_scope, read_scope
 from certbound.core.status import BadStatus, StatusReference, read_reference
 
 __all__ = [
-    "ALGORITHMS", "LEEWAY", "MAX_TOKEN", "Policy", "Principal", "read_header", "read_issuer", "verify",
+    "ALGORITHMS", "LEEWAY", "MAX_TOKEN", "Policy", "Principal", "confirm_binding", "judge", "read_header",
+    "read_issuer", "verify",
 ]  # fmt: skip
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
@@ -85,6 +86,12 @@ class Principal:
         """`x5t#S256` of the certificate that the token is bound to."""
         return self.confirmed.certificate.thumbprint if self.confirmed else None
 
+    def require(self, *scopes: str) -> None:
+        """The token has every one of `scopes`.  `InsufficientScope` (403) otherwise; the guard tells which are due."""
+        if not self.scope.issuperset(scopes):
+            lacking = sorted(set(scopes) - self.scope)
+            raise InsufficientScope(f"lacks {lacking}", required=frozenset(scopes))
+
 
 def read_issuer(token: str) -> str:
     """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
@@ -114,7 +121,14 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     """
     header = read_header(token, policy)
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
-    claims = _verified(token, header, keys)
+    return judge(_verified(token, header, keys), peer, policy=policy, now=now)
+
+
+def judge(claims: Mapping[str, Any], peer: PeerCertificate | None, *, policy: Policy, now: float) -> Principal:
+    """What the issuer says in `claims` holds at `now`, for this audience, and for this connection.
+
+    Whoever calls has proven that the issuer says so.  Raises what `verify` raises.
+    """
     # (4) It is of this issuer and for this audience.
     if claims.get("iss") != policy.issuer:
         raise InvalidToken(f"issued by {claims.get('iss')!r}")
@@ -128,17 +142,16 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     if not isinstance(subject, str) or not isinstance(client_id, str):
         raise InvalidToken("sub or client_id is missing")
     # (7) It is bound to the certificate on this connection.
-    confirmed = _confirm(claims, peer, policy)
+    confirmed = confirm_binding(claims, peer, policy)
     # (8) It says well where its status stands, if it says so.
     status = _status(claims, policy)
     # (9) It goes far enough; who may not use it at all learns nothing of scopes.
-    scope = read_scope(claims.get("scope"))
-    if not policy.scopes <= scope:
-        raise InsufficientScope(f"lacks {sorted(policy.scopes - scope)}", required=frozenset(policy.scopes))
-    return Principal(
-        issuer=policy.issuer, subject=subject, client_id=client_id, scope=scope, expires_at=expires_at,
-        confirmed=confirmed, status=status, claims=claims,
+    principal = Principal(
+        issuer=policy.issuer, subject=subject, client_id=client_id, scope=read_scope(claims.get("scope")),
+        expires_at=expires_at, confirmed=confirmed, status=status, claims=claims,
     )  # fmt: skip
+    principal.require(*policy.scopes)
+    return principal
 
 
 def _verified(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
@@ -155,7 +168,11 @@ def _require_time(claims: Mapping[str, Any], now: float) -> float:
         raise InvalidToken(str(error)) from error
 
 
-def _confirm(claims: Mapping[str, Any], peer: PeerCertificate | None, policy: Policy) -> Confirmed | None:
+def confirm_binding(claims: Mapping[str, Any], peer: PeerCertificate | None, policy: Policy) -> Confirmed | None:
+    """Proof that the token is bound to `peer`; None for one that is bound to nothing, where that is asked for.
+
+    `InvalidToken` (401) otherwise.
+    """
     if "cnf" not in claims:
         if policy.require_bound:
             raise InvalidToken("not bound to a certificate, and unbound tokens are not accepted")

@@ -2,7 +2,9 @@
 
 Rule 1: the facts are a value of our own class, put into the scope by the listener; nothing in a request can make one.
 Rule 2: a certificate that cannot be read is not "no certificate": it is told apart, and is still nobody's identity.
-Rule 3: for other applications the same facts as the ASGI TLS extension 0.2, which is honest about what was not done:
+Rule 3: who the immediate peer is stands in a `Hop`, which only our listener makes: `scope["client"]` is rewritten by
+        some servers from a header, and a Unix socket has none.
+Rule 4: for other applications the same facts as the ASGI TLS extension 0.2, which is honest about what was not done:
         possession of the key is proven, the certificate is judged by nobody.
 """
 
@@ -15,6 +17,9 @@ from certbound.core.certificate import Certificate, PeerCertificate
 
 EXTENSION = "certbound.tls"
 """Where the listener puts `ConnectionFacts`: `scope["extensions"][EXTENSION]`."""
+
+HOP = "certbound.hop"
+"""Where the listener puts the `Hop`: `scope["extensions"][HOP]`."""
 
 NOT_JUDGED = "not verified: possession of the key is proven, the certificate itself was not judged"
 
@@ -37,6 +42,30 @@ class ConnectionFacts:
     server_name: str | None = None
     """The virtual host's name that the client asked for (SNI), lower case; None if it named none."""
     unusable_der: bytes = field(default=b"", repr=False)
+    forwarded_by: str | None = None
+    """The contract of the proxy that forwarded it; None where TLS ended here.  Then versions and names are unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The immediate peer, as the socket has it.  With neither address nor certificate it came by a Unix socket."""
+
+    address: str | None
+    """The numeric IP address; None on a Unix socket."""
+    certificate: PeerCertificate | None = None
+    """What the peer itself proved to hold; of a proxy, its own identity and not that of its clients."""
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it came by a Unix socket of our own listener."""
+        return self.address is None
+
+
+def hop(scope: Mapping[str, Any]) -> Hop | None:
+    """The immediate peer; None if our listener is not under the application, and then nobody knows."""
+    extensions = scope.get("extensions")
+    found = extensions.get(HOP) if extensions else None
+    return found if isinstance(found, Hop) else None
 
 
 def connection_facts(scope: Mapping[str, Any]) -> ConnectionFacts | None:

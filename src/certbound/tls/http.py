@@ -18,7 +18,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from certbound.tls.facts import EXTENSION, ConnectionFacts, TLSExtension
+from certbound.tls.facts import EXTENSION, HOP, ConnectionFacts, Hop, TLSExtension
 from certbound.tls.hosts import covers, host_name, target_authority
 from certbound.tls.ports import ASGIApplication, Message, Receive, Scope, Send
 
@@ -68,6 +68,8 @@ class HTTPProtocol(HttpToolsProtocol):
         self.client = (str(peer[0]), int(peer[1])) if peer else None
         self.server = (str(here[0]), int(here[1])) if here else None
         self.scheme = "https"
+        facts = self.extensions.get(EXTENSION)
+        self.extensions[HOP] = Hop(self.client[0] if self.client else None, facts.peer_certificate if facts else None)
         self.deadlines.idle.start(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,0 +1,52 @@
+"""Tokens that were verified before: what cannot change is not computed twice.
+
+Rule 1: a token counts as verified as long as the very key set is in use that verified it: a key that the issuer took
+away is missed as soon as its keys are fetched anew.
+Rule 2: certificate, time, scopes and status are asked on each request; nothing here answers for them.
+Rule 3: tokens are known by their SHA-256, and bounded in number; no token is kept.
+"""
+
+from collections import OrderedDict
+from hashlib import sha256
+from typing import NamedTuple
+
+from joserfc.jwk import KeySet
+
+from certbound.resource.trusted import TrustedIssuer
+from certbound.resource.verify import Principal
+
+CAPACITY = 4096
+
+
+class Verified(NamedTuple):
+    """A token whose signature and claims were found good."""
+
+    issuer: TrustedIssuer
+    keys: KeySet
+    principal: Principal
+
+
+class TokenMemory:
+    """The tokens verified last; what was not seen for the longest goes first.  Several threads may use it."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[bytes, Verified] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def find(self, token: str) -> Verified | None:
+        """What is known of `token`, if its issuer's keys are still those that verified it."""
+        found = self._kept.get(_digest(token))
+        return found if found is not None and found.issuer.keys.known(None) is found.keys else None
+
+    def keep(self, token: str, verified: Verified) -> None:
+        """`token` was verified; the next one need not be."""
+        self._kept[_digest(token)] = verified
+        if len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("ascii")).digest()

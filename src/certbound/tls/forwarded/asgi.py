@@ -1,0 +1,109 @@
+"""In front of an ASGI application behind a proxy: the client's certificate, as if TLS had ended here.
+
+    app = ForwardedCertificates(app, contract="nginx", networks=["127.0.0.1"], secrets=[os.environ["PROXY_SECRET"]])
+
+Rule 1: the only facts of a connection behind it are those that it made: of a proxy's own certificate nothing is left.
+Rule 2: the header list that goes on is a copy: what a server appends to its own later (trailers) is seen by nobody.
+Rule 3: http and websocket alike; lifespan passes.
+"""
+
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from certbound.core.certificate import Certificate, PeerCertificate
+from certbound.tls.facts import EXTENSION, ConnectionFacts, hop
+from certbound.tls.forwarded.contract import BadForwarded, Contract
+from certbound.tls.forwarded.contracts import contract_of
+from certbound.tls.forwarded.reading import ForwardedReader
+from certbound.tls.hosts import covers, host_name
+from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
+from certbound.tls.proxies import SECRET_HEADER, Proxies
+
+_log = logging.getLogger("certbound.security")
+
+
+class ForwardedCertificates:
+    """ASGI middleware: the certificate that a declared proxy forwards stands where our listener would put it."""
+
+    def __init__(
+        self,
+        app: ASGIApplication,
+        *,
+        contract: str | Contract,
+        secrets: Sequence[str] = (),
+        networks: Sequence[str] = (),
+        unix_socket: bool = False,
+        certificates: Sequence[Certificate] = (),
+        secret_header: str = SECRET_HEADER,
+        without_secret: bool = False,
+        hosts: Iterable[str] | None = None,
+    ) -> None:
+        """`contract` is a name of `CONTRACTS`, or a contract with headers of your own; the rest is as in `Proxies`.
+        `hosts` are those where the proxy asks for a certificate, as the Host header names them; None: all.
+        `ConfigurationError` for what would believe everybody or nobody.
+        """
+        self._app = app
+        proxies = Proxies(
+            secrets=secrets, networks=networks, unix_socket=unix_socket, certificates=certificates,
+            secret_header=secret_header.lower(), without_secret=without_secret,
+        )  # fmt: skip
+        self._reader = ForwardedReader(contract_of(contract), proxies)
+        self._hosts = None if hosts is None else frozenset(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        try:
+            reading = self._reader.read(scope["headers"], hop(scope), str(client[0]) if client else None)
+        except BadForwarded as error:
+            await _refuse(scope, receive, send, str(error))
+            return
+        if reading.stripped is not None:
+            _log.warning("headers of a proxy were removed from a request of a stranger: %s", reading.stripped)
+        asks = reading.is_believed and self._asks(reading.headers)
+        facts = self._facts(reading.peer if asks else None, asks=asks)
+        extensions = {**scope.get("extensions", {}), EXTENSION: facts}
+        extensions.pop("tls", None)  # what it says is of the proxy
+        await self._app({**scope, "headers": reading.headers, "extensions": extensions}, receive, send)
+
+    def _asks(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        if self._hosts is None:
+            return True
+        named = [host_name(value) for name, value in headers if name.lower() == b"host"]
+        return len(named) == 1 and named[0] is not None and covers(self._hosts, named[0])
+
+    def _facts(self, peer: PeerCertificate | None, *, asks: bool) -> ConnectionFacts:
+        return ConnectionFacts(
+            peer_certificate=peer, tls_version="", cipher="", group=None, asks_for_certificate=asks,
+            forwarded_by=self._reader.contract.name,
+        )  # fmt: skip
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:
+    request_id = secrets.token_hex(8)
+    _log.error("request %s of a believed proxy refused: %s", request_id, reason)
+    kind = "http.response"
+    if scope["type"] == "websocket":
+        await receive()
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        kind = "websocket.http.response"
+    body = msgspec.json.encode({**_REFUSAL, "request_id": request_id})
+    headers: list[Any] = [
+        (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"),
+    ]  # fmt: skip
+    await send({"type": f"{kind}.start", "status": 400, "headers": headers})
+    await send({"type": f"{kind}.body", "body": body})
+
+
+_REFUSAL = {
+    "error": "invalid_request",
+    "error_description": "the headers in which the proxy says which certificate the client holds are malformed",
+}
