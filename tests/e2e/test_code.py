@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from certbound.core.authentication import digest_of
+from certbound.core.certificate import read_certificate
+from certbound.core.jwks import make_jwks
 from certbound.core.ports import ConsentRecord, Store, TicketKind
 from certbound.server.accounts import AccountBook
 from certbound.trust.authority import Issued
@@ -215,6 +217,56 @@ class TestRefused:
         assert is_refused(redeem(built, agreed(built, "web", resources=("https://gone.example",)), "web", WEB))
 
 
+class TestRenewed:
+    """What a code gave, when its client has another certificate (RFC 8705 section 7.1)."""
+
+    def test_a_client_that_is_known_by_name_goes_on(self, built: World) -> None:
+        """The new certificate proves the same client: it refreshes, and what it gets is bound to the new one."""
+        old, new = (built.authority.issue("CN=bank", dns=["bank.example"]) for _ in range(2))
+        known = {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "bank.example"}
+        built.register("bank", **known, grant_types=[CODE, "refresh_token"], redirect_uris=[BACK])
+        first = redeem(built, agreed(built, "bank"), "bank", old)
+        self.goes_on(built, "bank", first, old, new)
+
+    def test_a_client_that_publishes_its_new_certificate_goes_on(self, built: World) -> None:
+        """And not before it did."""
+        old, new = self_signed("CN=keys"), self_signed("CN=keys")
+        built.register_self_signed("keys", old, grant_types=[CODE, "refresh_token"], redirect_uris=[BACK])
+        first = redeem(built, agreed(built, "keys"), "keys", old)
+        assert refresh(built, first.json["refresh_token"], "keys", new).status == 401
+        built.update("keys", jwks=make_jwks([read_certificate(new.der)]))
+        time.sleep(1)
+        assert refresh(built, first.json["refresh_token"], "keys", old).status == 401
+        self.goes_on(built, "keys", first, old, new)
+
+    def test_an_app_that_is_known_by_nothing_else_begins_anew(self, built: World) -> None:
+        """Its refresh token is its certificate's, not its key's nor its name's; nothing ends by trying."""
+        old = self_signed("CN=phone")
+        renewed = [self_signed("CN=phone", key=old.private_key), built.authority.issue("CN=phone", key=old.private_key)]
+        none = {"token_endpoint_auth_method": "none", "tls_client_certificate_bound_access_tokens": True}
+        built.register("app", **none, grant_types=[CODE, "refresh_token"], redirect_uris=[BACK])
+        first = redeem(built, agreed(built, "app"), "app", old)
+        for new in renewed:
+            assert is_refused(refresh(built, first.json["refresh_token"], "app", new))
+            assert built.call_api(first.json["access_token"], new).status == 401
+        again = claims(refresh(built, first.json["refresh_token"], "app", old))
+        assert again["cnf"] == {"x5t#S256": thumbprint(old)}
+        anew = claims(redeem(built, agreed(built, "app"), "app", renewed[0]))
+        assert anew["cnf"] == {"x5t#S256": thumbprint(renewed[0])}
+
+    @staticmethod
+    def goes_on(built: World, name: str, first: Answer, old: Issued, new: Issued) -> None:
+        again = refresh(built, first.json["refresh_token"], name, new)
+        said = claims(again)
+        assert (said["sub"], said["cnf"]) == (ALICE, {"x5t#S256": thumbprint(new)})
+        called = [
+            built.call_api(answer.json["access_token"], identity).status
+            for answer in (first, again)
+            for identity in (old, new)
+        ]
+        assert called == [200, 401, 401, 200], "each token with its own certificate, and no other"
+
+
 class TestTwice:
     """RFC 6749 section 4.1.2: a code that comes twice is in two hands."""
 
@@ -231,6 +283,21 @@ class TestTwice:
         if name != "brief":
             assert is_refused(refresh(built, answers[0].json["refresh_token"], name, WEB))
         assert is_refused(redeem(built, code, name, WEB))
+
+    @pytest.mark.parametrize("name", ["web", "brief"])
+    def test_a_guard_refuses_what_the_first_got(self, built: World, name: str) -> None:
+        """That verifies by itself, and reads in the status list of what ended; another code's token goes on."""
+        code = agreed(built, name)
+        first, other = redeem(built, code, name, WEB), redeem(built, agreed(built, name), name, WEB)
+        token = first.json["access_token"]
+        assert built.call_api(token, WEB).status == 200
+        assert is_refused(redeem(built, code, name, WEB))
+        end = time.monotonic() + 7
+        while (refused := built.call_api(token, WEB)).status == 200:
+            assert time.monotonic() < end, "still accepted"
+            time.sleep(0.2)
+        assert (refused.status, refused.json["error"]) == (401, "invalid_token")
+        assert built.call_api(other.json["access_token"], WEB).status == 200
 
     def test_whatever_else_is_wrong_the_second_time(self, built: World) -> None:
         """Who has all that the code is bound to, and asks for what there is not, ends it all the same."""
