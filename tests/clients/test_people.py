@@ -3,6 +3,7 @@
 The browser is that of `e2e.people`; it has no certificate, and nobody asks it for one.
 """
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from clients.programs import HERE, PROGRAMS, Program, Runner, is_bound_to
 from clients.test_endpoints import new_key
 from e2e.acting import CODE_GRANT, PASSWORD, SCOPES, make_app, people_world
 from e2e.people import Browser, Page
-from e2e.world import World
+from e2e.world import World, thumbprint
 
 pytestmark = pytest.mark.clients
 
@@ -30,6 +31,7 @@ ACTING = pytest.mark.parametrize(
 PUSHING = pytest.mark.parametrize(
     "program", [program for program in PROGRAMS if program.pushes], ids=lambda program: program.name
 )
+OF_BROWSERS = {"authorization", "interaction", "logout"}
 DEVICE: tuple[str | Path, ...] = ("node", "openid_client_device.mjs")
 
 
@@ -82,9 +84,14 @@ def test_a_library_gets_a_persons_consent_and_tokens_bound_to_its_certificate(
 
 @PUSHING
 def test_it_pushes_the_request_and_checks_the_id_token(
-    run: Runner, deployment: World, stranger: Issued, program: Program
+    run: Runner, deployment: World, stranger: Issued, program: Program, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By tls_client_auth, as FAPI 2.0 wants it: the browser carries a reference and nothing else."""
+    """By tls_client_auth, as FAPI 2.0 wants it: the browser carries a reference and nothing else.
+
+    At the aliases: by the audit, each request of the library's own came over a connection with its certificate, which
+    the host of the pages never asks for.
+    """
+    caplog.set_level(logging.INFO, "certbound.audit")
     name = f"bank-{program.name}"
     identity = deployment.authority.issue(f"CN={name}", dns=[f"{name}.example"])
     register(
@@ -103,6 +110,7 @@ def test_it_pushes_the_request_and_checks_the_id_token(
     assert (401, "invalid_token") == (told["stolen_userinfo"]["status"], told["stolen_userinfo"]["error"])
     assert "invalid_client" == told["stolen_refresh"]["error"]
     assert "invalid_grant" == told["refreshed_after"]["error"]
+    assert {"pushed_authorization_request", "token", "userinfo"} <= used_with(caplog, name, identity)
     before = set(anna.browser.cookies)
     anna.browser.visit(told["logout"])
     assert before - set(anna.browser.cookies), "the link of the library logs out"
@@ -229,6 +237,14 @@ def test_a_device_is_approved_in_a_browser(run: Runner, deployment: World, metho
     told = run.act(DEVICE, name, identity, approve, scope="read", method=method)
     assert is_bound_to(identity, told["token"])
     assert 200 == told["api"]["status"]
+
+
+def used_with(caplog: pytest.LogCaptureFixture, client_id: str, identity: Issued) -> set[str]:
+    """Where the client was answered well over connections with its certificate; there were none without one."""
+    events = [record.__dict__["fields"] for record in caplog.records if record.name == "certbound.audit"]
+    own = [each for each in events if each.get("client_id") == client_id and each["what"] not in OF_BROWSERS]
+    assert all(each.get("x5t#S256") for each in own), [each for each in own if "x5t#S256" not in each]
+    return {each["what"] for each in own if each["outcome"] == "done" and each["x5t#S256"] == thumbprint(identity)}
 
 
 def public(key: ECKey) -> Any:
