@@ -48,8 +48,7 @@ MUTATIONS = [
     ),
     (ACCOUNTS, "rule", "            await self.store.accounts.end_all(stored.subject)\n", "            pass\n"),
     (ACCOUNTS, "rule", "        await self.store.sessions.end_all(stored.subject)\n", ""),
-    (ACCOUNTS, "a", "            await self.store.consents.withdraw(subject, client_id)\n", "            pass\n"),
-    (ACCOUNTS, "b", "        await self.store.accounts.end_all(subject)\n", ""),
+    (ACCOUNTS, "rule", "self.store.accounts.put_out(subject)", "self.store.accounts.end_all(subject)"),
     (ACCOUNTS, "rule", "        if guess is not None:\n            guess.was_right()\n        login", "        login"),
     (
         ACCOUNT,

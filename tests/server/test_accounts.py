@@ -272,7 +272,8 @@ async def test_the_line_has_an_end() -> None:
 
 
 async def test_the_audit_says_who_logged_in(book: AccountBook, caplog: pytest.LogCaptureFixture) -> None:
-    """By the account's name; of a name that nobody has, nothing that was typed: it may be a password."""
+    """As every other event, by their subject; a change says the name too, which may be gone afterwards.  Of a name that
+    nobody has, nothing that was typed: it may be a password."""
     account = await book.add("anna", PASSWORD)
     with caplog.at_level(logging.INFO, LOGGER):
         await book.verify("anna", PASSWORD, remote=HERE, request_id="r1")
@@ -281,13 +282,13 @@ async def test_the_audit_says_who_logged_in(book: AccountBook, caplog: pytest.Lo
         await book.switch("anna", enabled=False)
         await book.verify("anna", PASSWORD, remote=HERE)
     said = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    about = f"about anna ({account.subject})"
+    about = f"about {account.subject}"
     assert said == [
-        f"add account done: asked by admin, {about}",
+        f"add account done: asked by admin, {about}: the account 'anna'",
         f"log in done: request r1, from {HERE}, {about}",
         f"log in refused: from {HERE}, {about}: the password is wrong",
         f"log in refused: from {HERE}: no account has that name",
-        f"disable account done: asked by admin, {about}",
+        f"disable account done: asked by admin, {about}: the account 'anna'",
         f"log in refused: from {HERE}, {about}: the account is disabled",
     ]
     assert not any("horse" in record.getMessage() or "argon2" in record.getMessage() for record in caplog.records)

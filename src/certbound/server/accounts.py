@@ -20,23 +20,14 @@ from typing import Any
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.people import UnfitAccount, choose_password, prepare_password, prepare_username, read_claims
-from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord, NotFound, Store
+from certbound.core.ports import AccountRecord, AlreadyExists, ConsentRecord, NotFound, PutOut, Store
 from certbound.server.audit import AUDIT, Decision, Outcome
 from certbound.server.guesses import Guesses, TooManyGuesses
 from certbound.server.passwords import Passwords
 
-__all__ = ["AccountBook", "PutOut", "TooManyGuesses"]
+__all__ = ["AccountBook", "TooManyGuesses"]
 
 _log = logging.getLogger("certbound.server")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutOut:
-    """What was there of a person who was put out."""
-
-    sessions: int
-    clients: Sequence[str]
-    """Those that acted for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +149,9 @@ class AccountBook:
 
         Whether they have an account does not matter; one that is there stays as it is.
         """
-        sessions = await self.store.sessions.end_all(subject)
-        # (a) Nobody consents any more; what is remembered goes with what was given by it, codes that are out too.
-        clients = [consent.client_id for consent in await self.store.consents.list(subject)]
-        for client_id in clients:
-            await self.store.consents.withdraw(subject, client_id)
-        # (b) So does what nobody remembers, and a session that began meanwhile.
-        await self.store.accounts.end_all(subject)
+        ended = await self.store.accounts.put_out(subject)
         self._tell_of("put person out", subject)
-        return PutOut(sessions=sessions, clients=clients)
+        return ended
 
     async def find(self, username: str) -> AccountRecord | None:
         """The account of that name, however it is typed."""
@@ -200,11 +185,11 @@ class AccountBook:
 
     def _tell(self, what: str, account: AccountRecord) -> None:
         _log.info("%s %r", what, account.username)
-        self._tell_of(what, _about(account))
+        self._tell_of(what, account.subject, f"the account {account.username!r}")
 
-    def _tell_of(self, what: str, subject: str) -> None:
+    def _tell_of(self, what: str, subject: str, reason: str = "") -> None:
         if self.actor:
-            decision = Decision(time=self.now(), what=what, actor=self.actor, subject=subject)
+            decision = Decision(time=self.now(), what=what, actor=self.actor, subject=subject, reason=reason)
             AUDIT.record(decision, level=logging.WARNING)
 
 
@@ -226,7 +211,7 @@ class _Login:
                 outcome=outcome,
                 request_id=self.request_id,
                 remote=self.remote,
-                subject="" if account is None else _about(account),
+                subject="" if account is None else account.subject,
                 reason=reason,
                 unwritten=unwritten,
             )
@@ -239,10 +224,6 @@ def _why_not(account: AccountRecord | None) -> str:
     if not account.enabled:
         return "the account is disabled"
     return "the password is wrong" if account.password else "the account has no password"
-
-
-def _about(account: AccountRecord) -> str:
-    return f"{account.username} ({account.subject})"
 
 
 def _claims(given: Mapping[str, Any], now: float) -> dict[str, Any]:

@@ -8,18 +8,19 @@ Rules kept here:
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, bindparam, delete, insert, select, type_coerce, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
-from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, SessionRecord
-from certbound.stores.content import read_json, read_object, write_json, write_object
+from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, PutOut, SessionRecord
+from certbound.stores.content import read_json, read_object, read_time, write_json, write_object
 from certbound.stores.database import Database, can_be_kept
-from certbound.stores.grants import end_grants_from
+from certbound.stores.grants import NothingThere, end_grants_from
 from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import accounts, consents, pairwise_subjects, sessions
 
@@ -78,7 +79,7 @@ class SqlAccounts:
             created_at = await connection.scalar(
                 select(accounts.c.created_at).where(accounts.c.subject == record.subject)
             )
-            return replace(stored, version=version, created_at=_time(created_at))
+            return replace(stored, version=version, created_at=read_time(created_at))
 
         return await self._database.write(steps)
 
@@ -88,10 +89,31 @@ class SqlAccounts:
             return
 
         async def steps(connection: AsyncConnection) -> None:
-            await connection.execute(delete(sessions).where(sessions.c.subject == subject))
-            await end_grants_from(connection, subject)
+            if not await _end_all(connection, subject):
+                raise NothingThere
 
-        await self._database.change_statuses(steps)
+        with suppress(NothingThere):
+            await self._database.change_statuses(steps)
+
+    async def put_out(self, subject: str) -> PutOut:
+        """As `end_all`, and the person's consents are gone too."""
+        nothing = PutOut(sessions=0, clients=())
+        if not (subject and can_be_kept(subject)):
+            return nothing
+
+        async def steps(connection: AsyncConnection) -> PutOut:
+            theirs = delete(consents).where(consents.c.subject == subject)
+            gone = (await connection.execute(theirs.returning(consents.c.client_id, consents.c.created_at))).all()
+            ended = await _end_all(connection, subject)
+            if not (gone or ended):
+                raise NothingThere
+            latest_first = sorted(gone, key=lambda row: (-read_time(row.created_at), row.client_id))
+            return PutOut(sessions=ended.sessions, clients=tuple(row.client_id for row in latest_first))
+
+        try:
+            return await self._database.change_statuses(steps)
+        except NothingThere:
+            return nothing
 
     async def remove(self, subject: str) -> None:
         """The account is gone, with all that is from its person.  `NotFound` if it was not there."""
@@ -102,9 +124,9 @@ class SqlAccounts:
             gone = await connection.execute(delete(accounts).where(accounts.c.subject == subject))
             if gone.rowcount == 0:
                 raise NotFound(subject)
-            for table in (sessions, consents, pairwise_subjects):
+            for table in (consents, pairwise_subjects):
                 await connection.execute(delete(table).where(table.c.subject == subject))
-            await end_grants_from(connection, subject)
+            await _end_all(connection, subject)
 
         await self._database.change_statuses(steps)
 
@@ -123,7 +145,7 @@ class SqlSessions:
 
     async def add(self, record: SessionRecord) -> None:
         """It is kept until it ends."""
-        if not all(map(can_be_kept, (record.digest, record.subject, record.sid, record.acr))):
+        if not can_be_kept(record.digest, record.subject, record.sid, record.acr):
             raise StoreUnavailable("a session is of ids, text without NUL")
         values = {
             "digest": record.digest,
@@ -164,10 +186,26 @@ class SqlSessions:
         return await self._database.write(steps)
 
 
+class _Ended(NamedTuple):
+    """How many of a person's there were."""
+
+    sessions: int
+    grants: int
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+async def _end_all(connection: AsyncConnection, subject: str) -> _Ended:
+    """The person's sessions and grants; a part of a transaction that moves the number of statuses."""
+    gone = await connection.execute(delete(sessions).where(sessions.c.subject == subject))
+    return _Ended(gone.rowcount, await end_grants_from(connection, subject))
+
+
 def _account(row: Sequence[Any]) -> AccountRecord | None:
     """The record of a row; disabled, without a password, if that cannot be read; None if nobody can name it."""
     subject, username, password, stored, enabled, version, created_at, password_at = row
-    if not (can_be_kept(subject) and can_be_kept(username)):
+    if not can_be_kept(subject, username):
         _log.warning("an account with the name %r cannot be read; it is left out", username)
         return None
     claims = read_object(stored)
@@ -181,8 +219,8 @@ def _account(row: Sequence[Any]) -> AccountRecord | None:
         claims=claims or {},
         enabled=whole and enabled == 1,
         version=version if isinstance(version, int) else 0,
-        created_at=_time(created_at),
-        password_at=_time(password_at),
+        created_at=read_time(created_at),
+        password_at=read_time(password_at),
     )
 
 
@@ -190,7 +228,7 @@ def _session(row: Sequence[Any]) -> SessionRecord | None:
     digest, subject, sid, auth_time, acr, stored, created_at, ends_at = row
     amr = read_json(stored, tuple[str, ...])
     times = all(isinstance(each, float) for each in (auth_time, created_at, ends_at))
-    if amr is None or not times or not all(map(can_be_kept, (subject, sid, acr))):
+    if amr is None or not times or not can_be_kept(subject, sid, acr):
         _log.warning("a session of %r cannot be read; it counts for nothing", subject)
         return None
     return SessionRecord(
@@ -207,7 +245,7 @@ def _session(row: Sequence[Any]) -> SessionRecord | None:
 
 def _write(record: AccountRecord) -> tuple[dict[str, Any], AccountRecord]:
     """The columns that a change sets, and the record as it will be read."""
-    if not all(map(can_be_kept, (record.subject, record.username, record.password))):
+    if not can_be_kept(record.subject, record.username, record.password):
         raise StoreUnavailable("an account has a subject, a name and a password of text without NUL")
     text, claims = write_object(record.claims, f"what is known of {record.username!r}")
     values = {
@@ -218,10 +256,6 @@ def _write(record: AccountRecord) -> tuple[dict[str, Any], AccountRecord]:
         "password_at": record.password_at,
     }
     return values, replace(record, claims=claims)
-
-
-def _time(stored: Any) -> float:
-    return stored if isinstance(stored, float) else 0.0
 
 
 _log = logging.getLogger(__name__)

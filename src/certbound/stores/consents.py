@@ -30,7 +30,7 @@ class SqlConsents:
 
     async def find(self, subject: str, client_id: str) -> ConsentRecord | None:
         """It, or None."""
-        if not _can_be_kept(subject, client_id):
+        if not can_be_kept(subject, client_id):
             return None
         rows = await self._database.find(_OF_BOTH, {"person": subject, "client": client_id})
         return _record(rows[0]) if rows else None
@@ -51,7 +51,7 @@ class SqlConsents:
 
     async def _put(self, record: ConsentRecord, instead: Callable[[ConsentRecord], ConsentRecord]) -> None:
         """`record` where there was none, else what stands `instead` of the one before."""
-        if not _can_be_kept(record.subject, record.client_id, record.certificate):
+        if not can_be_kept(record.subject, record.client_id, record.certificate):
             raise StoreUnavailable("a consent is of ids and names, text without NUL")
         key = {"subject": record.subject, "client_id": record.client_id}
         use = {"used_at": record.used_at, "certificate": record.certificate}
@@ -72,7 +72,7 @@ class SqlConsents:
 
     async def use(self, subject: str, client_id: str, *, certificate: str, now: float) -> None:
         """The client got a token by it now, if there is one."""
-        if not _can_be_kept(subject, client_id, certificate):
+        if not can_be_kept(subject, client_id, certificate):
             return
 
         async def steps(hands: Hands) -> None:
@@ -82,7 +82,7 @@ class SqlConsents:
 
     async def withdraw(self, subject: str, client_id: str) -> bool:
         """It is gone, and the client's grants from this person are revoked."""
-        if not (subject and _can_be_kept(subject, client_id)):
+        if not (subject and can_be_kept(subject, client_id)):
             return False
 
         async def steps(connection: AsyncConnection) -> None:
@@ -106,7 +106,7 @@ class SqlSubjects:
 
     async def pairwise(self, subject: str, sector: str, *, proposed: str) -> str:
         """The person's subject in that sector: `proposed` if there was none."""
-        if not _can_be_kept(subject, sector, proposed):
+        if not can_be_kept(subject, sector, proposed):
             raise StoreUnavailable("a pairwise subject is of ids, text without NUL")
         both = {"person": subject, "where": sector}
 
@@ -133,10 +133,6 @@ def _is(subject: str, client_id: str) -> ColumnElement[bool]:
     return (consents.c.subject == subject) & (consents.c.client_id == client_id)
 
 
-def _can_be_kept(*identifiers: object) -> bool:
-    return all(map(can_be_kept, identifiers))
-
-
 def _agreed(record: ConsentRecord) -> dict[str, Any]:
     """The columns that say to what, and when."""
     return {
@@ -156,7 +152,7 @@ def _record(row: Sequence[Any]) -> ConsentRecord | None:
     subject, client_id, stored_scope, stored_resources, created_at, used_at, certificate = row
     scope, resources = read_json(stored_scope, tuple[str, ...]), read_json(stored_resources, tuple[str, ...])
     times = isinstance(created_at, float) and isinstance(used_at, float | None)
-    if scope is None or resources is None or not times or not _can_be_kept(subject, client_id, certificate):
+    if scope is None or resources is None or not times or not can_be_kept(subject, client_id, certificate):
         _log.warning("the consent of %r for client %r cannot be read; it counts for nothing", subject, client_id)
         return None
     return ConsentRecord(

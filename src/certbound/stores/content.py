@@ -1,6 +1,6 @@
-"""JSON, and lists of thumbprints, in columns of text.
+"""What columns hold beside plain text: JSON, lists of thumbprints, and times.
 
-Rule: what a hand wrote instead is None when it is read, never an exception.
+Rule: what a hand wrote instead is None when it is read, or long ago, never an exception.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,6 +41,11 @@ def read_json(stored: Any, kind: type[T]) -> T | None:
         return msgspec.json.decode(stored, type=kind)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         return None
+
+
+def read_time(stored: Any) -> float:
+    """Seconds since the epoch; what a hand wrote instead is long ago."""
+    return stored if isinstance(stored, float) else 0.0
 
 
 def write_list(thumbprints: Sequence[str]) -> str:

@@ -334,12 +334,15 @@ def insert_for(dialect: str, table: Table) -> sqlite.Insert | postgresql.Insert:
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
-def can_be_kept(identifier: object) -> bool:
-    """Whether every database can hold it: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
+def can_be_kept(*identifiers: object) -> bool:
+    """Whether every database can hold them all: PostgreSQL has no NUL in text, and none has half a surrogate pair."""
     try:
-        return isinstance(identifier, str) and b"\0" not in identifier.encode()
+        for each in identifiers:
+            if not isinstance(each, str) or b"\0" in each.encode():
+                return False
     except UnicodeEncodeError:
         return False
+    return True
 
 
 _STAYS = Prepared(_moved())

@@ -83,7 +83,7 @@ class SqlGrants:
 
     async def rotate(self, digest: str, successor: str, *, now: float, grace: float) -> Rotation:
         """`successor` stands in the place of the token."""
-        if not (can_be_kept(digest) and can_be_kept(successor)):
+        if not can_be_kept(digest, successor):
             return Rotation.GONE
         turn = _Turn(digest, successor, now, grace)
         rotation = await self._database.write_prepared(lambda hands: _replace(hands, turn))
@@ -239,7 +239,7 @@ def _time(stored: Any) -> float:
 
 
 def _write(grant: GrantRecord) -> dict[str, Any]:
-    if not all(map(can_be_kept, (grant.grant_id, grant.client_id, grant.subject, *_listed(grant)))):
+    if not can_be_kept(grant.grant_id, grant.client_id, grant.subject, *_listed(grant)):
         raise StoreUnavailable("a grant is of ids and thumbprints, text without NUL")
     return {
         "grant_id": grant.grant_id,

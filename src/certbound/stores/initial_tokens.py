@@ -34,7 +34,7 @@ class SqlInitialTokens:
 
     async def add(self, record: InitialTokenRecord) -> None:
         """It is kept until it ends."""
-        if not (can_be_kept(record.digest) and can_be_kept(record.label)):
+        if not can_be_kept(record.digest, record.label):
             raise StoreUnavailable("the digest and the label of an initial access token must be text without NUL")
         values = {
             "digest": record.digest, "uses": record.uses, "label": record.label,

@@ -35,7 +35,7 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import RevokedKind, RevokedMeanwhile, StatusRecord
 from certbound.core.status import MAX_BYTES
 from certbound.stores.batches import MOST, Batches
-from certbound.stores.content import read_list, write_list
+from certbound.stores.content import read_list, read_time, write_list
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.prepared import Hands, Prepared, Values
 from certbound.stores.schema import clients, grants, invalid_statuses, revision, revocations, statuses
@@ -74,7 +74,7 @@ class Allotments:
         """As `core.ports.Revocations.allot`."""
         lists = (*record.authorities, *record.twins, *record.sources)
         named = (record.client_id, record.thumbprint, record.grant_id, *lists)
-        if not (all(map(can_be_kept, named)) and 1 <= record.count <= PAGE):
+        if not (can_be_kept(*named) and 1 <= record.count <= PAGE):
             raise StoreUnavailable(f"a status is of ids and thumbprints, text without NUL, and has 1 to {PAGE} places")
         return await self._batches.ask(Wish(record, now, origin))
 
@@ -178,7 +178,7 @@ async def judge(hands: Hands, some: Sequence[Wish]) -> Callable[[Wish], str | No
 
 async def _granted(hands: Hands, ids: Set[str]) -> dict[str, float]:
     """When each of the grants ends that are there and valid."""
-    return {row[0]: _time(row[1]) for row in await _among(hands, _GRANTED, ids)}
+    return {row[0]: read_time(row[1]) for row in await _among(hands, _GRANTED, ids)}
 
 
 async def _valid_blocks(hands: Hands, firsts: Set[int]) -> Set[int]:
@@ -235,19 +235,14 @@ def read_status(row: Sequence[Any]) -> StatusRecord:
         sources=read_list(sources),
         index=index,
         valid=valid == 1,
-        created_at=_time(created_at),
-        ends_at=_time(ends_at),
+        created_at=read_time(created_at),
+        ends_at=read_time(ends_at),
     )
 
 
 def chunks(places: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """So many as a database takes in one statement."""
     return (places[at : at + MOST] for at in range(0, len(places), MOST))
-
-
-def _time(stored: Any) -> float:
-    """What a hand wrote instead is long ago."""
-    return stored if isinstance(stored, float) else 0.0
 
 
 def _row(record: StatusRecord) -> dict[str, Any]:

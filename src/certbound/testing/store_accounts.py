@@ -11,6 +11,7 @@ from certbound.core.ports import (
     AlreadyExists,
     ConsentRecord,
     NotFound,
+    PutOut,
     RevokedMeanwhile,
     Rotation,
     Store,
@@ -289,10 +290,40 @@ class AccountConformance(StorePlace):
             assert list(await store.accounts.list()) == [ann, ben]
             assert await store.consents.find(ann.subject, "client") is not None
             assert await store.subjects.reveal("pairwise ann") == ann.subject
+            before = await store.revision()
             for nobody in (ann.subject, "nobody", "", "nul\0", "half \ud83d pair"):
                 await store.accounts.end_all(nobody)
+            assert await store.revision() == before
             assert await valid_grants(store, "ben") == ["ben"]
             assert await store.sessions.find("cookie of ben", now=NOW) is not None
+
+    async def test_who_is_put_out_has_nothing_left(self) -> None:
+        """Consents go too, and who had one is told, the latest first; the account and the names of sectors stay."""
+        async with self.opened() as store:
+            for name in ("client", "a", "b"):
+                await store.clients.add(client(name))
+            ann, ben = [await settled(store, name) for name in ("ann", "ben")]
+            for name, after in (("a", 2), ("b", 1)):
+                await store.consents.put(ConsentRecord(subject=ann.subject, client_id=name, created_at=NOW + after))
+            await persons_grant(store, ann.subject, "a", "forgotten")
+            await store.sessions.add(session("another", ann.subject))
+            before = await store.revision()
+            assert await store.accounts.put_out(ann.subject) == PutOut(sessions=2, clients=("a", "b", "client"))
+            after_it = await store.revision()
+            assert (after_it.records, after_it.statuses > before.statuses) == (before.records, True)
+            assert await valid_grants(store, "ann", "forgotten", "ben") == ["ben"]
+            assert list(await store.consents.list(ann.subject)) == []
+            assert [await store.sessions.find(f"cookie of {each}", now=NOW) is None for each in ("ann", "ben")] == [
+                True, False,
+            ]  # fmt: skip
+            assert list(await store.accounts.list()) == [ann, ben]
+            assert await store.subjects.reveal("pairwise ann") == ann.subject
+            assert await store.consents.find(ben.subject, "client") is not None
+            for nobody in (ann.subject, "nobody", "", "nul\0", "half \ud83d pair"):
+                assert await store.accounts.put_out(nobody) == PutOut(sessions=0, clients=())
+            assert await store.revision() == after_it
+            await store.consents.put(ConsentRecord(subject="elsewhere", client_id="client"))
+            assert await store.accounts.put_out("elsewhere") == PutOut(sessions=0, clients=("client",))
 
     async def test_an_account_that_is_not_there_takes_nothing_with_it(self) -> None:
         """`NotFound`, the second time too; a person who has no account here keeps what they have."""
@@ -343,6 +374,7 @@ class AccountConformance(StorePlace):
             store.accounts.add(account()),
             store.accounts.replace(account()),
             store.accounts.end_all("ann"),
+            store.accounts.put_out("ann"),
             store.accounts.remove("ann"),
             store.sessions.add(session()),
             store.sessions.find("cookie", now=NOW),

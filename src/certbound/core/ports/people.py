@@ -25,8 +25,17 @@ class AccountRecord:
     """Since when that password counts; sessions from before do not."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOut:
+    """What was there of a person who was put out."""
+
+    sessions: int
+    clients: Sequence[str]
+    """Those that acted for them with a consent, the latest first."""
+
+
 class Accounts(Protocol):
-    """Accounts.  Nothing here moves the revision, but `remove` the number of statuses."""
+    """Accounts.  Nothing here moves the revision, but what ends grants the number of statuses."""
 
     async def find(self, username: str) -> AccountRecord | None:
         """The account, or None.  One statement, whatever becomes of it."""
@@ -49,8 +58,11 @@ class Accounts(Protocol):
     async def end_all(self, subject: str) -> None:
         """The person's sessions are gone, and their grants revoked, as by `remove`: all or nothing.
 
-        Whether there is an account of that subject does not matter.
+        Whether there is an account of that subject does not matter.  Nothing moves if nothing was there.
         """
+
+    async def put_out(self, subject: str) -> PutOut:
+        """As `end_all`, and the person's consents are gone too: all or nothing."""
 
     async def remove(self, subject: str) -> None:
         """The account is gone, with its sessions, consents and pairwise subjects, and its grants are revoked: all or
