@@ -25,6 +25,8 @@ from certbound.core.ports import ClientRecord, ConsentRecord, GrantRecord, Store
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
 from certbound.server.asgi import Application
+from certbound.server.pages import Pages
+from certbound.server.service import People
 from certbound.server.uses import MAX_NAME, LastUses, name_in
 from certbound.stores import open_store
 from certbound.trust.authority import self_signed
@@ -52,6 +54,8 @@ OFFER = Offer(
     can_bind=True,
 )
 BODY = f"grant_type=authorization_code&client_id=app&code=cbac_x&redirect_uri={BACK}&code_verifier={VERIFIER}".encode()
+
+PEOPLE = People(pages=Pages(), login_url="https://login.example/")
 
 Faster = Callable[[Store], Awaitable[Any]]
 
@@ -81,7 +85,7 @@ async def redeemed(store: Any, body: bytes | None = None) -> tuple[int, Any]:
     """What a server on this store answers."""
 
     def opened() -> Any:
-        return make_service(store, offer=OFFER, bind=Bind.REQUESTED)
+        return make_service(store, offer=OFFER, bind=Bind.REQUESTED, people=PEOPLE)
 
     application = Application(opened)
     async with running(application):

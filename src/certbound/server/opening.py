@@ -94,19 +94,26 @@ async def end_grant(asked: Asked, grant_id: str) -> None:
 
 
 async def require_open(person: str, service: Service) -> None:
-    """Nobody locked the person out, or removed them, or gave a client their name.  `InvalidGrant` (400) otherwise."""
+    """Nobody locked the person out, or removed them, or gave a client their name, and people have a say here at all.
+
+    `InvalidGrant` (400) otherwise.
+    """
     await require_person(service, person)
-    if not await _is_open(person, service):
-        raise InvalidGrant(f"there is no enabled account of {person!r:.300}")
+    if reason := await _why_closed(person, service):
+        raise InvalidGrant(reason)
 
 
 async def _why_not(person: str, grant: Grant, service: Service) -> str:
     consent = await service.store.consents.find(person, grant.client_id)
     if consent is None or not covers(consent, grant.scope, grant.audience):
         return "the person withdrew what they had agreed to"
-    return "" if await _is_open(person, service) else f"there is no enabled account of {person!r:.300}"
+    return await _why_closed(person, service)
 
 
-async def _is_open(person: str, service: Service) -> bool:
-    accounts = service.people.accounts if service.people is not None else None
-    return accounts is None or await accounts.is_open(person)
+async def _why_closed(person: str, service: Service) -> str:
+    """Where nobody can log in, nobody can see what acts for them, or end it: so nothing does, while that is so."""
+    if service.people is None:
+        return "nobody can log in here any more, so nothing acts for anybody"
+    accounts = service.people.accounts
+    is_open = accounts is None or await accounts.is_open(person)
+    return "" if is_open else f"there is no enabled account of {person!r:.300}"
