@@ -20,14 +20,14 @@ dev: .venv/.run ## Run the servers on three ports until Ctrl-C; prints curl line
 	$(BIN)/certbound dev
 
 test: .venv/.dev ## Run the tests that need nothing but Python
-	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres and not browser" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "not wide and not peers and not clients and not postgres and not browser and not proxies" $(TEST_OPTIONS)
 
 test-wide: .venv/.dev ## Run the slow and wide tests: load, crashes, many inputs
-	$(BIN)/pytest -n 2 -m "wide and not postgres and not alone" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "wide and not postgres and not alone and not proxies" $(TEST_OPTIONS)
 	$(BIN)/pytest -m "alone and not postgres" $(TEST_OPTIONS)
 
 test-more: .venv/.dev ## Run what test-wide, test-peers and test-postgres do, in one go
-	$(BIN)/pytest -n 2 -m "(wide or peers or postgres) and not alone and not clients and not browser" $(TEST_OPTIONS)
+	$(BIN)/pytest -n 2 -m "(wide or peers or postgres) and not alone and not clients and not browser and not proxies" $(TEST_OPTIONS)
 	$(BIN)/pytest -m alone $(TEST_OPTIONS)
 
 test-peers: .venv/.dev ## Run the tests against programs of others: openssl, curl
