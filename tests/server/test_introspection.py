@@ -13,9 +13,13 @@ from msgspec import structs
 
 from asked import statements_seen, without_values
 from certbound.app import open_registry, open_service
+from certbound.core.authentication import AuthenticatedClient, digest_of
+from certbound.core.grants import refresh_token
 from certbound.core.jwks import make_jwks
-from certbound.core.ports import KeyRecord
+from certbound.core.ports import GrantRecord, KeyRecord
+from certbound.core.proofs import NothingProven
 from certbound.core.signing import SigningKey
+from certbound.core.tokens import Grant
 from certbound.server import inspection
 from certbound.server.call import Call, Form
 from certbound.server.introspection import introspect
@@ -86,10 +90,13 @@ async def ask(service: Service, name: str, token: str, statements: list[str]) ->
     """Whether it is said to be active, and what the store was asked for that."""
     statements.clear()
     answer = json.loads((await introspect(call(name, token=token), service)).body)
-    # Clients and revocations are asked for by the clock, not by the request.
+    return answer["active"], list(about_tokens(statements))
+
+
+def about_tokens(statements: list[str]) -> tuple[str, ...]:
+    """Those that are no matter of the clock, as those about clients and revocations are, but of the request."""
     tables = ("access_tokens", "statuses", "grants", "refresh_tokens")
-    asked = [each for each in statements if any(f"FROM {table}" in each for table in tables)]
-    return answer["active"], list(without_values(asked))
+    return without_values([each for each in statements if any(f"FROM {table}" in each for table in tables)])
 
 
 async def test_of_a_token_of_others_the_store_is_asked_no_more_than_of_none(
@@ -118,6 +125,83 @@ async def test_of_a_revoked_token_it_is_asked_as_of_one_that_lives(service: Serv
 
     assert (True, False) == (active, revoked)
     assert asked == asked_then
+
+
+async def test_a_signed_token_that_is_not_so_is_answered_alike(service: Service, statements: list[str]) -> None:
+    """Foreign, foreign and revoked, so new that only the store knows its place, forged, ended, or no token at all.
+
+    The store is asked nothing of them, and the answer is the same to the byte; for whom it is, what lives and what was
+    revoked are the same statements.
+    """
+    signed = replace(service, opaque=frozenset())
+    old, revoked, dies = [await obtain(signed) for _ in range(3)]
+    await revoke(call("holder", token=revoked), service)
+    await service.clients.refresh()
+    await service.statuses.is_valid(0, now=time.time())
+    new = await obtain(signed)
+    head, claims, signature = new.split(".")
+    forged = f"{head}.{claims}.{signature[:-8]}AAAAAAAA"
+    asked = [("stranger", each) for each in (old, revoked, new, forged, f"{head}.{claims}.", "a.b.c", "." * 2)]
+    asked += [("api", each) for each in (forged, f"{head}.{claims}.", "a.b.c")]
+    answers = {await answered(signed, name, each, statements) for name, each in asked}
+    answers.add(await answered(signed, "api", old, statements, at=time.time() + 301))
+    assert answers == {(b'{"active":false}', ())}
+
+    lives, questions = await ask(signed, "api", old, statements)
+    assert (lives, questions) == (True, []), "its place is in memory"
+    await revoke(call("holder", token=dies), service)
+    assert await ask(signed, "api", dies, statements) == (False, [])
+    assert await ask(signed, "api", revoked, statements) == (False, [])
+    for ends in (False, True):
+        fresh = await obtain(signed)
+        if ends:
+            await revoke(call("holder", token=fresh), service)
+        await service.clients.refresh()
+        await service.statuses.is_valid(0, now=time.time())
+        assert await ask(signed, "api", fresh, statements) == (not ends, questions)
+
+
+async def test_a_refresh_token_that_is_not_so_is_answered_alike(service: Service, statements: list[str]) -> None:
+    """Of others, replaced, revoked, ended, unknown or no token: one question, the same, and the same bytes."""
+    now = time.time()
+    for name in ("lives", "replaced", "revoked"):
+        await open_grant(service, name, ends_at=now + 60)
+    await open_grant(service, "ends", ends_at=now + 1)
+    grants = service.store.grants
+    assert await grants.rotate(digest_of("cbrt_replaced"), digest_of("cbrt_next"), now=now, grace=30)
+    assert await grants.revoke("revoked", now=now)
+    lives, questions = await ask(service, "holder", "cbrt_lives", statements)
+    assert (lives, len(questions)) == (True, 1)
+    asked = [("stranger", "lives"), ("api", "lives"), ("stranger", "revoked"), ("stranger", "replaced")]
+    asked += [("holder", each) for each in ("replaced", "revoked", "never", "", "é" * 100, "x" * 50_000)]
+    answers = {await answered(service, name, f"cbrt_{each}", statements) for name, each in asked}
+    answers.add(await answered(service, "holder", "cbrt_ends", statements, at=now + 2))
+    assert answers == {(b'{"active":false}', tuple(questions))}
+
+
+async def answered(
+    service: Service, name: str, token: str, statements: list[str], *, at: float | None = None
+) -> tuple[bytes, tuple[str, ...]]:
+    """What this client is answered, perhaps later, and what the store was asked for that."""
+    asked = call(name, token=token)
+    statements.clear()
+    reply = await introspect(asked if at is None else structs.replace(asked, now=at), service)
+    return bytes(reply.body or b""), about_tokens(statements)
+
+
+async def open_grant(service: Service, name: str, *, ends_at: float) -> None:
+    """One of `holder`, whose refresh token is `cbrt_` and its name."""
+    client = await service.clients.find("holder")
+    assert client is not None
+    granted = refresh_token.first(
+        Grant(client_id=client.client_id, subject="alice", audience=(), scope=client.scope),
+        AuthenticatedClient(client, None, None, NothingProven()), None, always_rotates=True,
+    )  # fmt: skip
+    record = GrantRecord(
+        grant_id=name, client_id="holder", content=refresh_token.write(granted), seed="s", created_at=time.time(),
+        ends_at=ends_at,
+    )  # fmt: skip
+    await service.store.grants.open(record, digest_of(f"cbrt_{name}"), now=time.time())
 
 
 async def test_a_token_is_looked_up_once_for_each_who_may_know_it(service: Service, statements: list[str]) -> None:
