@@ -21,7 +21,12 @@ from certbound.cli._development import Development, Place, make_folder, now_utc
 from certbound.cli._servers import in_background, open_ports, place_of, serving
 from certbound.cli.token import decode
 from certbound.client import Identity, TokenRefused, fetch_metadata, open_client, request_token
+from certbound.settings import load
 from certbound.tls.hosts import is_loopback
+from certbound.trust.authority import Authority, self_signed
+from e2e.acting import App
+from e2e.people import Browser, authorize
+from e2e.world import World
 
 FREE = ["--port", "0", "--mtls-port", "0", "--api-port", "0"]
 PLACE = Place(host="127.0.0.1", name="localhost", port=1, mtls_port=2, api_port=3)
@@ -89,7 +94,7 @@ class TestRunning:
     def test_dev_json_says_where_everything_is(self, running: Dev) -> None:
         """Issuer, API, CA, and the clients, the one with a certificate of the CA first; every path is absolute."""
         summary = running.summary
-        assert set(summary) == {"issuer", "resource_url", "ca", "clients"}
+        assert set(summary) == {"issuer", "resource_url", "ca", "clients", "people"}
         assert [client["method"] for client in summary["clients"]] == ["tls_client_auth", "self_signed_tls_client_auth"]
         for path in (summary["ca"], *(client[name] for client in summary["clients"] for name in ("cert", "key"))):
             assert Path(path).is_absolute()
@@ -104,8 +109,8 @@ class TestRunning:
 
     def test_keys_are_the_owners_only(self, running: Dev) -> None:
         """No private key can be read by others, nor can the folder, and git is told to leave it alone."""
-        keys = [*running.folder.glob("*.key"), running.folder / "certbound.sqlite"]
-        assert len(keys) == 6
+        keys = [*running.folder.glob("*.key"), running.folder / "certbound.sqlite", *running.folder.glob("*.password")]
+        assert len(keys) == 7
         assert all(key.stat().st_mode & 0o077 == 0 for key in (*keys, running.folder))
         assert (running.folder / ".gitignore").read_text() == "*\n"
 
@@ -115,6 +120,27 @@ class TestRunning:
         out = capsys.readouterr().out
         assert "billing" in out
         assert "warehouse" in out
+
+    def test_a_person_lets_an_app_act_for_them(self, running: Dev) -> None:
+        """The account that is printed at the start logs in, and the app learns who it is."""
+        folder, [person] = running.folder, running.summary["people"]
+        identity = self_signed("CN=app")
+        (folder / "app.pem").write_bytes(identity.certificate_pem)
+        options = ["--redirect-uri", "http://127.0.0.1/cb", "--scope", "openid profile read"]
+        added = ["client", "add", "--config", str(folder / "certbound.toml"), "--id", "app", "--self-signed"]
+        assert main([*added, str(folder / "app.pem"), *options]) == 0
+        authority = Authority.load((folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes())
+        issuer = running.summary["issuer"]
+        settings = load(folder / "certbound.toml", {})
+        world = World(folder, authority, settings, issuer=issuer, mtls=settings.server.mtls_url or "")
+        world.loop.close()
+        app = App(world, "app", identity, redirect_uri="http://127.0.0.1:4711/cb")
+        password = Path(person["password_file"]).read_text().strip()
+        asked = app.request(scope="openid profile")
+        browser = Browser(world)
+        code = authorize(world, "app", asked, person["username"], password, browser=browser)
+        token = app.redeem(code).json["access_token"]
+        assert app.userinfo(token).json["name"] == "Anna Nová"
 
     def test_only_the_api_root_is_there(self, running: Dev) -> None:
         """What is not `GET /` is answered in JSON, once the guard has let it pass."""

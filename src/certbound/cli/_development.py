@@ -27,6 +27,7 @@ from certbound.settings import Settings
 from certbound.trust.authority import Authority, Issued, KeyKind, self_signed
 
 READ, WRITE = "read", "write"
+PEOPLE = ("openid", "profile", "email")
 SPARE = timedelta(days=1)
 """A certificate that ends sooner is renewed."""
 
@@ -92,11 +93,17 @@ BILLING_NAME = "billing.example"
 
 
 def make_folder(
-    folder: Path, place: Place, *, now: datetime, key: KeyKind = "P-256", more_resources: Sequence[str] = ()
+    folder: Path,
+    place: Place,
+    *,
+    now: datetime,
+    key: KeyKind = "P-256",
+    more_resources: Sequence[str] = (),
+    people: bool = False,
 ) -> Development:
     """Everything the servers need is in `folder` afterwards; `key` is the kind of key that clients have.
 
-    Tokens can be for the sample API, and for `more_resources`.
+    Tokens can be for the sample API, and for `more_resources`; with `people`, clients can act for people.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = folder.resolve()
@@ -106,7 +113,7 @@ def make_folder(
     _leaf(folder / "server", now, lambda old: _is_for(old, place, servers), lambda: _server(servers, place, now))
     members = _members(folder, clients, now, key)
     configuration = folder / "certbound.toml"
-    _write(configuration, _toml(folder, place, [place.resource_url, *more_resources]).encode())
+    _write(configuration, _toml(folder, place, [place.resource_url, *more_resources], people=people).encode())
     return Development(
         folder=folder,
         place=place,
@@ -117,9 +124,9 @@ def make_folder(
     )
 
 
-def write_whole(file: Path, text: str) -> None:
+def write_whole(file: Path, text: str, *, mode: int = 0o644) -> None:
     """`file` holds `text`; no reader sees half of it."""
-    _write(file, text.encode())
+    _write(file, text.encode(), mode=mode)
 
 
 def _authority(file: Path, name: str, now: datetime, key: KeyKind) -> Authority:
@@ -223,9 +230,10 @@ def _lasts(certificate: x509.Certificate, now: datetime) -> bool:
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - SPARE
 
 
-def _toml(folder: Path, place: Place, resources: Sequence[str]) -> str:
+def _toml(folder: Path, place: Place, resources: Sequence[str], *, people: bool) -> str:
     # A JSON string of printable ASCII is a TOML string.
     text = json.dumps
+    scopes = [READ, WRITE, *(PEOPLE if people else ())]
     return f"""\
 # Written by certbound dev each time it starts; copy it if you want to change it.
 [server]
@@ -238,7 +246,7 @@ mtls_url = {text(place.mtls_url)}
 mtls_port = {place.mtls_port}
 
 [tokens]
-scopes = [{text(READ)}, {text(WRITE)}]
+scopes = {text(scopes)}
 resources = {text(resources)}
 
 [trust]
@@ -249,7 +257,7 @@ url = {text(f"sqlite:///{folder / 'certbound.sqlite'}")}
 
 [log]
 format = "console"
-"""
+{_LOGIN if people else ""}"""
 
 
 def _write(file: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -262,6 +270,13 @@ def _write(file: Path, data: bytes, *, mode: int = 0o644) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+_LOGIN = """
+[login]
+accounts = true
+device = true
+"""
 
 
 def now_utc() -> datetime:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from certbound.cli._development import Development, Member
+    from certbound.cli._development_people import Person
 
 # `typer` reads the defaults; the folder is next to the project that it is for.
 _FOLDER = Path(".certbound-dev")
@@ -37,7 +38,7 @@ def dev(
         bool, typer.Option("--allow-remote", help="Listen also where other machines can connect.")
     ] = False,
 ) -> None:
-    """Run an authorization server, an API behind the guard, and two clients' worth of certificates, until Ctrl-C.
+    """Run an authorization server, an API behind the guard, two clients and a person who can log in, until Ctrl-C.
 
     It makes what it needs in --dir, uses what is there already, and prints curl lines that work when pasted.  While the
     servers answer, dev.json in that folder says where everything is.
@@ -59,7 +60,7 @@ def dev(
         for each in sockets:
             stack.callback(each.close)
         place = place_of(host, sockets)
-        development = make_folder(folder, place, now=now_utc(), more_resources=resource or ())
+        development = make_folder(folder, place, now=now_utc(), more_resources=resource or (), people=True)
         (development.folder / "dev.json").unlink(missing_ok=True)
         configure_log(level=development.settings.log.level, form=development.settings.log.format)
         if not is_loopback(host):
@@ -69,8 +70,10 @@ def dev(
 
 async def _serve(development: "Development", sockets: "list[socket.socket]") -> None:
     from certbound.cli._development import write_whole
+    from certbound.cli._development_people import add_person
     from certbound.cli._servers import serving
 
+    person = await add_person(development)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -78,9 +81,10 @@ async def _serve(development: "Development", sockets: "list[socket.socket]") -> 
     async with serving(development, sockets):
         await asyncio.to_thread(_require_answers, development)
         summary = development.folder / "dev.json"
-        write_whole(summary, json.dumps(_summary(development), indent=2) + "\n")
+        write_whole(summary, json.dumps(_summary(development, person), indent=2) + "\n")
         try:
-            say(*_banner(development), "", *curl_lines(development), "", "Ctrl-C stops it.")
+            say(*_banner(development), "", *curl_lines(development), "")
+            say(*_for_people(development, person), "", "Ctrl-C stops it.")
             await stopping.wait()
         finally:
             summary.unlink(missing_ok=True)
@@ -100,7 +104,7 @@ def _require_answers(development: "Development") -> None:
         )
 
 
-def _summary(development: "Development") -> dict[str, object]:
+def _summary(development: "Development", person: "Person") -> dict[str, object]:
     return {
         "issuer": development.place.issuer,
         "resource_url": development.place.resource_url,
@@ -114,6 +118,7 @@ def _summary(development: "Development") -> dict[str, object]:
             }
             for member in development.members
         ],
+        "people": [{"username": person.username, "password_file": str(person.file)}],
     }
 
 
@@ -130,6 +135,19 @@ def _banner(development: "Development") -> list[str]:
         f"sample API            {place.resource_url}",
         f"folder                {folder}  (dev.json says where everything is)",
         f"more clients          certbound client add --config {folder}/certbound.toml ...",
+    ]
+
+
+def _for_people(development: "Development", person: "Person") -> list[str]:
+    """Who can log in, and the line that registers an app for them; it has the certificate of a client that is there."""
+    config = ["--config", str(development.folder / "certbound.toml")]
+    known = ["--self-signed", str(development.members[1].certificate)]
+    asked = ["--redirect-uri", "http://127.0.0.1/", "--scope", "openid profile read"]
+    return [
+        f"# {person.username} can log in; the password: {person.password}",
+        "# an app that acts for people, and another person",
+        shlex.join(["certbound", "client", "add", *config, "--id", "app", *known, *asked]),
+        shlex.join(["certbound", "user", "add", *config, "bert"]),
     ]
 
 
