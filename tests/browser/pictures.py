@@ -19,7 +19,11 @@ from certbound.server.pages.views import (  # noqa: E402
     Asking,
     ConsentView,
     DeviceView,
+    DoneView,
+    FormPostView,
     LoginView,
+    LogoutView,
+    RefusalView,
 )
 
 FOLDER = HERE.parents[2] / "docs" / "pictures"
@@ -43,6 +47,21 @@ DRAWN: dict[str, tuple[View, dict[str, Any]]] = {
     "consent-device": (
         ConsentView(
             form_token="t", asking=TELEVISION, username="anna", keeps_access=True, user_code="WDJB-MJHT", **ASKED
+        ),
+        {},
+    ),
+    "done": (DoneView(what="device_approved"), {}),
+    "logout": (LogoutView(form_token="t", username="anna", asking=PRINTER), {}),
+    "form-post": (
+        FormPostView(redirect_uri="https://print.example/cb", members=[("code", "c")], asking=PRINTER),
+        {"java_script_enabled": False},
+    ),
+    "refusal": (
+        RefusalView(
+            status=400,
+            error="invalid_request",
+            description="redirect_uri is none that the client registered",
+            request_id="5e1d00f4c2a94b17",
         ),
         {},
     ),
