@@ -76,9 +76,8 @@ class _JsonLines(DecisionHandler):
         self._write(record.name, record.levelname.lower(), record.created, said)
 
     def _write(self, logger: str, level: str, time: float, said: Mapping[str, Any]) -> None:
-        moment = dt.datetime.fromtimestamp(time, dt.UTC).isoformat(timespec="microseconds")
-        timestamp = f"{moment[:-6]}Z"
-        line = _JSON.encode({"event": "decision", "logger": logger, "level": level, "timestamp": timestamp, **said})
+        moment = dt.datetime.fromtimestamp(time, dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
+        line = _JSON.encode({"event": "decision", "logger": logger, "level": level, "timestamp": f"{moment}Z", **said})
         try:
             if self._bytes is None:
                 self._stream.write(line.decode("utf-8") + "\n")

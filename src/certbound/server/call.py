@@ -128,7 +128,9 @@ def read_form(body: bytes, where: str = "body", *, repeats: bool = False) -> For
         if not value:
             continue
         if "%" in pair or "+" in pair or not is_ascii:
-            name, value = _decode(name, where), _decode(value, where)
+            value = _decode(value, where)
+            if "%" in name or "+" in name or not is_ascii:
+                name = _decode(name, where)
         if name not in values:
             values[name] = [value]
         elif repeats or name in REPEATABLE:
