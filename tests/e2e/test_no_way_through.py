@@ -26,11 +26,14 @@ from hypothesis import strategies as st
 import asserting
 from e2e.walking import (
     ACCESS_TOKEN,
+    ASKED,
     EXCHANGE,
     HOSTS,
     MINE,
     MUTUAL_TLS,
+    REDIRECT_URI,
     RESOURCE,
+    VERIFIER,
     Actor,
     Shown,
     Walk,
@@ -68,11 +71,20 @@ class Kind:
         found: dict[str, str | bytes] = {"grant_type": self.grant_type} if self.grant_type else {}
         if self.what:
             found[self.what] = token
-        if self.grant_type == EXCHANGE:
-            found["subject_token_type"] = ACCESS_TOKEN
-        return found
+        return {**found, **BESIDE.get(self.grant_type or self.path, {})}
+
+    @property
+    def status(self) -> int:
+        """Of success."""
+        return 201 if self.path == "/par" else 200
 
 
+BESIDE: dict[str, dict[str, str]] = {
+    EXCHANGE: {"subject_token_type": ACCESS_TOKEN},
+    "authorization_code": {"redirect_uri": REDIRECT_URI, "code_verifier": VERIFIER},
+    "/par": ASKED,
+    "/device_authorization": {"scope": "read"},
+}
 KINDS = {
     "client credentials": Kind("/token", "client_credentials"),
     "refresh": Kind("/token", "refresh_token", "refresh_token", "refresh"),
@@ -83,11 +95,21 @@ KINDS = {
     "revoke jwt": Kind("/revoke", "", "token", "jwt"),
     "revoke opaque": Kind("/revoke", "", "token", "opaque"),
     "revoke refresh": Kind("/revoke", "", "token", "refresh"),
+    "code": Kind("/token", "authorization_code", "code", "code"),
+    "push": Kind("/par"),
+    "device": Kind("/device_authorization"),
 }
+
+
+def ready(people: Walk, actor: Actor, kind: str) -> Actor:
+    """With what lives too short to be had before."""
+    return people.with_code(actor) if kind == "code" else actor
+
+
 EVERY_KIND = pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(name, marks=[pytest.mark.wide] if name in {"introspect opaque", "revoke jwt"} else [])
+        pytest.param(name, marks=[pytest.mark.wide] if name in {"introspect opaque", "revoke jwt", "device"} else [])
         for name in KINDS
     ],
 )
@@ -104,9 +126,12 @@ def test_who_shows_what_is_right_gets_through(people: Walk, kind: str) -> None:
         for host in HOSTS:
             if host not in actor.can_authenticate_on or (method == "none" and NONE_ALONE[kind] is not None):
                 continue
+            if (method, kind, host) == ("none", "code", "issuer"):
+                continue  # its tokens are bound, and there is nothing to bind them to
             mine = replace(actor, tokens=people.fresh_tokens(actor)) if kind.startswith("revoke") else actor
+            mine = ready(people, mine, kind)
             answer = people.send(asked.path, people.right(mine), host=host, form=asked.form(people, mine).items())
-            assert answer.status == 200, (method, host, answer)
+            assert answer.status == asked.status, (method, host, answer)
             if kind.startswith("revoke"):
                 assert not people.is_alive(mine)
             else:
@@ -117,7 +142,8 @@ def test_who_shows_what_is_right_gets_through(people: Walk, kind: str) -> None:
 def test_nobody_gets_through_with_a_bad_credential(people: Walk, kind: str) -> None:
     """Every bad credential, for every method: to ask about one's own token, which a good one would do."""
     asked, wrong = KINDS[kind], Wrong()
-    for actor in people.mine.values():
+    for each in people.mine.values():
+        actor = ready(people, each, kind)
         for host in HOSTS:
             for name, shown, expected in bad_credentials(people, actor, host, kind):
                 if expected is not LEGITIMATE:
@@ -133,12 +159,15 @@ def test_nobody_gets_through_in_the_name_of_another(people: Walk, kind: str) -> 
     """Whatever one has oneself, a certificate of the same authority included: the other's token is not had by it."""
     asked, wrong = KINDS[kind], Wrong()
     for me in people.mine.values():
-        for other in people.theirs.values():
+        for each in people.theirs.values():
+            other = ready(people, each, kind)
             for host in HOSTS:
                 for name, shown, expected in in_the_name_of(people, me, other, host, kind):
                     if expected is not LEGITIMATE:
                         answer = people.send(asked.path, shown, host=host, form=asked.form(people, other).items())
                         wrong.judge(answer, expected, name, f"{me.method} as {other.method}", host, shown)
+            if "code" in other.tokens:
+                assert people.redeem(other).status == 200, (me.method, other.method)
     assert all(people.is_alive(each) for each in people.theirs.values())
     assert not wrong.found, wrong
 
@@ -147,7 +176,8 @@ def test_nobody_gets_through_in_the_name_of_another(people: Walk, kind: str) -> 
 def test_nothing_is_repeated(people: Walk, kind: str) -> None:
     """RFC 6749 section 3.2: with the same value or another, of who is authenticated or not."""
     asked, wrong = KINDS[kind], Wrong()
-    for actor in people.mine.values():
+    for each in people.mine.values():
+        actor = ready(people, each, kind)
         for host in HOSTS:
             for name in (*ALWAYS_KNOWN, *KNOWN[asked.path], "unheard_of", *([asked.what] if asked.what else ())):
                 for again in (None, "another"):
@@ -155,7 +185,7 @@ def test_nothing_is_repeated(people: Walk, kind: str) -> None:
                     form = {**asked.form(people, actor), **dict(shown.form)}
                     first = form.get(name, "x")
                     values = (first, again or first)
-                    rest = tuple(each for each in form.items() if each[0] != name)
+                    rest = tuple(pair for pair in form.items() if pair[0] != name)
                     twice = replace(shown, form=(*rest, *((name, value) for value in values)))
                     answer = people.send(asked.path, twice, host=host)
                     wrong.judge(answer, REPEATED[name], f"{name} twice", actor.method, host, twice)
@@ -163,7 +193,7 @@ def test_nothing_is_repeated(people: Walk, kind: str) -> None:
     assert not wrong.found, wrong
 
 
-@pytest.mark.parametrize("kind", ["refresh", "exchange", "introspect jwt", "revoke refresh"])
+@pytest.mark.parametrize("kind", ["refresh", "exchange", "introspect jwt", "revoke refresh", "code"])
 def test_no_token_that_is_not_ones_own_tells_or_ends_anything(people: Walk, kind: str) -> None:
     """Others' tokens, torn, forged and foreign ones, and what is a token for other purposes, of who is authenticated."""
     asked, wrong = KINDS[kind], Wrong()
@@ -209,13 +239,44 @@ def test_nobody_registers_who_was_not_invited(people: Walk) -> None:
             for name, headers, expected in bad_bearers(people, actor, people.invitation):
                 answer = people.send("/register", Shown(headers=headers), host=host, body=body)
                 wrong.judge(answer, expected, name, actor.method, host, Shown(headers=headers))
-            for identity in ("stranger", "sibling", "forged", "ended", "like a registrant", actor.identity):
+            for identity in (*STRANGERS, "like a registrant", actor.identity):
                 answer = people.send("/register", Shown(identity=identity), host=host, body=body)
                 wrong.judge(answer, DENIED, f"certificate: {identity}", actor.method, host, Shown(identity=identity))
     assert not wrong.found, wrong
 
 
-@pytest.mark.parametrize("path", ["/token", "/introspect", "/revoke", "/register"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_learns_who_a_person_is_by_what_is_no_token_of_theirs(people: Walk, method: str) -> None:
+    """Nor by a bound token without its certificate; what a token is for is not told by how it is refused."""
+    for actor in people.mine.values():
+        good = people.token_of_a_person(actor)
+        for host in HOSTS:
+            own = actor.identity if host == "mtls" else None
+            for name, shown in bad_presentations(people, actor, good, own):
+                form = [("access_token", good)] if name == "in the form" else []
+                answer = people.send("/userinfo", shown, host=host, method=method, form=form)
+                said, challenge = answer.json, answer.headers["www-authenticate"]
+                # RFC 6750 section 3.1: whoever showed nothing is told nothing; a scheme with nothing behind it is either.
+                told = (
+                    TWO_TOKENS if name in {"twice in one", "two headers"} else NO_TOKEN if shown.headers else NO_HEADER
+                )
+                if (
+                    told is NO_TOKEN
+                    and not any(_has_token(value) for _, value in shown.headers)
+                    and "error" not in said
+                ):
+                    told = NO_HEADER
+                assert (answer.status, challenge.split()[0]) == (told.status, "Bearer"), (name, answer)
+                assert ("error=" in challenge) is bool(told.error), (name, answer)
+                assert said.keys() - {"error", "error_description"} == {"request_id"}, (name, answer)
+                assert (said.get("error", ""), said.get("error_description", "")) == (told.error, told.description)
+        right = Shown(headers=(("authorization", f"Bearer {good}"),), identity=actor.identity)
+        assert people.send("/userinfo", right, method=method).status == 200, actor.method
+
+
+@pytest.mark.parametrize("path", [
+    "/token", "/introspect", "/revoke", "/par", pytest.param("/device_authorization", marks=pytest.mark.wide), "/register",
+])  # fmt: skip
 def test_a_megabyte_is_not_read(people: Walk, path: str) -> None:
     """413 and no fault, whoever sends it, in whichever parameter."""
     for host in HOSTS:
@@ -232,11 +293,11 @@ def test_a_megabyte_is_not_read(people: Walk, path: str) -> None:
 def test_an_assertion_from_fifty_connections_at_once_counts_once(people: Walk) -> None:
     """One token, and 49 refusals that say nothing; at all endpoints and on both hosts together."""
     actor, barrier = people.mine["private_key_jwt"], Barrier(50)
-    form = {"grant_type": "client_credentials", "token": "x"}
+    form = {"grant_type": "client_credentials", "token": "x", **ASKED}
     form |= asserting.form(people.assertion(actor.client_id, actor.key))
 
     def go(n: int) -> Answer:
-        built, path = people.built, ("/token", "/token", "/introspect", "/revoke")[n % 4]
+        built, path = people.built, ("/token", "/introspect", "/revoke", "/par", "/device_authorization")[n % 5]
         base = getattr(built, HOSTS[n % 2])
         connection = built.connect(base)
         connection.connect()
@@ -247,7 +308,7 @@ def test_an_assertion_from_fifty_connections_at_once_counts_once(people: Walk) -
 
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(go, range(50)))
-    assert sorted(each.status for each in answers) == [200] + [401] * 49
+    assert sorted(each.status for each in answers) in ([200] + [401] * 49, [201] + [401] * 49)
     assert len({each.without_request_id[2] for each in answers if each.status == 401}) == 1
     # Later, too.
     assert people.send("/token", form=form.items()).status == 401
@@ -298,15 +359,16 @@ def _free(people: Walk, data: st.DataObject) -> None:
     """Anything that a stranger can make of what is public, of old tokens and of noise."""
     victims = list(people.theirs.values())
     victim = data.draw(st.sampled_from(victims), "victim")
-    path = data.draw(st.sampled_from(["/token", "/introspect", "/revoke", "/register", victim.path]))
+    ends = ["/token", "/introspect", "/revoke", "/par", "/device_authorization", "/userinfo", "/register", victim.path]
+    path = data.draw(st.sampled_from(ends))
     host = data.draw(st.sampled_from(HOSTS))
     known = st.sampled_from([
         victim.client_id, "api", "stranger", "client_credentials", "refresh_token", EXCHANGE, ACCESS_TOKEN, RESOURCE,
         asserting.JWT_BEARER, people.assertion(victim.client_id, people.stranger_key), "cbat_x", "cbrt_x", "cbcs_x",
-        people.built.issuer, "read", "..", "a.b.c",
+        people.built.issuer, "read", "..", "a.b.c", *ASKED.values(), "authorization_code", VERIFIER, "cbac_x",
     ])  # fmt: skip
     names = st.sampled_from([*ALWAYS_KNOWN, "grant_type", "token", "refresh_token", "subject_token", "scope",
-                             "subject_token_type", "resource", "token_type_hint", "audience"])  # fmt: skip
+                             "subject_token_type", "resource", "token_type_hint", "audience", "code", *ASKED])  # fmt: skip
     form = data.draw(st.lists(st.tuples(names | _TEXT, known | _TEXT | _BYTES), max_size=7), "form")
     schemes = st.sampled_from([b"Basic ", b"basic ", b"Bearer ", b"DPoP ", b""])
     pair = st.tuples(known | _TEXT, _TEXT).map(lambda each: base64.b64encode(":".join(each).encode()))
@@ -319,12 +381,13 @@ def _free(people: Walk, data: st.DataObject) -> None:
     body = data.draw(st.none() | _BYTES) if is_registration else None
     answer = people.send(path, shown, host=host, method=method, form=form, body=body)
     assert answer.status < 500, answer
-    if answer.status == 200:
-        # A public client may hand in what is no token of anybody.
-        assert (path, answer.body) == ("/revoke", b""), answer
+    if answer.status < 300:
+        # A public client may hand in what is no token of anybody, and begin what a person decides.
+        assert path in {"/revoke", "/par", "/device_authorization"}, answer
+        assert (path != "/revoke" or not answer.body) and victim.method == "none", answer
     else:
         assert 400 <= answer.status, answer
-        assert not malformations(answer), answer
+        assert not malformations(answer) or (path == "/userinfo" and "www-authenticate" in answer.headers), answer
 
 
 @given(data=st.data())
@@ -341,6 +404,68 @@ def test_nothing_that_strangers_make_gets_through(people: Walk, data: st.DataObj
 def test_nothing_that_many_strangers_make_gets_through(people: Walk, data: st.DataObject) -> None:
     """The same, for longer."""
     _free(people, data)
+
+
+def _mixed(people: Walk, data: st.DataObject) -> None:
+    """One's name, another's certificate, a third one's token, at any endpoint: all of them right, but not together."""
+    registered = [each for group in (people.mine, people.theirs, people.disabled) for each in group.values()]
+    named = data.draw(st.sampled_from(registered), "client_id")
+    owner = data.draw(st.sampled_from([*people.mine.values(), *people.theirs.values()]), "token")
+    identity = data.draw(st.none() | st.sampled_from(sorted(people.identities)), "certificate")
+    host = data.draw(st.sampled_from(HOSTS), "host")
+    what = data.draw(st.sampled_from([*sorted(KINDS.keys() - {"code"}), "GET", "PUT", "DELETE", "userinfo"]), "what")
+    shows_it = host == "mtls" and identity == named.identity
+    if what in KINDS:
+        kind = KINDS[what]
+        is_there = named not in people.disabled.values()
+        is_proven = is_there and shows_it and named.method in MUTUAL_TLS
+        is_public = is_there and named.method == "none"
+        if named is owner and (is_proven or is_public):
+            return  # its own business
+        shown = Shown((("client_id", named.client_id),), identity=identity)
+        answer = people.send(kind.path, shown, host=host, form=kind.about(owner.tokens[kind.token or "jwt"]).items())
+        if is_proven or is_public:
+            is_given = answer.status in {200, 201} and answer.body not in (INACTIVE.body, NOTHING.body)
+            assert is_given is (what in {"push", "device", *(["client credentials"] if is_proven else [])}), answer
+        else:
+            assert (answer.status, answer.json["error"]) == (UNAUTHENTICATED.status, UNAUTHENTICATED.error), answer
+            assert answer.json["error_description"] == UNAUTHENTICATED.description
+    elif what == "userinfo":
+        shown = Shown(headers=(("authorization", f"Bearer {people.token_of_a_person(owner)}"),), identity=identity)
+        answer = people.send("/userinfo", shown, host=host, method="GET", body=b"")
+        may_know = owner.method != "none" or (host == "mtls" and identity == owner.identity)
+        assert answer.status == (200 if may_know else NO_TOKEN.status), answer
+    else:
+        body = json.dumps({**owner.metadata, "client_id": named.client_id}).encode() if what == "PUT" else b""
+        shown = Shown(headers=(("authorization", f"Bearer {owner.registration_token}"),), identity=identity)
+        if named is owner and (named.method not in MUTUAL_TLS or shows_it):
+            return  # its own business
+        answer = people.send(named.path, shown, host=host, method=what, body=body)
+        assert (answer.status, answer.json["error_description"]) == (DENIED.status, DENIED.description), answer
+
+
+@given(data=st.data())
+@settings(max_examples=200)
+def test_nothing_is_had_by_a_certificate_and_the_name_of_another(people: Walk, data: st.DataObject) -> None:
+    """Whichever certificate, name, token, host and endpoint come together."""
+    _mixed(people, data)
+
+
+@pytest.mark.wide
+@pytest.mark.timeout(300)
+@given(data=st.data())
+@settings(max_examples=4000)
+def test_nothing_is_had_by_any_certificate_and_any_name_of_another(people: Walk, data: st.DataObject) -> None:
+    """The same, for longer."""
+    _mixed(people, data)
+
+
+def test_after_certificates_and_names_were_mixed_everything_is_as_before(people: Walk) -> None:
+    """Nobody's token ended, and no client changed."""
+    for actors in (people.mine, people.theirs):
+        for actor in actors.values():
+            assert people.is_alive(actor), actor
+            assert people.is_as_before(actor), actor
 
 
 @pytest.mark.wide
@@ -372,7 +497,7 @@ def bad_credentials(people: Walk, actor: Actor, host: str, kind: str) -> Iterato
         yield f"unknown: {unknown!r}", Shown((("client_id", unknown),), identity=own), UNAUTHENTICATED
         yield f"unknown, secret: {unknown!r}", Shown((("client_id", unknown), ("client_secret", actor.secret))), UNAUTHENTICATED  # fmt: skip
     # Certificates that are not the one.
-    for identity in ("stranger", "forged", "ended", "sibling", "api", other.identity) if host == "mtls" else ():
+    for identity in (*STRANGERS, other.identity) if host == "mtls" else ():
         yield f"certificate: {identity}", Shown(name, identity=identity), alone
     pem = people.identities[actor.identity].certificate_pem.decode()
     der = base64.b64encode(people.identities[actor.identity].der).decode()
@@ -565,6 +690,19 @@ def bad_bearers(
     yield "two headers", (("authorization", f"Bearer {good}"),) * 2, DENIED
 
 
+def bad_presentations(people: Walk, actor: Actor, good: str, own: str | None) -> Iterator[tuple[str, Shown]]:
+    """Ways to show `good`, or what is none, at a protected resource, which are not the one."""
+    for name, headers, _ in bad_bearers(people, actor, good):
+        if name not in {"access token", "opaque token"}:  # which are its own, for somebody who has no account
+            yield name, Shown(headers=headers, identity=own)
+    yield "in the query", Shown(query=f"?access_token={good}", identity=own)
+    yield "in the form", Shown(identity=own)
+    if actor.method == "none":  # its tokens are bound
+        for identity in (None, *STRANGERS, people.theirs[actor.method].identity):
+            shown = Shown(headers=(("authorization", f"Bearer {good}"),), identity=identity)
+            yield f"certificate: {identity}", shown
+
+
 def bad_management(people: Walk, actor: Actor, host: str) -> Iterator[tuple[str, str, Shown, "Expected"]]:
     own, other = actor.registration_token, people.theirs[actor.method]
     bound = actor.method in MUTUAL_TLS
@@ -584,7 +722,7 @@ def bad_management(people: Walk, actor: Actor, host: str) -> Iterator[tuple[str,
         yield f"gone: {gone.name}", gone.path, shown, DENIED
     yield "token in the query", actor.path, Shown(query=f"?access_token={own}", identity=mine), DENIED
     if bound:
-        for identity in (None, "stranger", "forged", "ended", "sibling", other.identity):
+        for identity in (None, *STRANGERS, other.identity):
             yield f"right token, certificate: {identity}", actor.path, Shown(headers=bearer, identity=identity), DENIED
         if host == "issuer":
             yield "right token, no certificate asked for", actor.path, Shown(headers=bearer, identity=mine), DENIED
@@ -616,6 +754,21 @@ BAD_AUTHORIZATION: dict[str, Callable[[str], str | bytes]] = {
     "latin-1": lambda _: b"Basic \xe9\xe9\xe9\xe9",
     "two in one": lambda good: f"{good}, {good}",
     "a tab": lambda good: good.replace(" ", "\t"),
+    "two spaces": lambda good: good.replace(" ", "  ") + " x",
+    "an equals sign": lambda good: good.replace(" ", "="),
+    "base64url": lambda _: "Basic " + base64.urlsafe_b64encode("\u07ff:\u07ff?>".encode()).decode(),
+    "only padding": lambda _: "Basic ====",
+    "padding in front": lambda good: good.replace(" ", " ="),
+    "in quotes": lambda good: good.replace(" ", ' "') + '"',
+    "in hexadecimal": lambda _: "Basic " + b"client:secret".hex(),
+    "not encoded": lambda _: "Basic client:secret",
+    "UTF-16": lambda _: "Basic " + base64.b64encode("client:secret".encode("utf-16")).decode(),
+    "many colons": lambda _: "Basic " + base64.b64encode(b":" * 300).decode(),
+    "Digest": lambda _: 'Digest username="client", realm="certbound", nonce="x", uri="/token", response="x"',
+    "two schemes": lambda good: f"Bearer x, {good}",
+    "a scheme that is none": lambda good: good.replace("Basic", "B@sic"),
+    "credentials before the scheme": lambda good: " ".join(reversed(good.split())),
+    "a URL": lambda _: "https://client:secret@as.example/",
 }
 
 
@@ -645,9 +798,13 @@ BAD_GRANT = Expected(400, "invalid_grant", "the grant is invalid, expired, revok
 BAD_SUBJECT = Expected(400, "invalid_request", "the subject token is invalid, or not for this client")
 INACTIVE = Expected(200, body=b'{"active":false}')
 NOTHING = Expected(200, body=b"")
+NO_TOKEN = Expected(401, "invalid_token", "the access token is not valid for this request")
+NO_HEADER = Expected(401)
+TWO_TOKENS = Expected(400, "invalid_request", "the request carries more than one access token")
 DENIED = Expected(401, "invalid_token", "the request is not authorized to register or manage this client")
 LEGITIMATE = Expected(200)
-"""What a public client may do by naming itself: hand in its access token, which whoever holds it could use."""
+"""What a public client may do by naming itself: hand in its access token, which whoever holds it could use; redeem a
+code with its verifier, which nobody else has; and begin what a person decides."""
 
 NONE_ALONE: dict[str, Expected | None] = {
     "client credentials": NOT_ALLOWED,
@@ -659,23 +816,37 @@ NONE_ALONE: dict[str, Expected | None] = {
     "revoke jwt": None,
     "revoke opaque": None,
     "revoke refresh": BAD_GRANT,
+    "code": None,
+    "push": None,
+    "device": None,
 }
 """What a public client gets that only names itself, without the certificate that its refresh token is bound to."""
-BAD_TOKEN = {"refresh": BAD_GRANT, "exchange": BAD_SUBJECT, "introspect jwt": INACTIVE, "revoke refresh": NOTHING}
+BAD_TOKEN = {
+    "refresh": BAD_GRANT,
+    "exchange": BAD_SUBJECT,
+    "introspect jwt": INACTIVE,
+    "revoke refresh": NOTHING,
+    "code": BAD_GRANT,
+}
 _NOT_UTF8 = Expected(
     400, "invalid_request", "the body is not application/x-www-form-urlencoded: a parameter is not UTF-8"
 )
+STRANGERS = ("stranger", "sibling", "forged", "ended", "api", *(f"copied {method}" for method in MUTUAL_TLS))
+"""Whose certificates are not those of any client of the walk."""
 UNREADABLE = {"not utf-8": _NOT_UTF8}
 ALWAYS_KNOWN = ("client_id", "client_secret", "client_assertion", "client_assertion_type")
 KNOWN = {
     "/token": ("grant_type", "scope"),
     "/introspect": ("token_type_hint",),
     "/revoke": ("token_type_hint",),
+    "/par": ("response_type", "redirect_uri", "scope", "state", "nonce", "code_challenge", "request_uri"),
+    "/device_authorization": ("scope",),
 }
 REPEATED = {
     name: Expected(400, "invalid_request", f"{name} is repeated")
     for name in (
         *ALWAYS_KNOWN, "unheard_of", "grant_type", "scope", "token_type_hint", "token", "refresh_token", "subject_token",
+        "code", *KNOWN["/par"],
     )
 }  # fmt: skip
 

@@ -24,6 +24,9 @@ from certbound.core.jwks import make_jwks
 from certbound.core.ports import InitialTokenRecord
 from certbound.core.signing import SigningKey
 from certbound.trust.authority import Authority, Issued, self_signed
+from e2e.acting import add_account, challenge_of, logged_in
+from e2e.forging import forged
+from e2e.people import Browser, authorize
 from e2e.world import RESOURCE, Answer, World, world
 
 OPAQUE = "https://other.example"
@@ -31,6 +34,16 @@ MINE = "https://mine.example"
 """What every client of the walk serves, so that it may exchange tokens for it."""
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+GRANTS = ["client_credentials", "refresh_token", "authorization_code", DEVICE, EXCHANGE]
+SCOPES = ["openid", "read", "write"]
+REDIRECT_URI = "https://app.example/cb"
+VERIFIER = "v" * 43
+ASKED = {
+    "response_type": "code", "redirect_uri": REDIRECT_URI, "code_challenge_method": "S256", "scope": "openid read",
+    "code_challenge": challenge_of(VERIFIER),
+}  # fmt: skip
+"""What every client of the walk asks of people."""
 METHODS = (
     "none", "client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth",
     "self_signed_tls_client_auth",
@@ -67,7 +80,7 @@ class Actor:
     metadata: Mapping[str, Any]
     key: SigningKey
     tokens: Mapping[str, str] = field(default_factory=dict)
-    """By `jwt`, `opaque` and `refresh`."""
+    """By `jwt`, `opaque` and `refresh`; and by `code`, which lives a minute, where one was just given."""
 
     @property
     def identity(self) -> str:
@@ -89,9 +102,11 @@ class Walk:
     def __init__(self, built: World) -> None:
         self.built = built
         forger, people = Authority.create("Test CA"), Authority.create("Registrants")
+        add_account(built, "anna")
+        self.person: Browser = logged_in(built)
         self.identities: dict[str, Issued] = {
             "stranger": self_signed("CN=stranger"),
-            "forged": forger.issue("CN=mine", dns=["mine-tls-client-auth.example"]),
+            "forged": forger.issue("CN=mine-tls-client-auth", dns=["mine-tls-client-auth.example"]),
             "ended": built.authority.issue("CN=mine", dns=["mine-tls-client-auth.example"], days=-0.02),
             "sibling": built.authority.issue("CN=sibling", dns=["sibling.example"]),
             "api": self_signed("CN=api"),
@@ -102,12 +117,15 @@ class Walk:
         self.used_up = self._invite(uses=0)
         self._connections: dict[tuple[str, str | None], http.client.HTTPSConnection] = {}
         self._used_at: dict[tuple[str, str | None], float] = {}
+        self._of_people: dict[str, str] = {}
         built.register_self_signed("api", self.identities["api"], protected_resources=[RESOURCE, OPAQUE])
         self.subject_token = self._issue("api", {"resource": MINE}, self.shown_by("api"))
         self.mine, self.theirs, self.disabled, self.removed = (
             {method: self._admit(f"{role}-{method}".replace("_", "-"), method) for method in METHODS}
             for role in ("mine", "theirs", "disabled", "removed")
         )
+        for method in MUTUAL_TLS:
+            self.identities[f"copied {method}"] = forged(self.identities[self.mine[method].identity])
         self._switch_off()
         for actors in (self.mine, self.theirs):
             for method, actor in actors.items():
@@ -197,8 +215,29 @@ class Walk:
             assert found[kind].startswith("cbat_") is (kind == "opaque"), shown
         return found
 
+    def with_code(self, actor: Actor) -> Actor:
+        """The same, with a code that a person just gave it."""
+        code = authorize(self.built, actor.client_id, ASKED, "", "", browser=self.person)
+        return replace(actor, tokens={**actor.tokens, "code": code})
+
+    def redeem(self, actor: Actor) -> Answer:
+        """Its code, as it should be."""
+        form = {"grant_type": "authorization_code", "code": actor.tokens["code"]}
+        form |= {"redirect_uri": REDIRECT_URI, "code_verifier": VERIFIER}
+        return self.send("/token", self.right(actor), form=list(form.items()))
+
+    def token_of_a_person(self, actor: Actor) -> str:
+        """An access token of `actor` that says who somebody is, bound where its tokens are."""
+        if actor.client_id not in self._of_people:
+            answer = self.redeem(self.with_code(actor))
+            assert answer.status == 200, answer
+            self._of_people[actor.client_id] = str(answer.json["access_token"])
+        return self._of_people[actor.client_id]
+
     def is_alive(self, actor: Actor) -> bool:
-        """Whether every token of the client counts still."""
+        """Whether every token of the client counts still; its code is redeemed by that."""
+        if "code" in actor.tokens and self.redeem(actor).status != 200:
+            return False
         for kind in ("jwt", "opaque"):
             asked = self.send("/introspect", self.shown_by("api"), form=[("token", actor.tokens[kind])])
             if asked.json.get("active") is not True or asked.json["client_id"] != actor.client_id:
@@ -234,8 +273,9 @@ class Walk:
         metadata = {
             "client_name": name,
             "token_endpoint_auth_method": method,
-            "grant_types": ["client_credentials", "refresh_token", EXCHANGE],
-            "scope": "read write",
+            "grant_types": GRANTS,
+            "scope": " ".join(SCOPES),
+            "redirect_uris": [REDIRECT_URI],
             "protected_resources": [MINE],
             "tls_client_certificate_bound_access_tokens": method == "none",
             **of_method.get(method, {}),
@@ -288,8 +328,8 @@ def walk(directory: Path) -> Iterator[Walk]:
     registrants = Authority.create("Registrants")
     (directory / "registrants.pem").write_bytes(registrants.certificate_pem)
     way = {
-        "methods": list(METHODS), "scopes": ["read", "write"], "protected_resources": [MINE],
-        "grant_types": ["client_credentials", "refresh_token", EXCHANGE],
+        "methods": list(METHODS), "scopes": SCOPES, "protected_resources": [MINE], "grant_types": GRANTS,
+        "redirect_hosts": ["app.example"],
     }  # fmt: skip
     with world(
         directory,
@@ -297,6 +337,10 @@ def walk(directory: Path) -> Iterator[Walk]:
         tokens__opaque=[OPAQUE],
         tokens__bind="requested",
         tokens__lifetime=3600,
+        tokens__scopes=SCOPES,
+        login__accounts=True,
+        login__device=True,
+        login__begun_per_minute=1_000_000,
         authentication__methods=list(METHODS),
         registration__anchors=["registrants.pem"],
         registration__ways=[
