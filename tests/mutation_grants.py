@@ -115,7 +115,7 @@ MUTATIONS = [
         "if code.redirect_uri != redirect_uri:",
         "if not redirect_uri.startswith(code.redirect_uri):",
     ),
-    (AUTHORIZATION_CODE, "d", "if not verify_challenge(code_verifier, code.code_challenge):", "if False:"),
+    (AUTHORIZATION_CODE, "d", "    verify_challenge(code_verifier, code.code_challenge)\n", ""),
     (AUTHORIZATION_CODE, "rule 3", "frozenset(code.scope) & client.scope & policy.scope", "frozenset(code.scope)"),
     (AUTHORIZATION_CODE, "rule 3", "[each for each in code.resources if each in policy.resources]", "code.resources"),
     (DEVICE_CODE, "a", "read(found.content) if found is not None else None", "read(found.content)"),

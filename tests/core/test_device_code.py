@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from certbound.core.clients import Client, Method
 from certbound.core.errors import AccessDenied, ExpiredToken, InvalidGrant
 from certbound.core.grants import device_code
-from certbound.core.grants.device_code import LETTERS, Approved, DeviceRequest
+from certbound.core.grants.device_code import LETTERS, DeviceRequest
+from certbound.core.login import Login
 from certbound.core.ports import TicketKind, TicketRecord
 from certificates import NOW
 from proving import client, proven
 
-APPROVED = Approved(subject="alice", auth_time=NOW - 9, acr="high", amr=("pwd",), sid="s")
+APPROVED = Login(subject="alice", auth_time=NOW - 9, acr="high", amr=("pwd",), sid="s")
 REQUEST = DeviceRequest(
     client_id="a", scope=("openid", "read"), resources=("https://api.example",), grant_id="g", ends_at=NOW + 900
 )
@@ -101,7 +102,7 @@ class TestDecision:
             device_code.decision(denied, now=NOW)
 
     @pytest.mark.parametrize("approved", [APPROVED, None])
-    def test_what_came_too_late(self, approved: Approved | None) -> None:
+    def test_what_came_too_late(self, approved: Login | None) -> None:
         """Whatever the person said, the device that asks after the end is told that it is over."""
         for request in (REQUEST, device_code.decide(REQUEST, approved)):
             with pytest.raises(ExpiredToken):

@@ -13,7 +13,7 @@ from certbound.app import opened_store
 from certbound.core.authentication import digest_of
 from certbound.core.grants import authorization_code, device_code
 from certbound.core.grants.authorization_code import Code
-from certbound.core.grants.device_code import Approved
+from certbound.core.login import Login
 from certbound.core.ports import ConsentRecord, Store, TicketKind, TicketRecord
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, Answer, World
@@ -93,7 +93,7 @@ async def approve(store: Store, secret: str, person: str) -> None:
     assert request
     agreed_to = {"scope": request.scope, "resources": request.resources}
     await store.consents.put(ConsentRecord(subject=person, client_id=request.client_id, **agreed_to))
-    decided = device_code.decide(request, Approved(subject=person, auth_time=now))
+    decided = device_code.decide(request, Login(subject=person, auth_time=now))
     assert await store.tickets.change(replace(found, content=device_code.write(decided)), now=now)
 
 

@@ -56,7 +56,9 @@ class Place:
     async def log_in(self, *, before: str = "", subject: str = "") -> tuple[SessionRecord, str]:
         """The session, and the value of its cookie."""
         login = Login(subject=subject or self.anna.subject, auth_time=NOW)
-        session, (name, header) = await start_session(call(**{SESSION: before} if before else {}), self.service, login)
+        session, (name, header) = await start_session(
+            call(**{SESSION: before} if before else {}), self.service, login, self.service.new_id()
+        )
         assert name == b"set-cookie"
         return session, SimpleCookie(header.decode())[SESSION].value
 

@@ -16,7 +16,7 @@ from certbound.settings import Settings
 from certbound.tls.hosts import is_loopback
 
 
-def people_of(settings: Settings, store: Store) -> People | None:
+def configured_people(settings: Settings, store: Store) -> People | None:
     """None where clients act for themselves alone.  `ConfigurationError` if a translation cannot be read."""
     asked = settings.login
     if not asked.is_on:

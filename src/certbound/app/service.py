@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from certbound.app.people import people_of
+from certbound.app.people import configured_people
 from certbound.app.policy import accepted, allowed, offer_of, statements_of, ways_of
 from certbound.app.signing import open_keys
 from certbound.app.storage import opened_store
@@ -101,7 +101,7 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
         open_keys(settings, authentication.store) as keys,
     ):
         store, tokens = authentication.store, settings.tokens
-        people = people_of(settings, store)
+        people = configured_people(settings, store)
         offer = offer_of(
             settings,
             has_anchors=authentication.has_anchors,

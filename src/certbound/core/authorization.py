@@ -25,6 +25,7 @@ from certbound.core.errors import (
     describable,
 )
 from certbound.core.grants._request import Policy, grant_audience
+from certbound.core.jws import MAX_TOKEN
 from certbound.core.pkce import S256, is_challenge
 from certbound.core.redirects import ResponseMode, match_redirect_uri
 from certbound.core.scope import Scope, grant_scope
@@ -33,7 +34,6 @@ OPENID = "openid"
 MAX_STATE = 2048
 MAX_NONCE = 512
 MAX_HINT = 255
-MAX_TOKEN = 8192
 """Characters."""
 MOST_WORDS = 10
 """Of a list in one parameter, so many are looked at."""

@@ -15,6 +15,7 @@ import msgspec
 
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt
 from certbound.core.clients import Client, Method
+from certbound.core.login import Login
 from certbound.core.ports import ConsentRecord, SessionRecord
 from certbound.core.redirects import is_native
 
@@ -31,15 +32,6 @@ class Cleared(msgspec.Struct, frozen=True):
 
     request: AuthorizationRequest
     session: SessionRecord
-
-
-class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """Who proved to be whom, as a login application says."""
-
-    subject: str
-    auth_time: float
-    acr: str = ""
-    amr: tuple[str, ...] = ()
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,16 +8,17 @@ Rule 4: a session has another name for each sector, or client without one: those
 
 import hmac
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from hashlib import sha256, sha512
+from hashlib import sha256
 from typing import Any
 
 from joserfc.jwk import KeySet
 
 from certbound.core.clients import Client
-from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.authorization_code import Agreed
 from certbound.core.jws import BadJwt, read_header, verified_claims
+from certbound.core.signing import ALGORITHMS
 
 ID_TOKEN_TYPE = "JWT"  # noqa: S105
 LIFETIME = 600
@@ -36,7 +37,7 @@ class Hint:
 
 
 def id_token_claims(
-    code: Code, *, issuer: str, subject: str, sid: str, access_token: str, alg: str, now: float
+    agreed: Agreed, *, issuer: str, subject: str, sid: str, access_token: str, alg: str, now: float
 ) -> dict[str, Any]:
     """The claims of an ID token from the token endpoint (sections 2 and 3.1.3.6), to be signed with `alg`.
 
@@ -46,13 +47,13 @@ def id_token_claims(
     claims: dict[str, Any] = {
         "iss": issuer,
         "sub": subject,
-        "aud": code.client_id,
+        "aud": agreed.client_id,
         "exp": int(now) + LIFETIME,
         "iat": int(now),
-        "auth_time": int(code.auth_time),
+        "auth_time": int(agreed.auth_time),
         "at_hash": half_hash(access_token, alg),
     }
-    told = {"nonce": code.nonce, "acr": code.acr or None, "amr": list(code.amr) or None, "sid": sid or None}
+    told = {"nonce": agreed.nonce, "acr": agreed.acr or None, "amr": list(agreed.amr) or None, "sid": sid or None}
     return claims | {name: value for name, value in told.items() if value is not None}
 
 
@@ -66,7 +67,7 @@ def sid_for(client: Client, sid: str) -> str:
 
 def half_hash(value: str, alg: str) -> str:
     """The left half of the hash that `alg` signs with, base64url: `at_hash` (section 3.1.3.6)."""
-    digest = _HASHES[alg](value.encode())
+    digest = ALGORITHMS[alg].digest(value.encode())
     return urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode("ascii")
 
 
@@ -93,14 +94,6 @@ def claims_for(scope: Collection[str], claims: Mapping[str, Any]) -> dict[str, A
 
 
 _TYPES = frozenset({ID_TOKEN_TYPE.lower()})
-_HASHES: Mapping[str, Callable[[bytes], bytes]] = {
-    "ES256": lambda data: sha256(data).digest(),
-    "PS256": lambda data: sha256(data).digest(),
-    "RS256": lambda data: sha256(data).digest(),
-    "EdDSA": lambda data: sha512(data).digest(),  # Ed25519 hashes with it (RFC 8032 section 5.1)
-}
-"""By the algorithm that signs."""
-
 CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
     "profile": (
         "name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture",

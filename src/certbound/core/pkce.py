@@ -5,6 +5,8 @@ import re
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
+from certbound.core.errors import InvalidGrant
+
 S256 = "S256"
 
 
@@ -13,12 +15,14 @@ def is_challenge(text: str) -> bool:
     return _CHALLENGE.fullmatch(text) is not None
 
 
-def verify_challenge(verifier: str, challenge: str) -> bool:
-    """Whether whoever has the `code_verifier` made the challenge (section 4.6)."""
-    if not _VERIFIER.fullmatch(verifier):
-        return False
-    made = urlsafe_b64encode(sha256(verifier.encode("ascii")).digest()).rstrip(b"=")
-    return hmac.compare_digest(made, challenge.encode())
+def verify_challenge(verifier: str, challenge: str) -> None:
+    """Whoever has the `code_verifier` made the challenge (section 4.6).  `InvalidGrant` (400) otherwise."""
+    if not (_VERIFIER.fullmatch(verifier) and hmac.compare_digest(_made(verifier), challenge.encode())):
+        raise InvalidGrant("the code_verifier does not fit the code_challenge")
+
+
+def _made(verifier: str) -> bytes:
+    return urlsafe_b64encode(sha256(verifier.encode("ascii")).digest()).rstrip(b"=")
 
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")

@@ -8,6 +8,7 @@ Rule 2: a header names the algorithm, the type and the key, and brings no key of
 from binascii import b2a_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256, sha512
 from typing import Any, NamedTuple
 
 import msgspec
@@ -134,6 +135,8 @@ class Algorithm(NamedTuple):
     """Whether a key is one for it, private or public."""
     jwk: type[ECKey] | type[RSAKey] | type[OKPKey]
     signer: Callable[[Any], Sign]
+    digest: Callable[[bytes], bytes]
+    """What it hashes with; Ed25519 by SHA-512 (RFC 8032 section 5.1)."""
 
 
 def _read(pem: bytes, password: str | None) -> Any:
@@ -182,6 +185,14 @@ def _eddsa(private: ed25519.Ed25519PrivateKey) -> Sign:
     return private.sign
 
 
+def _sha256(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
+def _sha512(data: bytes) -> bytes:
+    return sha512(data).digest()
+
+
 def _concatenated(signature: bytes) -> bytes:
     """An ECDSA signature of P-256 in DER, our own, as JWS has it: r and s, 32 bytes each (RFC 7518 section 3.4)."""
     # SEQUENCE { INTEGER r, INTEGER s }, each with its length in one byte, and with a zero before or none too few.
@@ -228,10 +239,10 @@ _JSON = msgspec.json.Encoder()
 _RSA = "an RSA private key of 2048 to 8192 bits"
 
 ALGORITHMS: Mapping[str, Algorithm] = {
-    ES256: Algorithm("a P-256 private key", _new_p256, _is_p256, ECKey, _es256),
-    PS256: Algorithm(_RSA, _new_rsa, _is_strong_rsa, RSAKey, _ps256),
+    ES256: Algorithm("a P-256 private key", _new_p256, _is_p256, ECKey, _es256, _sha256),
+    PS256: Algorithm(_RSA, _new_rsa, _is_strong_rsa, RSAKey, _ps256, _sha256),
     EDDSA: Algorithm(
-        "an Ed25519 private key", ed25519.Ed25519PrivateKey.generate, _is_ed25519, OKPKey, _eddsa
+        "an Ed25519 private key", ed25519.Ed25519PrivateKey.generate, _is_ed25519, OKPKey, _eddsa, _sha512
     ),
-    RS256: Algorithm(_RSA, _new_rsa, _is_strong_rsa, RSAKey, _rs256),
+    RS256: Algorithm(_RSA, _new_rsa, _is_strong_rsa, RSAKey, _rs256, _sha256),
 }  # fmt: skip

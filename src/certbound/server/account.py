@@ -13,8 +13,8 @@ from certbound.server.authorization import asking
 from certbound.server.call import Call, Reply, with_headers
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import AccountView, App, Asking, DoneView
-from certbound.server.service import Service
-from certbound.server.sessions import end_session, people_of, require_own_form, visit_of
+from certbound.server.service import Service, people_of
+from certbound.server.sessions import end_session, require_own_form, visit_of
 
 PAGE = "/account"
 

@@ -7,7 +7,7 @@ import msgspec
 from certbound.core.authentication import AuthenticatedClient
 from certbound.core.certificate import Certificate
 from certbound.core.grants import TokenRequest
-from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.authorization_code import Agreed
 from certbound.core.ports import Origin
 from certbound.core.tokens import Grant
 from certbound.server.call import Call
@@ -37,7 +37,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """More members of the answer."""
     origin: Origin | None = None
     """What it was obtained from, if from a token: it ends with that."""
-    code: Code | None = None
+    code: Agreed | None = None
     """What a person agreed to, where this is the first that is given for it."""
     person: str = ""
     """Who agreed, whatever tokens call them."""

@@ -28,6 +28,7 @@ from certbound.core.errors import InvalidRequest, StoreUnavailable, TemporarilyU
 from certbound.core.grants import authorization_code
 from certbound.core.grants.authorization_code import Code
 from certbound.core.interaction import Cleared, Step, Waiting, next_step, write_waiting
+from certbound.core.login import login_of
 from certbound.core.metadata import AUTHORIZATION, PAGES
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
 from certbound.core.redirects import ResponseMode, response_uri
@@ -36,8 +37,8 @@ from certbound.server.call import Call, Form, Reply, redirect_reply
 from certbound.server.openid import hinted_subject
 from certbound.server.pages.views import Asking, FormPostView
 from certbound.server.pushed import find_pushed, is_reference, keep_request
-from certbound.server.service import Service
-from certbound.server.sessions import find_session, people_of, visit_of
+from certbound.server.service import Service, people_of
+from certbound.server.sessions import find_session, visit_of
 from certbound.server.strangers import admit_stranger
 
 
@@ -143,18 +144,14 @@ async def give_code(
     # (3) Only now is there a code, under a name that nobody can guess.
     secret = "cbac_" + service.new_secret()
     code = Code(
+        **msgspec.structs.asdict(login_of(session)),
         client_id=client.client_id,
         redirect_uri=request.to.redirect_uri,
         code_challenge=request.code_challenge,
-        subject=session.subject,
         scope=request.scope,
         resources=request.resources,
         grant_id=service.new_id(),
         ends_at=call.now + people_of(service).code_lifetime,
-        auth_time=session.auth_time,
-        acr=session.acr,
-        amr=session.amr,
-        sid=session.sid,
         nonce=request.nonce,
     )
     record = TicketRecord(

@@ -9,7 +9,7 @@ from dataclasses import replace
 from certbound.core.authentication import digest_of
 from certbound.core.errors import AuthorizationPending, InvalidGrant, SlowDown
 from certbound.core.grants import authorization_code, device_code, narrowed, refresh_token
-from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.authorization_code import Agreed
 from certbound.core.ports import TicketKind, TicketRecord
 from certbound.server.asked import Asked, Given
 from certbound.server.openid import subject_for
@@ -50,9 +50,9 @@ async def redeem_device_code(asked: Asked) -> Given:
         # (3) It was not taken, or it is in two hands.
         await _require_untaken(found, request.grant_id, asked)
         # (4) The person decided; until then each poll is counted.
-        code = device_code.decision(request, now=now)
-        if code is not None:
-            return await _agreed(code, found, asked)
+        agreed = device_code.decision(request, now=now)
+        if agreed is not None:
+            return await _agreed(agreed, found, asked)
         waiting, is_soon = device_code.polled(request, now=now)
         if await tickets.change(replace(found, content=device_code.write(waiting)), now=now):
             break
@@ -67,21 +67,21 @@ async def _require_untaken(found: TicketRecord, grant_id: str, asked: Asked) -> 
         raise InvalidGrant("the code was redeemed before; its grant is revoked now")
 
 
-async def _agreed(code: Code, found: TicketRecord, asked: Asked) -> Given:
+async def _agreed(agreed: Agreed, found: TicketRecord, asked: Asked) -> Given:
     """What a person agreed to; the grant is opened when nothing refused."""
     service, client = asked.service, asked.authenticated.client
-    subject = await subject_for(service, client, code.subject)
-    grant = authorization_code.grant(code, client, service.policy, subject=subject)
-    asked.call.notes.subject = code.subject
+    subject = await subject_for(service, client, agreed.subject)
+    grant = authorization_code.grant(agreed, client, service.policy, subject=subject)
+    asked.call.notes.subject = agreed.subject
     return Given(
         grant=narrowed(grant, asked.request.resources),
         refresh_token=Opening(
             asked=asked,
             grant=grant,
             ticket=found,
-            person=code.subject,
+            person=agreed.subject,
             refreshes=refresh_token.GRANT_TYPE in client.grant_types,
         ),
-        code=code,
-        person=code.subject,
+        code=agreed,
+        person=agreed.subject,
     )

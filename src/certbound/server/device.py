@@ -16,8 +16,9 @@ from certbound.core.authentication import digest_of
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest, TemporarilyUnavailable, UnauthorizedClient
 from certbound.core.grants import device_code, grant_audience, refresh_token
-from certbound.core.grants.device_code import Approved, DeviceRequest
+from certbound.core.grants.device_code import DeviceRequest
 from certbound.core.interaction import Waiting, is_recent
+from certbound.core.login import login_of
 from certbound.core.metadata import DEVICE
 from certbound.core.ports import AlreadyExists, SessionRecord, TicketKind, TicketRecord
 from certbound.core.scope import Scope, format_scope, grant_scope
@@ -28,8 +29,8 @@ from certbound.server.consents import consent_to
 from certbound.server.guesses import Guess, TooManyGuesses
 from certbound.server.interactions import require_login, shown_name_of
 from certbound.server.pages.views import ConsentView, DeviceView, DoneView
-from certbound.server.service import Service
-from certbound.server.sessions import people_of, require_own_form, visit_of
+from certbound.server.service import Service, people_of
+from certbound.server.sessions import require_own_form, visit_of
 from certbound.server.strangers import admit
 
 PAGE = "/device"
@@ -168,13 +169,6 @@ class _Page(msgspec.Struct, frozen=True):
         guess = self._guess()
         if isinstance(guess, Reply):
             return guess
-        approved = Approved(
-            subject=session.subject,
-            auth_time=session.auth_time,
-            acr=session.acr,
-            amr=session.amr,
-            sid=session.sid,
-        )
         for _ in range(TRIES):
             # (7) The device waits still, and nobody decided.
             found = await self._find(user_code)
@@ -187,7 +181,7 @@ class _Page(msgspec.Struct, frozen=True):
             # (8) What they agree to is remembered before it counts: it is looked for when the token is given.
             if allows:
                 await self.service.store.consents.join(consent_to(request, session, call.now))
-            decided = device_code.decide(request, approved if allows else None)
+            decided = device_code.decide(request, login_of(session) if allows else None)
             if await self._change(found, decided):
                 break
         else:

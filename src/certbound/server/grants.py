@@ -114,7 +114,7 @@ def _is_reused(found: RefreshTokenRecord, now: float, grace: float) -> bool:
 def _successor(grant: GrantRecord, token: str) -> str:
     """The same for the same token, and nobody can tell it who has not both the token and our database."""
     made = hmac.digest(grant.seed.encode(), token.encode(), sha256)
-    return "cbrt_" + urlsafe_b64encode(made).rstrip(b"=").decode("ascii")
+    return refresh_token.PREFIX + urlsafe_b64encode(made).rstrip(b"=").decode("ascii")
 
 
 GRANTS: Mapping[str, Callable[[Asked], Awaitable[Given]]] = {

@@ -9,7 +9,6 @@ Rule 4: what a login application says counts for the browser that comes back fro
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from urllib.parse import urlencode
 
 import msgspec
 
@@ -18,19 +17,20 @@ from certbound.core.authorization import AuthorizationError, AuthorizationReques
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidRequest
 from certbound.core.grants import refresh_token
-from certbound.core.interaction import Cleared, Login, Step, Waiting, read_waiting, write_waiting
+from certbound.core.interaction import Cleared, Step, Waiting, read_waiting, write_waiting
+from certbound.core.login import Login
 from certbound.core.people import MAX_USERNAME
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
+from certbound.core.redirects import ResponseMode, response_uri
 from certbound.server.authorization import ANSWERED, INTERACTION, UNKNOWN, asking, begin, give_code, missing, tell
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
 from certbound.server.consents import consent_to
 from certbound.server.guesses import TooManyGuesses
 from certbound.server.pages.views import ConsentView, LoginView
-from certbound.server.service import Service
+from certbound.server.service import Service, people_of
 from certbound.server.sessions import (
     Visit,
     find_session,
-    people_of,
     require_own_form,
     start_session,
     visit_of,
@@ -167,8 +167,7 @@ async def _log_in(found: Found, client: Client | None, *, username: str = "", fa
     if failed:
         found.call.notes.refuse("access_denied", wait=wait)
     if people.login_url is not None:
-        parameters = urlencode({"interaction": found.call.rest})
-        return redirect_reply(people.login_url + ("&" if "?" in people.login_url else "?") + parameters)
+        return redirect_reply(response_uri(people.login_url, {"interaction": found.call.rest}, ResponseMode.QUERY))
     request = found.waiting.request
     view = LoginView(
         form_token=found.visit.form_token(_login_purpose(found)),

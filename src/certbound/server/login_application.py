@@ -19,17 +19,17 @@ import msgspec
 
 from certbound.core.authentication import Accepted, AuthenticatedClient, authenticate, digest_of
 from certbound.core.authorization import AuthorizationRequest, Prompt
-from certbound.core.clients import Method
+from certbound.core.clients import Client, Method
 from certbound.core.credentials import Presented
 from certbound.core.errors import InvalidClient, InvalidRequest
-from certbound.core.interaction import Login, Waiting, read_waiting, write_waiting
+from certbound.core.interaction import Waiting, read_waiting, write_waiting
+from certbound.core.login import Login
 from certbound.core.people import is_subject
 from certbound.core.ports import TicketKind, TicketRecord
 from certbound.server.authorization import INTERACTION
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
 from certbound.server.openid import hinted_subject
-from certbound.server.service import Service
-from certbound.server.sessions import people_of
+from certbound.server.service import Service, people_of
 
 INTERACTIONS = "/interactions/"
 """The path below the issuer, or the mutual-TLS host; the id stands behind it."""
@@ -140,7 +140,7 @@ async def _describe(request: AuthorizationRequest, service: Service, document: d
     """As the names of the authorization request have it; what was not said is left out."""
     client = await service.clients.find(request.client_id)
     told = {
-        "subject": await _hinted(request, service),
+        "subject": await _hinted(request, client, service),
         "scope": " ".join(request.scope),
         "resource": list(request.resources),
         "prompt": " ".join(sorted(request.prompt)),
@@ -153,10 +153,11 @@ async def _describe(request: AuthorizationRequest, service: Service, document: d
     return {**document, "client": shown, **{name: value for name, value in told.items() if value not in (None, "", [])}}
 
 
-async def _hinted(request: AuthorizationRequest, service: Service) -> str | None:
+async def _hinted(request: AuthorizationRequest, client: Client | None, service: Service) -> str | None:
     """The person whom the client's `id_token_hint` names, if it does."""
-    client = await service.clients.find(request.client_id) if request.id_token_hint else None
-    return await hinted_subject(service, client, request.id_token_hint) if client else None
+    if client is None or not request.id_token_hint:
+        return None
+    return await hinted_subject(service, client, request.id_token_hint)
 
 
 def _read(body: bytes) -> _Said:
@@ -182,7 +183,8 @@ async def _login(said: _Accept, ticket: TicketRecord, waiting: Waiting, call: Ca
     if await service.clients.find(said.subject) is not None:
         raise InvalidRequest("accept.subject is the client_id of a client; a person needs another (RFC 9700, 4.15)")
     request = waiting.request
-    if request is not None and await _hinted(request, service) not in (None, said.subject):
+    client = await service.clients.find(request.client_id) if request is not None else None
+    if request is not None and await _hinted(request, client, service) not in (None, said.subject):
         raise InvalidRequest("accept.subject is not the person whom the client means; that is `subject` of the GET")
     # (b) It happened, and not too long ago for what the client asks.
     auth_time = call.now if said.auth_time is None else said.auth_time

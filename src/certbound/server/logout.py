@@ -23,12 +23,11 @@ from certbound.server.call import Call, Form, Reply, redirect_reply, with_header
 from certbound.server.interactions import shown_name_of
 from certbound.server.openid import read_hint
 from certbound.server.pages.views import DoneView, LogoutView
-from certbound.server.service import Service
+from certbound.server.service import Service, people_of
 from certbound.server.sessions import (
     FORM_TOKEN,
     end_session,
     find_session,
-    people_of,
     require_own_form,
     visit_of,
 )

@@ -8,20 +8,20 @@ Rule 2: a client of a sector knows people by names that no other sector has, and
 from certbound.core import openid
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidGrant
-from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.authorization_code import Agreed
 from certbound.core.openid import Hint
 from certbound.core.signing import sign_jwt
 from certbound.server.service import Service
 
 
-def id_token(service: Service, client: Client, code: Code, *, subject: str, access_token: str, now: float) -> str:
-    """Who agreed to what `code` stands for, signed for the client, which knows them by `subject`."""
+def id_token(service: Service, client: Client, agreed: Agreed, *, subject: str, access_token: str, now: float) -> str:
+    """Who agreed, signed for the client, which knows them by `subject`."""
     key = service.keys.signing_with(client.id_token_alg)
     claims = openid.id_token_claims(
-        code,
+        agreed,
         issuer=service.offer.issuer,
         subject=subject,
-        sid=openid.sid_for(client, code.sid),
+        sid=openid.sid_for(client, agreed.sid),
         access_token=access_token,
         alg=key.alg,
         now=now,

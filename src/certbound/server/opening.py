@@ -42,7 +42,7 @@ class Opening:
         `certificate` is the one that the access token will be bound to.
         """
         store, now = self.asked.service.store, self.asked.call.now
-        token = f"cbrt_{self.asked.service.new_secret()}" if self.refreshes else None
+        token = refresh_token.PREFIX + self.asked.service.new_secret() if self.refreshes else None
         try:
             await store.grants.open(
                 self._record(certificate),

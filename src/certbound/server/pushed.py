@@ -21,8 +21,7 @@ from certbound.core.ports import TicketKind, TicketRecord
 from certbound.core.scope import Scope, format_scope
 from certbound.server.authentication import authenticated_client
 from certbound.server.call import NO_STORE, Call, Reply, json_reply
-from certbound.server.service import Service
-from certbound.server.sessions import people_of
+from certbound.server.service import Service, people_of
 from certbound.server.strangers import admit
 
 PREFIX = "urn:ietf:params:oauth:request_uri:"

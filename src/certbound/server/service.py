@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from certbound.core.authentication import Accepted
 from certbound.core.binding import Bind
-from certbound.core.errors import StoreUnavailable
+from certbound.core.errors import InvalidRequest, StoreUnavailable
 from certbound.core.grants import Policy
 from certbound.core.metadata import Offer
 from certbound.core.ports import Store
@@ -99,6 +99,13 @@ class Service:
     new_secret: Callable[[], str] = field(default=lambda: secrets.token_urlsafe(32))
     """256 bits nobody can guess, base64url."""
     clock: Callable[[], float] = time.time
+
+
+def people_of(service: Service) -> People:
+    """What there is for people; `InvalidRequest` (404) where there is nothing, and no page is served that asks."""
+    if service.people is None:
+        raise InvalidRequest("nobody logs in here", status=404)
+    return service.people
 
 
 async def keep_fresh(clients: ClientDirectory, store: Store) -> None:

@@ -18,13 +18,13 @@ import msgspec
 
 from certbound.core.authentication import digest_of
 from certbound.core.errors import InvalidRequest
-from certbound.core.interaction import Login
+from certbound.core.login import Login
 from certbound.core.ports import SessionRecord
 from certbound.server.call import Call, Reply, with_headers
-from certbound.server.service import People, Service
+from certbound.server.service import Service, people_of
 
 __all__ = [
-    "FORM_TOKEN", "SESSION", "VISIT", "Visit", "end_session", "find_session", "people_of", "require_own_form",
+    "FORM_TOKEN", "SESSION", "VISIT", "Visit", "end_session", "find_session", "require_own_form",
     "start_session", "visit_of",
 ]  # fmt: skip
 
@@ -101,10 +101,10 @@ async def find_session(call: Call, service: Service) -> SessionRecord | None:
     return session
 
 
-async def start_session(call: Call, service: Service, login: Login, sid: str = "") -> tuple[SessionRecord, Header]:
+async def start_session(call: Call, service: Service, login: Login, sid: str) -> tuple[SessionRecord, Header]:
     """The person is logged in with this browser; the header brings the cookie.  `InvalidRequest` (403) for nobody.
 
-    `sid` is new, and only given where somebody keeps it beside the login.
+    `sid` is new, and names the session to whoever keeps it beside the login.
     """
     # (1) They are no client: `sub` of a token that a client got for itself is its id (RFC 9700 section 4.15).
     if await service.clients.find(login.subject) is not None:
@@ -118,7 +118,7 @@ async def start_session(call: Call, service: Service, login: Login, sid: str = "
     session = SessionRecord(
         digest=digest_of(value),
         subject=login.subject,
-        sid=sid or service.new_id(),
+        sid=sid,
         auth_time=login.auth_time,
         acr=login.acr,
         amr=login.amr,
@@ -135,13 +135,6 @@ async def end_session(call: Call, service: Service) -> Header:
     if value:
         await service.store.sessions.end(digest_of(value))
     return _set_cookie(SESSION, "", "; Max-Age=0")
-
-
-def people_of(service: Service) -> People:
-    """What there is for people; where there are none, no page is served that asks."""
-    if service.people is None:
-        raise InvalidRequest("nobody logs in here", status=404)
-    return service.people
 
 
 def _cookie(call: Call, name: str) -> str:

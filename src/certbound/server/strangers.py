@@ -9,8 +9,7 @@ from certbound.core.errors import TooManyRequests
 from certbound.core.proofs import NothingProven
 from certbound.server.call import Call
 from certbound.server.guesses import TooManyGuesses
-from certbound.server.service import Service
-from certbound.server.sessions import people_of
+from certbound.server.service import Service, people_of
 
 
 def admit_stranger(call: Call, service: Service) -> None:

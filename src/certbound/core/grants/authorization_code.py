@@ -14,38 +14,39 @@ from typing import Any
 import msgspec
 
 from certbound.core.authentication import AuthenticatedClient
+from certbound.core.client_authorization import CODE_GRANT
 from certbound.core.clients import Client
 from certbound.core.errors import InvalidGrant
 from certbound.core.grants._request import Policy
+from certbound.core.login import Login
 from certbound.core.pkce import verify_challenge
 from certbound.core.ports import TicketRecord
 from certbound.core.scope import Scope
 from certbound.core.tokens import Grant
 
-GRANT_TYPE = "authorization_code"
+GRANT_TYPE = CODE_GRANT
 REMEMBERED = 3600
 """Seconds for which whoever comes with a code that has ended can still end what it gave."""
 
 
-class Code(msgspec.Struct, frozen=True, kw_only=True):
-    """What was agreed to: the content of a ticket of `TicketKind.CODE`."""
+class Agreed(Login, frozen=True, kw_only=True):
+    """What a person agreed to, after that login."""
 
     client_id: str
-    redirect_uri: str
-    code_challenge: str
-    subject: str
-    """The person, as accounts and sessions call them."""
     scope: tuple[str, ...]
     resources: tuple[str, ...]
     grant_id: str
     """Of the grant that will be opened with it."""
     ends_at: float
-    """Seconds since the epoch; the ticket is there longer, for `REMEMBERED`."""
-    auth_time: float
-    acr: str = ""
-    amr: tuple[str, ...] = ()
-    sid: str = ""
+    """Seconds since the epoch; the ticket is there longer, so that whoever is late is known."""
     nonce: str | None = None
+
+
+class Code(Agreed, frozen=True, kw_only=True):
+    """What a code stands for, and what it is bound to: the content of a ticket of `TicketKind.CODE`."""
+
+    redirect_uri: str
+    code_challenge: str
 
 
 def redeem(
@@ -66,25 +67,24 @@ def redeem(
     if code.redirect_uri != redirect_uri:
         raise InvalidGrant(f"the code was sent to {code.redirect_uri!r}, not to {redirect_uri!r:.200}")
     # (d) Whoever redeems it began the request.
-    if not verify_challenge(code_verifier, code.code_challenge):
-        raise InvalidGrant("the code_verifier does not fit the code_challenge")
+    verify_challenge(code_verifier, code.code_challenge)
     return code
 
 
-def grant(code: Code, client: Client, policy: Policy, *, subject: str) -> Grant:
+def grant(agreed: Agreed, client: Client, policy: Policy, *, subject: str) -> Grant:
     """All that was agreed to, and is there now; `subject` is what the client knows the person by.
 
     `InvalidGrant` (400) if there is no resource any more.
     """
-    resources = [each for each in code.resources if each in policy.resources]
+    resources = [each for each in agreed.resources if each in policy.resources]
     if not resources:
-        raise InvalidGrant(f"none of the resources {code.resources} is known here any more")
+        raise InvalidGrant(f"none of the resources {agreed.resources} is known here any more")
     return Grant(
         client_id=client.client_id,
         subject=subject,
         audience=tuple(resources),
-        scope=Scope(frozenset(code.scope) & client.scope & policy.scope),
-        grant_id=code.grant_id,
+        scope=Scope(frozenset(agreed.scope) & client.scope & policy.scope),
+        grant_id=agreed.grant_id,
     )
 
 

@@ -15,7 +15,8 @@ import msgspec
 
 from certbound.core.authentication import AuthenticatedClient
 from certbound.core.errors import AccessDenied, ExpiredToken, InvalidGrant
-from certbound.core.grants.authorization_code import Code
+from certbound.core.grants.authorization_code import Agreed
+from certbound.core.login import Login
 from certbound.core.ports import TicketRecord
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -30,16 +31,6 @@ LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
 LENGTH = 8
 MAX_TYPED = 64
 """Characters that are looked at."""
-
-
-class Approved(msgspec.Struct, frozen=True, kw_only=True):
-    """Who agreed, and how they had proven who they are."""
-
-    subject: str
-    auth_time: float
-    acr: str = ""
-    amr: tuple[str, ...] = ()
-    sid: str = ""
 
 
 class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +48,8 @@ class DeviceRequest(msgspec.Struct, frozen=True, kw_only=True):
     interval: int = INTERVAL
     polled_at: float | None = None
     is_denied: bool = False
-    approved: Approved | None = None
+    approved: Login | None = None
+    """Of whoever agreed."""
 
     @property
     def is_decided(self) -> bool:
@@ -95,7 +87,7 @@ def redeem(found: TicketRecord | None, authenticated: AuthenticatedClient) -> De
     return request
 
 
-def decision(request: DeviceRequest, *, now: float) -> Code | None:
+def decision(request: DeviceRequest, *, now: float) -> Agreed | None:
     """What was agreed to, or None while nothing is decided.  `AccessDenied` or `ExpiredToken` (400)."""
     if request.ends_at < now:
         raise ExpiredToken("nobody decided in time, or the device did not ask")
@@ -103,19 +95,13 @@ def decision(request: DeviceRequest, *, now: float) -> Code | None:
         raise AccessDenied("the person denied the request")
     if request.approved is None:
         return None
-    return Code(
+    return Agreed(
+        **msgspec.structs.asdict(request.approved),
         client_id=request.client_id,
-        redirect_uri="",
-        code_challenge="",
-        subject=request.approved.subject,
         scope=request.scope,
         resources=request.resources,
         grant_id=request.grant_id,
         ends_at=request.ends_at,
-        auth_time=request.approved.auth_time,
-        acr=request.approved.acr,
-        amr=request.approved.amr,
-        sid=request.approved.sid,
     )
 
 
@@ -126,7 +112,7 @@ def polled(request: DeviceRequest, *, now: float) -> tuple[DeviceRequest, bool]:
     return msgspec.structs.replace(request, interval=interval, polled_at=now), is_soon
 
 
-def decide(request: DeviceRequest, approved: Approved | None) -> DeviceRequest:
+def decide(request: DeviceRequest, approved: Login | None) -> DeviceRequest:
     """The request as the person decided it; None approved denies."""
     return msgspec.structs.replace(request, approved=approved, is_denied=approved is None)
 

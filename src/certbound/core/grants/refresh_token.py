@@ -23,6 +23,8 @@ from certbound.core.scope import Scope, grant_scope
 from certbound.core.tokens import Grant
 
 GRANT_TYPE = "refresh_token"
+PREFIX = "cbrt_"
+"""What a refresh token begins with, for whoever finds one where it should not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,4 +137,4 @@ _TEMPLATES: Mapping[type, str] = {
     LogoutView: "logout",
     RefusalView: "refusal",
 }
-_REASONS = {403: "forbidden", 404: "missing", 410: "missing", 429: "wait", 500: "defect", 503: "later"}
+_REASONS = {403: "forbidden", 404: "missing", 429: "wait", 500: "defect", 503: "later"}
