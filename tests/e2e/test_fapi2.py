@@ -3,24 +3,35 @@
 The settings below are those that a deployment of it has; numbers in parentheses are sections of the profile.
 """
 
+import contextlib
 import math
+import socket
+import ssl
+import string
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from asserting import assertion
 from asserting import form as form_of
 from asserting import metadata as metadata_of_keys
-from certbound.core.errors import ConfigurationError, InvalidRedirectUri
+from certbound.cli import main
+from certbound.core.errors import ConfigurationError, InvalidClientMetadata, InvalidRedirectUri
+from certbound.core.jws import unverified_claims
 from certbound.settings import load
 from certbound.trust.authority import self_signed
 from e2e.acting import App, make_app, people_world
 from e2e.people import Browser
 from e2e.world import World
+from issuing import encode
 
+CERTIFICATE = self_signed("CN=any")
 METHODS = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt"]
 
 
@@ -167,9 +178,22 @@ class TestPushedRequests:
         again = app.visit_pushed(request_uri, browser)
         assert (again.status, again.location) == (400, "")
 
-    def test_a_nonce_of_64_characters_is_taken(self, app: App) -> None:
-        """5.3.2.2: at least those."""
-        assert app.push(nonce="n" * 64, state="s" * 200).status == 201
+    def test_no_setting_lets_a_request_uri_wait_for_ten_minutes(
+        self, built: World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        """The server does not start, and says which key of which file."""
+        file = built.directory / "slow.toml"
+        file.write_text((built.directory / "certbound.toml").read_text() + "pushed_lifetime = 600\n")
+        assert main(["serve", "--config", str(file)]) == 1
+        said = capfd.readouterr().err
+        assert f"{file}: login.pushed_lifetime" in said
+        assert "599" in said
+
+    def test_a_nonce_of_64_characters_comes_back_whole(self, app: App) -> None:
+        """5.3.2.2: at least those; of every kind that a nonce may be made of."""
+        nonce = (string.ascii_letters + string.digits + "-._~")[:64]
+        code = app.agree_to_pushed(pushed(app, nonce=nonce, state="s" * 200))["code"]
+        assert unverified_claims(app.redeem(code).json["id_token"])["nonce"] == nonce
 
 
 class TestAnswers:
@@ -320,10 +344,83 @@ def test_a_client_that_signs_assertions_pushes_and_gets_bound_tokens(built: Worl
     assert built.call_api(tokens["access_token"], self_signed("CN=thief")).status == 401
 
 
+@pytest.fixture(scope="module")
+def signer(built: World) -> str:
+    """A client that signs assertions for itself."""
+    built.register("clock", **metadata_of_keys(), scope="read")
+    return "clock"
+
+
+class TestClocks:
+    """5.3.2.1: clocks differ a little; assertions are looked at as the token endpoint does."""
+
+    @pytest.mark.parametrize("claim", ["iat", "nbf"])
+    @pytest.mark.parametrize(("ahead", "status"), [(-10, 200), (10, 200), (75, 401)])
+    def test_ten_seconds_ahead_are_none_and_more_than_sixty_too_many(
+        self, built: World, signer: str, claim: str, ahead: int, status: int
+    ) -> None:
+        claims = {claim: int(time.time()) + ahead}
+        assert self.asked(built, assertion(signer, audience=built.issuer, **claims)) == status
+
+    @pytest.mark.parametrize(("left", "status"), [(10, 200), (-1, 401), (-10, 401), (7200, 401)])
+    def test_what_has_ended_has_ended(self, built: World, signer: str, left: int, status: int) -> None:
+        """No seconds are given back; and none lives for hours."""
+        exp = int(time.time()) + left
+        assert self.asked(built, assertion(signer, audience=built.issuer, exp=exp)) == status
+
+    def asked(self, built: World, text: str) -> int:
+        """The status of a token request with this assertion."""
+        answer = built.post("token", None, CERTIFICATE, grant_type="client_credentials", **form_of(text))
+        assert answer.status == 200 or answer.json["error"] == "invalid_client", answer
+        return answer.status
+
+
+class TestTransport:
+    """5.2.2, 5.4.1: TLS 1.2 with the suites of BCP 195, or 1.3; keys that are long enough."""
+
+    @pytest.mark.parametrize("host", ["issuer", "mtls"])
+    def test_of_tls_1_2_there_are_the_recommended_suites_alone(self, built: World, host: str) -> None:
+        """Each that OpenSSL has is offered by itself."""
+        offered, accepted = 0, set()
+        for each in _suites():
+            context = built.context(CERTIFICATE, maximum=ssl.TLSVersion.TLSv1_2)
+            context.set_ciphers(f"{each}:@SECLEVEL=0")
+            parts, offered = urlsplit(getattr(built, host)), offered + 1
+            with (
+                contextlib.suppress(ssl.SSLError, ConnectionError),
+                socket.create_connection((parts.hostname, parts.port), timeout=10) as plain,
+                context.wrap_socket(plain, server_hostname=parts.hostname) as connection,
+            ):
+                accepted.add((connection.cipher() or ("",))[0])
+        assert offered > 20
+        # The certificate of this server has an elliptic key; with an RSA key it is the same two.
+        assert accepted == {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
+
+    def test_keys_that_are_too_short_are_nobodys(self, built: World) -> None:
+        """RSA below 2048 bits, in a certificate or a key set: 1024, and one bit less."""
+        built.register("short", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="short.example")
+        for bits, status in ((1024, 401), (2047, 401), (2048, 200)):
+            key = rsa.generate_private_key(65537, bits)
+            identity = built.authority.issue("CN=short", dns=["short.example"], key=key)
+            answer = built.token_request("short", identity, scope="read")
+            assert answer.status == status, (bits, answer)
+            n = key.public_key().public_numbers().n
+            jwk = {"kty": "RSA", "e": "AQAB", "n": encode(n.to_bytes((bits + 7) // 8))}
+            with pytest.raises(InvalidClientMetadata, match="jwks") if status == 401 else contextlib.nullcontext():
+                built.register(f"short-{bits}", token_endpoint_auth_method="private_key_jwt", jwks={"keys": [jwk]})
+
+
 def test_a_client_that_proves_nothing_is_not_registered(built: World) -> None:
     """5.3.2.1: confidential clients alone."""
     with pytest.raises(Exception, match="none is not enabled"):
         built.register("public", token_endpoint_auth_method="none", redirect_uris=["https://p.example/cb"])
+
+
+def _suites() -> list[str]:
+    """Those of TLS 1.2 and before that OpenSSL knows, weak ones too."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+    return [str(each["name"]) for each in context.get_ciphers() if each["protocol"] != "TLSv1.3"]
 
 
 def _entropy(token: str) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from certbound.core.grants.device_code import GRANT_TYPE as DEVICE
 from certbound.trust.authority import Issued, self_signed
-from e2e.acting import CODE_GRANT, App, logged_in, make_app, people_world
+from e2e.acting import CODE_GRANT, PASSWORD, App, add_account, logged_in, make_app, people_world
 from e2e.people import Browser, request_url
 from e2e.world import World, free_port, world
 
@@ -177,6 +177,24 @@ def test_a_page_or_a_redirect_that_is_a_refusal_is_told_as_one(
     while anna.send(device, user_code="BCDF-BCDF").status == 403:
         assert not counted(peopled, "device", "access_denied", "throttled")
     assert counted(peopled, "device", "access_denied", "throttled") == 1
+
+
+def test_who_guesses_passwords_is_told_to_wait(tmp_path: Path) -> None:
+    """429 with Retry-After, the right password too; another person, and the same one from elsewhere, go on."""
+    with people_world(tmp_path, login__guesses_per_minute=2) as built:
+        app = make_app(built, "app")
+        add_account(built, "bert")
+        browser = Browser(built)
+        page = app.visit(browser)
+        statuses = []
+        for password in ("wrong", "wrong again", "wrong once more", PASSWORD):
+            answer = browser.log_in(page, "anna", password)
+            statuses.append(answer.status)
+            if answer.status == 429:
+                assert 0 < int(answer.answer.headers["retry-after"]) <= 60
+                assert answer.answer.headers["cache-control"] == "no-store"
+        assert statuses == [403, 403, 429, 429]
+        assert app.code(username="bert", browser=Browser(built))
 
 
 def test_what_pages_refuse_is_bounded_in_the_log_and_makes_no_client_wait(

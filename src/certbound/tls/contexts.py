@@ -195,5 +195,5 @@ def _refuse_shared_names(sites: tuple[Site, ...]) -> None:
         seen |= site.names
 
 
-_TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
-"""TLS 1.2: forward secrecy and AEAD only (RFC 9325 section 4.2); TLS 1.3 has nothing else."""
+_TLS12_CIPHERS = b"ECDHE+AESGCM"
+"""TLS 1.2: those that RFC 9325 section 4.2 recommends, and FAPI 2.0 allows no others; TLS 1.3 has nothing weaker."""
