@@ -1,6 +1,5 @@
 """The authorization server without its endpoints, with everything that keeps it fresh while it runs."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 from certbound.app.people import configured_people
 from certbound.app.policy import accepted, allowed, offer_of, statements_of, ways_of
+from certbound.app.running import running
 from certbound.app.signing import open_keys
 from certbound.app.storage import opened_store
 from certbound.app.trusted import ANCHOR_INTERVAL, anchor_files, fetcher_of, may_have_anchors, revocation_of
@@ -66,29 +66,24 @@ async def open_authentication(settings: Settings, *, offline: bool = False) -> A
     published = PublishedByUri(fetcher)
     async with opened_store(settings) as store:
         clients = directory(store)
-        tasks = [
-            asyncio.create_task(keep_fresh(clients, store)),
-            asyncio.create_task(anchors.watch(ANCHOR_INTERVAL)),
-        ]
+        work = [keep_fresh(clients, store), anchors.watch(ANCHOR_INTERVAL)]
         if settings.registration.anchors:
-            tasks.append(asyncio.create_task(registrants.watch(ANCHOR_INTERVAL)))
+            work.append(registrants.watch(ANCHOR_INTERVAL))
         if revocation is not None:
-            tasks.append(asyncio.create_task(revocation.run()))
+            work.append(revocation.run())
         try:
-            yield Authentication(
-                store=store,
-                clients=clients,
-                sources=Sources(chains=anchors.trust, published=published, uses=store.tokens),
-                has_anchors=may_have_anchors(settings, anchors),
-                anchors=lambda: anchors.trust.anchors,
-                revocation=revocation.statuses if revocation is not None else tuple,
-                registrants=registrants,
-                allowed=lambda: allowed(settings, anchors),
-            )
+            async with running(*work):
+                yield Authentication(
+                    store=store,
+                    clients=clients,
+                    sources=Sources(chains=anchors.trust, published=published, uses=store.tokens),
+                    has_anchors=may_have_anchors(settings, anchors),
+                    anchors=lambda: anchors.trust.anchors,
+                    revocation=revocation.statuses if revocation is not None else tuple,
+                    registrants=registrants,
+                    allowed=lambda: allowed(settings, anchors),
+                )
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             await published.close()
             fetcher.close()
 
@@ -131,15 +126,11 @@ async def open_service(settings: Settings, numbers: Numbers | None = None) -> As
             people=people,
             vitals=vitals,
         )
-        tasks = [asyncio.create_task(expiry.run()), asyncio.create_task(Purge(store, time.time).run())]
+        work = [expiry.run(), Purge(store, time.time).run()]
         if numbers is not None and settings.admin.port is not None:
-            tasks.append(asyncio.create_task(keep_sampling(vitals, numbers)))
-        try:
+            work.append(keep_sampling(vitals, numbers))
+        async with running(*work):
             yield service
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def vitals_of(offer: Offer, authentication: Authentication, keys: KeyRing, expiry: ExpiryWatch) -> Vitals:

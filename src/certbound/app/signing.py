@@ -1,12 +1,12 @@
 """The keys that tokens are signed with: the configured one, or those of the store."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 
 from certbound.app.files import read_file
+from certbound.app.running import running
 from certbound.app.storage import opened_store
 from certbound.core.errors import ConfigurationError
 from certbound.core.ports import Store
@@ -34,12 +34,8 @@ async def open_keys(settings: Settings, store: Store) -> AsyncIterator[KeyRing]:
         return
     keeper = key_keeper(settings, store)
     ring = await keeper.open()
-    keeping = asyncio.create_task(keeper.run())
-    try:
+    async with running(keeper.run()):
         yield ring
-    finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -52,8 +52,8 @@ class Hands(Protocol):
     async def run(self, statement: Prepared, values: Values | None = None) -> Found:
         """What it found or changed."""
 
-    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> int:
-        """How many rows it changed, executed for each of these."""
+    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> None:
+        """It is executed for each of these."""
 
 
 class InSteps:
@@ -67,9 +67,9 @@ class InSteps:
         result = await self._connection.execute(statement.clause, values or {})
         return Found(result.all() if result.returns_rows else (), result.rowcount)
 
-    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> int:
+    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> None:
         """As `Hands.run_all`."""
-        return (await self._connection.execute(statement.clause, rows)).rowcount
+        await self._connection.execute(statement.clause, rows)
 
 
 class _Text:

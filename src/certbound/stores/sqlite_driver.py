@@ -86,13 +86,9 @@ class _Hands:
         finally:
             cursor.close()
 
-    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> int:
+    async def run_all(self, statement: Prepared, rows: Sequence[Values]) -> None:
         text = statement.on(self._dialect)
-        cursor = self._connection.executemany(str(text), map(text.row, rows))
-        try:
-            return cursor.rowcount
-        finally:
-            cursor.close()
+        self._connection.executemany(str(text), map(text.row, rows)).close()
 
 
 class _Connection(aiosqlite.Connection):

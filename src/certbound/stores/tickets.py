@@ -72,13 +72,13 @@ class SqlTickets:
 
         return await self._database.write_prepared(steps)
 
-    async def take(self, kind: TicketKind, digest: str, *, now: float, version: int | None = None) -> bool:
+    async def take(self, kind: TicketKind, digest: str, *, now: float) -> bool:
         """True for the first, False for all others, for one that is not there, and for one that has ended."""
         if not can_be_kept(digest):
             return False
 
         async def steps(hands: Hands) -> bool:
-            return await take(hands, kind, digest, now, version)
+            return await take(hands, kind, digest, now)
 
         return await self._database.write_prepared(steps)
 
@@ -93,12 +93,9 @@ class SqlTickets:
         await self._database.write_prepared(steps)
 
 
-async def take(hands: Hands, kind: TicketKind, digest: str, now: float, version: int | None = None) -> bool:
+async def take(hands: Hands, kind: TicketKind, digest: str, now: float) -> bool:
     """As `SqlTickets.take`, as a part of a transaction."""
-    values = {"key": _key(kind, digest), "now": now}
-    if version is None:
-        return (await hands.run(_TAKE, values)).changed == 1
-    return (await hands.run(_TAKE_VERSION, {**values, "seen": version})).changed == 1
+    return (await hands.run(_TAKE, {"key": _key(kind, digest), "now": now})).changed == 1
 
 
 def _key(kind: TicketKind, digest: str) -> str:
@@ -132,13 +129,11 @@ _REMOVE = Prepared(delete(tickets).where(_IS))
 
 _UNTAKEN = and_(_IS, tickets.c.taken_at.is_(None), tickets.c.ends_at >= bindparam("now"))
 """It is there, nobody took it, and it has not ended."""
-_SEEN = _UNTAKEN & (tickets.c.version == bindparam("seen"))
 
 _CHANGE = Prepared(
     update(tickets)
-    .where(_SEEN)
+    .where(_UNTAKEN, tickets.c.version == bindparam("seen"))
     .values(content=bindparam("what"), ends_at=bindparam("until"), version=bindparam("next"))
 )
 
 _TAKE = Prepared(update(tickets).where(_UNTAKEN).values(taken_at=bindparam("now")))
-_TAKE_VERSION = Prepared(update(tickets).where(_SEEN).values(taken_at=bindparam("now")))

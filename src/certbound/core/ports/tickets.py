@@ -48,10 +48,10 @@ class Tickets(Protocol):
     async def change(self, record: TicketRecord, *, now: float) -> bool:
         """`content` and `ends_at` of `record` stand where `version` stood; False if it changed, was taken or ended."""
 
-    async def take(self, kind: TicketKind, digest: str, *, now: float, version: int | None = None) -> bool:
+    async def take(self, kind: TicketKind, digest: str, *, now: float) -> bool:
         """True for the first, False for all others, for one that is not there, and for one that has ended.
 
-        With `version`, only of that state.  Atomic between processes.
+        Atomic between processes.
         """
 
     async def remove(self, kind: TicketKind, digest: str) -> None:
