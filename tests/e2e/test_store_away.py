@@ -4,6 +4,7 @@ The server is real and so is what fails: somebody takes a table away, or a trigg
 """
 
 import contextlib
+import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,17 @@ def test_a_client_whose_request_is_known_is_told_that_the_store_is_away(app: App
         with without(app.world, table):
             assert is_told(app.visit(anna, response_mode=mode))
     assert "code" in app.visit(anna).members
+
+
+def test_the_audit_says_that_it_is_ours_and_why(app: App, anna: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    """As of a page: an error and no refusal, with the reason that nobody else is told."""
+    caplog.set_level(logging.INFO, "certbound.audit")
+    with without(app.world, "consents"):
+        app.visit(anna)
+    [record] = [each for each in caplog.records if each.name == "certbound.audit"]
+    told = record.__dict__["fields"]
+    assert (record.levelno, told["outcome"], told["error"]) == (logging.ERROR, "failed", "temporarily_unavailable")
+    assert "no such table: consents" in told["reason"]
 
 
 def test_so_is_one_whose_person_would_have_to_log_in(app: App) -> None:

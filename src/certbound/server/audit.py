@@ -108,6 +108,10 @@ class Notes:
         """The answer is a page or a redirect, and a refusal all the same; `wait`: the seconds its sender is told."""
         self.outcome, self.error = Outcome.THROTTLED if wait else Outcome.REFUSED, error
 
+    def fail(self, error: str) -> None:
+        """The same, and it is ours: what was asked for was right, and could not be done."""
+        self.outcome, self.error = Outcome.FAILED, error
+
 
 class DecisionHandler(logging.Handler, ABC):
     """Takes decisions as they are: with a record made for each, the line would cost three times as much."""

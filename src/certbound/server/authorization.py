@@ -223,7 +223,7 @@ def _put_off(call: Call, service: Service, client: Client, to: ReturnTo, why: St
     """The client is told to come again (RFC 6749 section 4.1.2.1); the reason is for the audit."""
     refusal = TemporarilyUnavailable(str(why))
     call.notes.reason = refusal.reason
-    call.notes.refuse(refusal.error)
+    call.notes.fail(refusal.error)
     return _answer(call, service, client, to, {"error": refusal.error, "error_description": refusal.description}, ())
 
 

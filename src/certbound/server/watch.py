@@ -46,7 +46,8 @@ class Watch:
         notes = call.notes
         self.numbers.answered(endpoint, notes.outcome, notes.error, time.perf_counter() - started)
         if notes.outcome is not Outcome.DONE:
-            verdict = _WRITTEN if _has_proven(call) else self._count(call, is_authentication=False)
+            free = notes.outcome is Outcome.FAILED or _has_proven(call)
+            verdict = _WRITTEN if free else self._count(call, is_authentication=False)
             if verdict.is_written:
                 self.audit.record(
                     _decision(endpoint, call, notes.outcome, error=notes.error, unwritten=verdict.unwritten)
