@@ -202,6 +202,24 @@ def test_what_a_statement_says_wins(registering: World) -> None:
     assert ("Stated", said) == (put.json["client_name"], put.json["software_statement"])
 
 
+def test_what_a_directory_calls_by_names_of_its_own_means_nothing(registering: World) -> None:
+    """As Brazil's does: neither taken for what it resembles nor told again; by the names of RFC 7591 it counts."""
+    own = {
+        "software_jwks_uri": "https://directory.example/jwks", "software_redirect_uris": ["https://a.example/cb"],
+        "software_client_name": "Stated", "org_id": "o-1", "software_roles": ["DADOS"],
+    }  # fmt: skip
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://asked.example/jwks"}
+    body = {**signing, "client_name": "Asked", "software_statement": statement(**own)}
+    answer = send(registering, "POST", body)
+    assert answer.status == 201, answer
+    assert not own.keys() & answer.json.keys()
+    assert ("Asked", signing["jwks_uri"]) == (answer.json["client_name"], answer.json["jwks_uri"])
+    assert "s-1" == answer.json["software_id"]
+    said = statement(jwks_uri="https://directory.example/jwks")
+    answer = send(registering, "POST", {**signing, "software_statement": said})
+    assert "https://directory.example/jwks" == answer.json["jwks_uri"]
+
+
 STATEMENTS: dict[str, Callable[[], Any]] = {
     "forged": lambda: statement(key=ECKey.generate_key("P-256", {"kid": "one"})),
     "old": lambda: statement(iat=time.time() - 301),

@@ -165,8 +165,8 @@ def require_named(refused: OAuthError, name: str, value: Any) -> None:
     if refused.error == "invalid_software_statement":
         assert name == "software_statement", (name, value, refused)
         return
-    about_uris = name in {"redirect_uris", "post_logout_redirect_uris"}
-    assert refused.error in {"invalid_client_metadata", *(["invalid_redirect_uri"] if about_uris else [])}, refused
+    about_uris = name in {"redirect_uris", "post_logout_redirect_uris"}  # RFC 7591 section 3.2.2
+    assert refused.error == ("invalid_redirect_uri" if about_uris else "invalid_client_metadata"), (value, refused)
     assert refused.description.startswith(name[:40]), (name, value, refused.description)
 
 
