@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from certbound.core.errors import ConfigurationError
 from certbound.settings import Settings, keys, load, read, rows, schema, sections, show_toml
-from certbound.settings.tables import AnchorLimit
+from certbound.settings.trust import AnchorLimit
 
 COMPLETE = """
 [server]

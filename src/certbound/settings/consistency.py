@@ -11,7 +11,8 @@ from certbound.core.errors import InvalidScope
 from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
-from certbound.settings.tables import ROTATE_DAYS, AnchorLimit, Settings
+from certbound.settings.tables import ROTATE_DAYS, Settings
+from certbound.settings.trust import AnchorLimit
 from certbound.settings.ways import contradictions
 from certbound.tls.hosts import is_loopback
 
