@@ -9,7 +9,19 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Response
 
-from browser.walking import DEVICE_GRANT, arrived, asked_by_device, forged, heading, link, log_in, polled, press
+from browser.walking import (
+    DEVICE_GRANT,
+    HOSTS,
+    arrived,
+    asked_by_device,
+    evil,
+    forged,
+    heading,
+    link,
+    log_in,
+    polled,
+    press,
+)
 from browser.watched import Site, site, tab
 from e2e.acting import PASSWORD, App, make_app
 from e2e.world import Answer, World
@@ -211,23 +223,25 @@ async def test_cookies_are_for_this_host_alone_and_no_script_reads_them(browser:
 class TestForgedForms:
     """Of an attacker who knows the address of the page, from another site and from one of the same."""
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
-    async def test_no_form_of_others_decides_anything(self, page: Page, app: App, callback: Site, host: str) -> None:
+    @HOSTS
+    async def test_no_form_of_others_decides_anything(
+        self, page: Page, people: World, app: App, callback: Site, host: str
+    ) -> None:
         await page.goto(link(app, prompt="consent"))
         await log_in(page)
         target = page.url
-        with site(host) as evil:
+        with evil(people, host) as attacker:
             for action in ("allow", "deny"):
-                evil.pages["/"] = forged(target, form_token="x", action=action)
-                refused = await sent(page, evil, target)
+                attacker.pages["/"] = forged(target, form_token="x", action=action)
+                refused = await sent(page, attacker, target)
                 assert 403 == refused.status
-            evil.pages["/"] = forged(target, form_token="x", action="login", username="mallory", password=PASSWORD)
-            assert 403 == (await sent(page, evil, target)).status
+            attacker.pages["/"] = forged(target, form_token="x", action="login", username="mallory", password=PASSWORD)
+            assert 403 == (await sent(page, attacker, target)).status
         await page.goto(target)
         await press(page, "Deny")  # it waits still, for the person
         assert "access_denied" == (await arrived(page, callback))["error"]
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+    @HOSTS
     async def test_no_form_of_others_withdraws_or_logs_out(
         self, page: Page, people: World, app: App, callback: Site, host: str
     ) -> None:
@@ -236,33 +250,33 @@ class TestForgedForms:
         await press(page, "Allow")
         tokens = redeemed(app, await arrived(page, callback))
         account = f"{people.issuer}/account"
-        with site(host) as evil:
+        with evil(people, host) as attacker:
             for said in ({"action": "withdraw", "client_id": app.client_id}, {"action": "log_out"}):
-                evil.pages["/"] = forged(account, form_token="x", **said)
-                answer = await sent(page, evil, account)
+                attacker.pages["/"] = forged(account, form_token="x", **said)
+                answer = await sent(page, attacker, account)
                 assert answer.status == 403 or "/interaction/" in answer.headers["location"]  # nobody, or not ours
         await page.goto(account)
         assert "Apps that act for you" == await heading(page)  # logged in still
         assert 1 == await page.locator("section.app").filter(has_text="Photo Printer").count()
         assert 200 == refreshed(app, tokens["refresh_token"]).status
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+    @HOSTS
     async def test_no_form_of_others_ends_a_login(self, page: Page, people: World, app: App, host: str) -> None:
         """At the page where an app may ask for it: the person is asked, or the form is refused."""
         logout = f"{people.issuer}/logout"
         await page.goto(f"{people.issuer}/account")
         await log_in(page)
-        with site(host) as evil:
+        with evil(people, host) as attacker:
             for said in ({"form_token": "x", "action": "log_out"}, {"action": "log_out"}, {"client_id": app.client_id}):
-                evil.pages["/"] = forged(logout, **said)
-                answer = await sent(page, evil, logout)
+                attacker.pages["/"] = forged(logout, **said)
+                answer = await sent(page, attacker, logout)
                 assert answer.status == 403 or answer.headers["location"].startswith(f"{logout}?"), said
                 await page.wait_for_load_state()
                 assert await heading(page) in {"Log out?", "This did not work"}
         await page.goto(f"{people.issuer}/account")
         assert "Apps that act for you" == await heading(page)
 
-    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+    @HOSTS
     async def test_no_form_of_others_connects_a_device(
         self, page: Page, people: World, television: App, host: str
     ) -> None:
@@ -272,10 +286,10 @@ class TestForgedForms:
         await page.goto(device)
         await log_in(page)
         code = {"form_token": "x", "user_code": asked["user_code"]}
-        with site(host) as evil:
+        with evil(people, host) as attacker:
             for said in (code, {**code, "action": "allow"}, {**code, "action": "deny"}):
-                evil.pages["/"] = forged(device, **said)
-                answer = await sent(page, evil, device)
+                attacker.pages["/"] = forged(device, **said)
+                answer = await sent(page, attacker, device)
                 assert answer.status == 403 or "/interaction/" in answer.headers["location"]  # nobody, or not ours
         assert "authorization_pending" == polled(television, asked).json["error"]
         await page.goto(asked["verification_uri_complete"])
@@ -283,8 +297,8 @@ class TestForgedForms:
         assert asked["user_code"] in await page.inner_text("main")
 
 
-async def sent(page: Page, evil: Site, target: str) -> Response:
-    await page.goto(f"{evil.url}/")
+async def sent(page: Page, attacker: Site, target: str) -> Response:
+    await page.goto(f"{attacker.url}/")
     async with page.expect_response(lambda each: each.request.method == "POST" and each.url == target) as found:
         await press(page, "win")
     return await found.value

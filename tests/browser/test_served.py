@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 
 from browser.axe import RIGHTMOST, axe_finds
-from browser.walking import DEVICE_GRANT, asked_by_device, heading, link, log_in, polled, press
+from browser.walking import DEVICE_GRANT, HOSTS, asked_by_device, evil, heading, link, log_in, polled, press
 from browser.watched import Site, site, tab
 from e2e.acting import CODE_GRANT, PASSWORD, App, make_app
 from e2e.world import World, self_signed
@@ -221,7 +221,7 @@ class TestKeyboardAlone:
         await page.wait_for_selector("h1:has-text('You are logged out')")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
+@HOSTS
 async def test_no_page_is_shown_in_a_frame_of_others(browser: Browser, people: World, apps: Apps, host: str) -> None:
     """Whoever is logged in, and from another port of the same site too, where cookies come along."""
     context = await browser.new_context(locale="en-GB")  # not watched: here the policy is to be violated
@@ -241,11 +241,11 @@ async def test_no_page_is_shown_in_a_frame_of_others(browser: Browser, people: W
         f"{people.issuer}/logout",
         f"{people.issuer}/authorize?client_id=nobody",
     ]
-    with site(host) as evil:
+    with evil(people, host) as attacker:
         for url in pages:
-            evil.pages["/"] = f"<!doctype html><title>x</title><iframe src='{url.replace('&', '&amp;')}'></iframe>"
+            attacker.pages["/"] = f"<!doctype html><title>x</title><iframe src='{url.replace('&', '&amp;')}'></iframe>"
             async with page.expect_console_message(lambda said: "frame-ancestors" in said.text, timeout=10_000):
-                await page.goto(f"{evil.url}/")
+                await page.goto(f"{attacker.url}/")
             while not page.frames[1].url:  # of another process
                 await asyncio.sleep(0.05)
             assert page.frames[1].url.startswith("chrome-error:"), url

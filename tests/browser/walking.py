@@ -1,13 +1,15 @@
 """What a person does on the pages: what tests of them share."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import pytest
 from playwright.async_api import Page
 
-from browser.watched import Site
+from browser.watched import Site, site
 from e2e.acting import CODE_GRANT, PASSWORD, App
 from e2e.world import Answer, World
 
@@ -55,6 +57,16 @@ def polled(television: App, asked: Any) -> Answer:
         grant_type=DEVICE_GRANT,
         device_code=asked["device_code"],
     )
+
+
+@contextmanager
+def evil(people: World, host: str) -> Iterator[Site]:
+    """An attacker's, over TLS: `localhost` is the same site as ours but for the port, so that cookies come along."""
+    with site(host, certificate=(people.directory / "server.pem", people.directory / "server.key")) as running:
+        yield running
+
+
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "localhost"], ids=["other-site", "same-site"])
 
 
 def forged(target: str, **fields: str) -> str:
