@@ -87,7 +87,8 @@ class InvalidRequest(OAuthError):
     error = "invalid_request"
 
     def __init__(self, reason: str, *, status: int = 400, description: str = "") -> None:
-        """`status` is 400 but where HTTP has a better word for the same refusal (405, 413).
+        """`status` is 400 but where HTTP has a better word for the same refusal: 403 for what another browser or site
+        sent, 404 and 405 for what is not there, 409 for what changed meanwhile, 413 for what is too long.
 
         `description` is for where the log can say more than a page should repeat.
         """

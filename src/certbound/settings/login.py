@@ -56,7 +56,7 @@ class Login(Section, frozen=True, kw_only=True):
             ge=1,
             le=1000,
             description="Wrong passwords of one network for one name, after which more are not looked at; ten times as "
-            "many of one network. For each worker.",
+            "many of one network. As many wrong codes of devices, of one network. For each worker.",
         ),
     ] = 10
     begun_per_minute: Annotated[
