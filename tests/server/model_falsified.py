@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.model import EVER, METHODS, Grant, Held, Key, Model, Refused, Token
+from server.model import Model
+from server.model_things import EVER, METHODS, Grant, Held, Key, Refused, Token
 
 
 def _is_touched_but(kind: str) -> Callable[..., bool]:

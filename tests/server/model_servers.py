@@ -29,7 +29,7 @@ from certbound.server.service import Service
 from certbound.settings import load
 from certbound.trust.authority import Authority, Issued, self_signed
 from certificates import peer, read
-from server.model import BASIC, JWT, METHODS, OWN, PKI, POST, Card, Client, Shown
+from server.model_things import BASIC, JWT, METHODS, OWN, PKI, POST, Card, Client, Shown
 
 SIGNED, OPAQUE = "https://api.example", "https://opaque.example"
 LIFETIME, GRACE, GRANT, LEAD = 300, 10, 1000, 60

@@ -2,8 +2,8 @@
 
 from itertools import count
 
-from server.model import BASIC, JWT, OWN, PUBLIC, Card, Grant
 from server.model_servers import OPAQUE, SIGNED
+from server.model_things import BASIC, JWT, OWN, PUBLIC, Card, Grant
 from server.model_trial import CARDS, NAMES, Trial
 
 ONE, RENEWED, _, SELF_SIGNED, SELF_SIGNED_TOO = CARDS

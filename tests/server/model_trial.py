@@ -31,23 +31,7 @@ from certbound.server.revocation import Revoker
 from certbound.server.token import token
 from certbound.server.token_revocation import revoke
 from certificates import read
-from server.model import (
-    BASIC,
-    EVER,
-    JWT,
-    PKI,
-    POST,
-    PUBLIC,
-    WITH_CARD,
-    WITH_SECRET,
-    Card,
-    Client,
-    Grant,
-    Model,
-    Refused,
-    Shown,
-    Token,
-)
+from server.model import Model
 from server.model_servers import (
     GRACE,
     GRANT,
@@ -62,6 +46,22 @@ from server.model_servers import (
     metadata,
     thumbprint,
 )  # fmt: skip
+from server.model_things import (
+    BASIC,
+    EVER,
+    JWT,
+    PKI,
+    POST,
+    PUBLIC,
+    WITH_CARD,
+    WITH_SECRET,
+    Card,
+    Client,
+    Grant,
+    Refused,
+    Shown,
+    Token,
+)
 
 CARDS = [
     Card("one", "a.example", "first"), Card("renewed", "a.example", "second"), Card("other", "b.example", "first"),

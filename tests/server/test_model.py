@@ -22,10 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from server.model import EVER, METHODS, PKI, PUBLIC, WITH_SECRET, Card, Grant, Model, Token
+from server.model import Model
 from server.model_falsified import FALSE
 from server.model_servers import GRACE, OPAQUE, SIGNED
 from server.model_story import Story
+from server.model_things import EVER, METHODS, PKI, PUBLIC, WITH_SECRET, Card, Grant, Token
 from server.model_trial import CARDS, NAMES, Trial
 
 MOST_CRASHES = 2
