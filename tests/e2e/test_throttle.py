@@ -1,6 +1,7 @@
 """Limits on failed authentication, over real TLS: they lock nobody out."""
 
 import contextlib
+import gc
 import json
 import logging
 import re
@@ -15,8 +16,11 @@ from urllib.request import urlopen
 import pytest
 
 from certbound.core.grants.device_code import GRANT_TYPE as DEVICE
+from certbound.server.throttle import Buckets
 from certbound.trust.authority import Issued, self_signed
+from certbound.trust.verifier import Trust
 from e2e.acting import CODE_GRANT, PASSWORD, App, add_account, logged_in, make_app, people_world
+from e2e.forging import forged
 from e2e.people import Browser, request_url
 from e2e.world import World, free_port, world
 
@@ -79,6 +83,36 @@ def test_ten_thousand_failures_from_elsewhere_lock_nobody_out(limited: World, ca
     assert len(caplog.records) - before < LIMIT * 10  # nor is the log full
     assert set(flood(limited, "x", 3, source="127.0.0.3", identity=own)) == {200}
     assert set(flood(limited, "x", 3, source="127.0.0.2", identity=own)) == {200}
+
+
+def test_ten_thousand_failures_lock_out_no_client_whose_certificate_is_of_a_ca(
+    limited: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By copies of its certificate with other keys, by others of the same CA, and by its name alone.
+
+    Each sender has its limit, and one place in memory; nothing is remembered of paths that lead nowhere.
+    """
+    limited.register("ca", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="ca.example")
+    own, renewed = (limited.authority.issue("CN=ca", dns=["ca.example"]) for _ in range(2))
+    sibling = limited.authority.issue("CN=ca", dns=["sibling.example"])
+    assert set(flood(limited, "ca", 1, source="127.0.4.1", identity=own)) == {200}
+    written, places, verdicts = len(caplog.records), kept(Buckets, "_buckets"), kept(Trust, "_verdicts")
+    for identity, times in ((forged(own), 200), (sibling, 4_800), (None, 5_000)):
+        found = flood(limited, "ca", times, source="127.0.4.2", identity=identity)
+        assert set(found) == {401, 429}
+        assert LIMIT <= found[401][0] < LIMIT * 3
+        assert found[429][0] == times - found[401][0]
+    assert len(caplog.records) - written < LIMIT * 12
+    assert kept(Buckets, "_buckets") - places <= 4  # three senders, and their network
+    assert kept(Trust, "_verdicts") <= verdicts
+    for identity in (own, renewed):
+        for source in ("127.0.4.2", "127.0.4.3"):
+            assert set(flood(limited, "ca", 3, source=source, identity=identity)) == {200}
+
+
+def kept(kind: type, name: str) -> int:
+    """How much all of a kind in this process, the servers of the test included, remember."""
+    return sum(len(getattr(each, name)) for each in gc.get_objects() if isinstance(each, kind))
 
 
 def test_a_limit_says_when_and_nothing_else(limited: World) -> None:
