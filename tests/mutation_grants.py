@@ -13,7 +13,7 @@ DEVICE_CODE = "core/grants/device_code.py"
 
 SUITES = {
     CODES: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_device.py"],
-    OPENING: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_exchange.py"],
+    OPENING: ["server/test_codes.py", "e2e/test_code.py", "e2e/test_exchange.py", "e2e/test_login_off.py"],
     DEVICE: ["e2e/test_device.py", "e2e/test_pushed.py"],
     USES: ["server/test_codes.py"],
     TURNS: ["server/test_turns.py"],
@@ -56,7 +56,8 @@ MUTATIONS = [
         "                await end_grant(self.asked, self.grant.grant_id)\n                raise InvalidGrant(reason)",
         "                raise InvalidGrant(reason)",
     ),
-    (OPENING, "rule 2", "    return accounts is None or await accounts.is_open(person)", "    return True"),
+    (OPENING, "rule 2", "is_open = accounts is None or await accounts.is_open(person)", "is_open = True"),
+    (OPENING, "off", 'return "nobody can log in here any more, so nothing acts for anybody"', 'return ""'),
     (OPENING, "rule 2", "subject=self.person,", "subject='',"),
     (OPENING, "rule 2", "covers(consent, grant.scope, grant.audience)", "covers(consent, (), grant.audience)"),
     (OPENING, "used", "used_by=name_in(certificate) if self.person else None", "used_by=None"),

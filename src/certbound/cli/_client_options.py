@@ -271,7 +271,7 @@ MEMBERS: Mapping[str, str] = {
     DN_ORDER: "--dn-order",
     KEYS: "--anchor-key",
     CERTIFICATES: "--anchor",
-    "jwks": "--self-signed",
+    "jwks": "--self-signed or --jwks",
     "jwks_uri": "--jwks-uri",
     IGNORE_VALIDITY: "--ignore-validity",
     "client_id": "--id",
