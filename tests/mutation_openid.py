@@ -29,7 +29,7 @@ MUTATIONS = [
         "client.sector or client.client_id",
     ),
     (CORE_OPENID, "rule", "    if not sid:\n", "    if False:\n"),
-    (OPENID, "rule", "openid.sid_for(client, code.sid)", "code.sid"),
+    (OPENID, "rule", "openid.sid_for(client, agreed.sid)", "agreed.sid"),
     (OPENID, "rule", "if await service.clients.find(subject) is not None:", "if False:"),
     (OPENID, "rule", "if not client.sector:", "if True:"),
     (OPENID, "rule", "if found is None or found.client_id != client.client_id:", "if found is None:"),
