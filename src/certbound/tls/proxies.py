@@ -11,10 +11,14 @@ import hmac
 import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+import msgspec
 
 from certbound.core.certificate import Certificate, Thumbprint
 from certbound.core.errors import CertboundError, ConfigurationError
 from certbound.tls.facts import Hop
+from certbound.tls.header_names import require_header_name
 
 SECRET_HEADER = "certbound-proxy-secret"  # noqa: S105
 """The header that carries the secret, unless another is declared."""
@@ -28,8 +32,7 @@ class NotBelieved(CertboundError):
     """Nobody whom we believe sent this request; the message is for the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Believed:
+class Believed(msgspec.Struct, frozen=True):
     """Proof that a declared proxy sent this request."""
 
     by: str
@@ -54,12 +57,14 @@ class Proxies:
     secret_header: str = SECRET_HEADER
     without_secret: bool = False
     """Believe every request on a proven hop; whatever gets smuggled through the proxy is believed as well."""
-    _networks: tuple[Network, ...] = field(default=(), init=False, repr=False)
+    _networks: "_Networks" = field(init=False, repr=False, compare=False)
     _thumbprints: frozenset[Thumbprint] = field(default=frozenset(), init=False, repr=False)
     _secrets: tuple[bytes, ...] = field(default=(), init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_networks", tuple(map(_network, self.networks)))
+        require_header_name("secret_header", self.secret_header)
+        object.__setattr__(self, "_networks", _Networks(tuple(map(_network, self.networks))))
+        _require_somebody_else(self._networks.all)
         object.__setattr__(self, "_thumbprints", frozenset(each.thumbprint for each in self.certificates))
         object.__setattr__(self, "_secrets", tuple(map(_secret, self.secrets)))
         if not self.names_hops and not self.secrets:
@@ -79,7 +84,7 @@ class Proxies:
     @property
     def names_hops(self) -> bool:
         """Whether it says by which way proxies come."""
-        return bool(self._networks or self.unix_socket or self._thumbprints)
+        return bool(self._networks.all or self.unix_socket or self._thumbprints)
 
     def believe(self, hop: Hop | None, claimed_address: str | None, secrets: Sequence[bytes]) -> Believed:
         """Proof that a proxy sent the request.  `NotBelieved` otherwise.
@@ -128,9 +133,17 @@ def _network(text: str) -> Network:
         network = ipaddress.ip_network(text)
     except ValueError as error:
         raise ConfigurationError(f"networks: {text!r} is no IP address or CIDR network: {error}") from error
-    if network.prefixlen == 0:
-        raise ConfigurationError(f"networks: {text} is everybody; name the addresses of the proxies")
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+        raise ConfigurationError(f"networks: write {text} as the IPv4 network that it is")
     return network
+
+
+def _require_somebody_else(networks: Iterable[Network]) -> None:
+    fours = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
+    sixes = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
+    for together in (*fours, *sixes):
+        if together.prefixlen == 0:
+            raise ConfigurationError(f"networks: {together} is everybody; name the addresses of the proxies")
 
 
 def _secret(text: str) -> bytes:
@@ -147,11 +160,21 @@ def _is_one_of(value: bytes, secrets: Iterable[bytes]) -> bool:
     return any([hmac.compare_digest(value, each) for each in secrets])  # noqa: C419
 
 
-def _is_within(address: str, networks: Iterable[Network]) -> bool:
+@lru_cache(maxsize=1024)
+def _is_within(address: str, networks: "_Networks") -> bool:
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
-    return any(found in network for network in networks)
+    return any(found in network for network in networks.all)
+
+
+class _Networks:
+    """Compared by what it is and not by what it holds, so that an address is looked up in no time."""
+
+    __slots__ = ("all",)
+
+    def __init__(self, networks: tuple[Network, ...]) -> None:
+        self.all = networks

@@ -8,11 +8,12 @@ Rule 3: bytes are one certificate, whole: nothing follows it, and it is its own 
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as BinasciiError
+from collections.abc import Callable, Sequence
 
 from certbound.core import _der
 from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.errors import BadCertificate
-from certbound.tls.forwarded.contract import MAX_CHAIN, BadForwarded
+from certbound.tls.forwarded.contract import MAX_CHAIN, BadForwarded, Values
 
 
 def percent_decoded(value: bytes) -> bytes:
@@ -51,30 +52,58 @@ def pem_blocks(text: bytes) -> list[bytes]:
 
 
 def concatenated(ders: bytes) -> list[bytes]:
-    """DER certificates that follow each other.  `BadForwarded` if there are too many, or something else among them."""
+    """DER values that follow each other, and nothing else.  `BadForwarded` otherwise."""
     try:
-        return [each.encoded for each in _der.read_all(ders, MAX_CHAIN)]
+        return [each.encoded for each in _der.read_all(ders)]
     except _der.DERError as error:
         raise BadForwarded(f"the chain is no sequence of DER certificates: {error}") from error
 
 
-def peer_of(leaf: bytes, chain: list[bytes] | tuple[bytes, ...] = ()) -> PeerCertificate:
+def only(ders: Sequence[bytes]) -> bytes:
+    """The one that there is.  `BadForwarded` if there are several."""
+    if len(ders) != 1:
+        raise BadForwarded(f"{len(ders)} certificates where one is due")
+    return ders[0]
+
+
+def is_there(values: Values, status: str, is_status: Callable[[bytes], bool], *certificates: bytes) -> bool:
+    """Whether the header `status` says that there is a certificate, the first of `certificates`.
+
+    `BadForwarded` if it is missing, says neither `NONE` nor what `is_status` knows, or if the others say otherwise.
+    """
+    said = values.get(status)
+    if not said:
+        raise BadForwarded(f"{status} is missing; the proxy sets it on every request")
+    if said == NONE:
+        if any(certificates):
+            raise BadForwarded(f"{status} says NONE beside a certificate")
+        return False
+    if not is_status(said):
+        raise BadForwarded(f"{status} is {said!r:.80}")
+    if not certificates[0]:
+        raise BadForwarded(f"{status} is {said!r:.80} without a certificate")
+    return True
+
+
+def peer_of(leaf: bytes, chain: Sequence[bytes] = ()) -> PeerCertificate:
     """The certificate in `leaf` with what was sent behind it, all DER.  `BadForwarded` if it is unusable."""
     try:
         certificate = read_certificate(leaf)
     except BadCertificate as error:
         raise BadForwarded(f"the certificate is unusable: {error}") from error
+    try:
+        for each in chain:
+            _der.expect(_der.read(each), _der.SEQUENCE)
+    except _der.DERError as error:
+        raise BadForwarded(f"the chain holds what is no certificate: {error}") from error
     return PeerCertificate(certificate, tuple(chain[:MAX_CHAIN]))
-
-
-def peer_of_all(ders: list[bytes]) -> PeerCertificate:
-    """As `peer_of`, where the leaf is the first of all."""
-    return peer_of(ders[0], ders[1:])
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:
     return bytes.fromhex(escape[1].decode("ascii"))  # ValueError where two digits are missing
 
 
+NONE = b"NONE"
+"""What status headers say where there is no certificate."""
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{0,2})")
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")

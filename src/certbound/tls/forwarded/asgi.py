@@ -9,16 +9,18 @@ Rule 3: http and websocket alike; lifespan passes.
 
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from certbound.core.certificate import Certificate, PeerCertificate
-from certbound.tls.facts import EXTENSION, ConnectionFacts, hop
+from certbound.core.display import shown
+from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, hop
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
-from certbound.tls.forwarded.reading import ForwardedReader
+from certbound.tls.forwarded.reading import ForwardedReader, Reading
 from certbound.tls.hosts import covers, host_name
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
 from certbound.tls.proxies import SECRET_HEADER, Proxies
@@ -34,6 +36,7 @@ class ForwardedCertificates:
         app: ASGIApplication,
         *,
         contract: str | Contract,
+        headers: Mapping[str, str] = MappingProxyType({}),
         secrets: Sequence[str] = (),
         networks: Sequence[str] = (),
         unix_socket: bool = False,
@@ -42,7 +45,8 @@ class ForwardedCertificates:
         without_secret: bool = False,
         hosts: Iterable[str] | None = None,
     ) -> None:
-        """`contract` is a name of `CONTRACTS`, or a contract with headers of your own; the rest is as in `Proxies`.
+        """`contract` is a name of `CONTRACTS`; `headers` renames its own by what they say (`certificate`, `verify`).
+        Those who may be believed are declared as in `Proxies`.
         `hosts` are those where the proxy asks for a certificate, as the Host header names them; None: all.
         `ConfigurationError` for what would believe everybody or nobody.
         """
@@ -51,7 +55,7 @@ class ForwardedCertificates:
             secrets=secrets, networks=networks, unix_socket=unix_socket, certificates=certificates,
             secret_header=secret_header.lower(), without_secret=without_secret,
         )  # fmt: skip
-        self._reader = ForwardedReader(contract_of(contract), proxies)
+        self._reader = ForwardedReader(contract_of(contract, **headers), proxies)
         self._hosts = None if hosts is None else frozenset(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,10 +66,10 @@ class ForwardedCertificates:
         try:
             reading = self._reader.read(scope["headers"], hop(scope), str(client[0]) if client else None)
         except BadForwarded as error:
-            await _refuse(scope, receive, send, str(error))
+            await _refuse(scope, receive, send, error)
             return
-        if reading.stripped is not None:
-            _log.warning("headers of a proxy were removed from a request of a stranger: %s", reading.stripped)
+        if reading.stripped:
+            log_stripped(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
         asks = reading.is_believed and self._asks(reading.headers)
         facts = self._facts(reading.peer if asks else None, asks=asks)
         extensions = {**scope.get("extensions", {}), EXTENSION: facts}
@@ -73,21 +77,50 @@ class ForwardedCertificates:
         await self._app({**scope, "headers": reading.headers, "extensions": extensions}, receive, send)
 
     def _asks(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        if self._hosts is None:
-            return True
-        named = [host_name(value) for name, value in headers if name.lower() == b"host"]
-        return len(named) == 1 and named[0] is not None and covers(self._hosts, named[0])
+        return self._hosts is None or asks_at(self._hosts, [v for name, v in headers if name.lower() == b"host"])
 
     def _facts(self, peer: PeerCertificate | None, *, asks: bool) -> ConnectionFacts:
-        return ConnectionFacts(
-            peer_certificate=peer, tls_version="", cipher="", group=None, asks_for_certificate=asks,
-            forwarded_by=self._reader.contract.name,
-        )  # fmt: skip
+        return forwarded_facts(peer, self._reader.contract, asks=asks)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> None:
+def forwarded_facts(peer: PeerCertificate | None, contract: Contract, *, asks: bool) -> ConnectionFacts:
+    """What a connection proved of which only the proxy's word is known."""
+    return ConnectionFacts(
+        peer_certificate=peer, tls_version="", cipher="", group=None, asks_for_certificate=asks,
+        forwarded_by=contract.name,
+    )  # fmt: skip
+
+
+def asks_at(hosts: frozenset[str], named: Sequence[bytes]) -> bool:
+    """Whether the proxy asks for a certificate at the one host that the Host headers name."""
+    host = host_name(named[0]) if len(named) == 1 else None
+    return host is not None and covers(hosts, host)
+
+
+def log_stripped(reading: Reading, hop: Hop | None, claimed_address: str | None, path: str) -> None:
+    """The security event: names and no values, from where, and to which path."""
+    address = (hop.address or "a Unix socket") if hop is not None else claimed_address or "an unknown address"
+    brought = shown(", ".join(reading.stripped))
+    _log.warning(
+        "headers of a proxy were removed from a request of a stranger: %.200s, from %.60s, to %.200s: %.200s",
+        brought, shown(str(address)), shown(path), shown(reading.why),
+    )  # fmt: skip
+
+
+def log_refused(error: BadForwarded) -> str:
+    """The identifier under which the reason stands in the log."""
     request_id = secrets.token_hex(8)
-    _log.error("request %s of a believed proxy refused: %s", request_id, reason)
+    _log.error("request %s of a believed proxy refused: %.300s", request_id, shown(str(error)))
+    return request_id
+
+
+def refusal(request_id: str) -> bytes:
+    """The body of the answer, JSON."""
+    return msgspec.json.encode({**_REFUSAL, "request_id": request_id})
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, error: BadForwarded) -> None:
+    request_id = log_refused(error)
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()
@@ -95,7 +128,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, reason: str) -> No
             await send({"type": "websocket.close", "code": 1008})
             return
         kind = "websocket.http.response"
-    body = msgspec.json.encode({**_REFUSAL, "request_id": request_id})
+    body = refusal(request_id)
     headers: list[Any] = [
         (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"),
     ]  # fmt: skip

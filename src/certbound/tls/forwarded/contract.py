@@ -6,15 +6,17 @@ Rule 3: reading is a function of the values: no clock, no trust, no memory.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from dataclasses import fields
+from typing import ClassVar, Protocol
 
 from certbound.core.certificate import PeerCertificate
-from certbound.core.errors import CertboundError
+from certbound.core.errors import CertboundError, ConfigurationError
+from certbound.tls.header_names import folded, require_header_name
 
 MAX_BYTES = 32 * 1024
 """Bytes of all headers of a contract together, in one request."""
 MAX_CHAIN = 10
-"""How many certificates behind the leaf are read."""
+"""How many certificates behind the leaf are kept, as on our own listener; the rest is ignored."""
 
 Values = Mapping[str, bytes]
 """By header name in lower case; what was not sent is not in it, and nothing is in it twice."""
@@ -40,3 +42,47 @@ class Contract(Protocol):
 
         `BadForwarded` (400) for everything that is neither.
         """
+
+    def may_be_joined(self, header: str, value: bytes) -> bool:
+        """Whether `value` may be several headers that a server joined by commas (WSGI), in a way that would matter."""
+
+
+class OwnHeaders:
+    """A contract whose dataclass fields `<role>_header` name the headers it reads; an empty one is not in use.
+
+    `ConfigurationError` for names that are none, or that a server could take for each other.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
+    """What it owns and does not read: others could be misled by it."""
+
+    def __post_init__(self) -> None:
+        seen: dict[bytes, str] = {}
+        for role, header in self._declared().items():
+            require_header_name(role, header)
+            other = seen.setdefault(folded(header.encode("ascii")), role)
+            if other != role:
+                raise ConfigurationError(f"{role} and {other} of the contract {self.name} are both {header}")
+
+    @classmethod
+    def roles(cls) -> tuple[str, ...]:
+        """What its headers say, as they are renamed by: `certificate`, `verify`."""
+        return tuple(each.name.removesuffix(_FIELD) for each in fields(cls))  # type: ignore[arg-type]
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        return (*self._declared().values(), *self.beside)
+
+    def may_be_joined(self, header: str, value: bytes) -> bool:
+        del header
+        return b"," in value
+
+    def _declared(self) -> dict[str, str]:
+        declared = {role: getattr(self, role + _FIELD) for role in self.roles()}
+        return {role: header for role, header in declared.items() if header}
+
+
+_FIELD = "_header"

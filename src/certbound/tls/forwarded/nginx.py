@@ -5,40 +5,30 @@ Rule 2: what nginx thinks of the certificate is not asked: the key was proven, a
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from certbound.core.certificate import PeerCertificate
-from certbound.tls.forwarded._values import peer_of_all, pem_blocks, percent_decoded
-from certbound.tls.forwarded.contract import BadForwarded, Values
+from certbound.tls.forwarded._values import is_there, only, peer_of, pem_blocks, percent_decoded
+from certbound.tls.forwarded.contract import OwnHeaders, Values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nginx:
+class Nginx(OwnHeaders):
     """Also for the ingress controller of Kubernetes, whose headers are `ssl-client-cert` and `ssl-client-verify`."""
+
+    name: ClassVar[str] = "nginx"
 
     certificate_header: str = "x-ssl-client-cert"
     verify_header: str = "x-ssl-client-verify"
-    name: str = "nginx"
-
-    @property
-    def headers(self) -> tuple[str, ...]:
-        return self.certificate_header, self.verify_header
 
     def read(self, values: Values) -> PeerCertificate | None:
-        verify, certificate = values.get(self.verify_header), values.get(self.certificate_header)
-        # (1) The verify header is there: a client can make some proxies drop one.
-        if not verify:
-            raise BadForwarded(f"{self.verify_header} is missing; the proxy sets it on every request")
-        # (2) It agrees with the other.
-        if verify == b"NONE":
-            if certificate:
-                raise BadForwarded(f"{self.verify_header} says NONE beside a certificate")
+        certificate = values.get(self.certificate_header, b"")
+        # (1) The verify header is there, and agrees with the other: a client can make some proxies drop one.
+        if not is_there(values, self.verify_header, _is_status, certificate):
             return None
-        if verify != b"SUCCESS" and not verify.startswith(b"FAILED:"):
-            raise BadForwarded(f"{self.verify_header} is {verify!r:.80}")
-        if not certificate:
-            raise BadForwarded(f"{self.verify_header} is {verify!r:.80} without a certificate")
-        # (3) One certificate.
-        blocks = pem_blocks(percent_decoded(certificate))
-        if len(blocks) != 1:
-            raise BadForwarded(f"{len(blocks)} certificates where one is due")
-        return peer_of_all(blocks)
+        # (2) One certificate.
+        return peer_of(only(pem_blocks(percent_decoded(certificate))))
+
+
+def _is_status(verify: bytes) -> bool:
+    return verify == b"SUCCESS" or verify.startswith(b"FAILED:")

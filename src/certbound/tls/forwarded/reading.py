@@ -6,15 +6,17 @@ end) belong to it as well.
 Rule 3: from a believed proxy a second spelling or a second value is a refusal; from others it is an event.
 """
 
-import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
 
 from certbound.core.certificate import PeerCertificate
+from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import Hop
 from certbound.tls.forwarded.contract import MAX_BYTES, BadForwarded, Contract
+from certbound.tls.header_names import folded
 from certbound.tls.proxies import NotBelieved, Proxies
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -24,8 +26,7 @@ MEMORY = 1024
 """How many readings are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """What became of the headers of one request."""
 
     headers: list[tuple[bytes, bytes]]
@@ -33,62 +34,57 @@ class Reading:
     peer: PeerCertificate | None
     """What a believed proxy says that its client holds."""
     is_believed: bool
-    stripped: str | None = None
-    """Why what a stranger brought was taken away, for the log; None where there was nothing."""
+    stripped: tuple[str, ...] = ()
+    """The names, as they were spelled, of what a stranger brought and what was taken away."""
+    why: str = ""
+    """Why the sender is a stranger, for the log."""
 
 
-@dataclass(frozen=True, slots=True)
 class ForwardedReader:
-    """One contract, and those who may speak it."""
+    """One contract, and those who may speak it.  `ConfigurationError` if their headers have one name."""
 
-    contract: Contract
-    proxies: Proxies
-    _owned: frozenset[bytes] = field(init=False, repr=False)
-    _memory: "OrderedDict[tuple[tuple[str, bytes], ...], PeerCertificate | None]" = field(
-        default_factory=OrderedDict, init=False, repr=False, compare=False
-    )
+    __slots__ = ("_memory", "_names", "_owned", "_secret", "contract", "proxies")
 
-    def __post_init__(self) -> None:
-        names = (*self.contract.headers, self.proxies.secret_header)
-        object.__setattr__(self, "_owned", frozenset(folded(name.encode("ascii")) for name in names))
+    def __init__(self, contract: Contract, proxies: Proxies) -> None:
+        self.contract: Final = contract
+        self.proxies: Final = proxies
+        self._names = {name.encode("ascii"): name for name in (proxies.secret_header, *contract.headers)}
+        self._secret = proxies.secret_header.encode("ascii")
+        self._owned = frozenset(map(folded, self._names))
+        self._memory: OrderedDict[tuple[tuple[str, bytes], ...], PeerCertificate | None] = OrderedDict()
+        if folded(self._secret) in {folded(each.encode("ascii")) for each in contract.headers}:
+            raise ConfigurationError(f"the secret and the contract {contract.name} share {proxies.secret_header}")
 
     def read(self, headers: Headers, hop: Hop | None, claimed_address: str | None) -> Reading:
         """`hop` and `claimed_address` are as in `Proxies.believe`.  `BadForwarded` (400) if a believed proxy does not
         say one thing."""
-        kept, owned = self._parted(headers)
-        secret = self.proxies.secret_header
+        owned = self._owned
+        kept: list[tuple[bytes, bytes]] = []
+        brought: list[tuple[bytes, bytes]] = []
+        for pair in headers:
+            (brought if folded(pair[0]) in owned else kept).append(pair)
+        secrets = [value for name, value in brought if name.lower() == self._secret]
         try:
             # (1) A declared proxy sent it.
-            self.proxies.believe(hop, claimed_address, [value for name, value in owned if name == secret])
+            self.proxies.believe(hop, claimed_address, secrets)
         except NotBelieved as error:
-            brought = sorted({name for name, _ in owned})
-            why = f"{', '.join(brought)}: {error}" if brought else None
-            return Reading(kept, None, is_believed=False, stripped=why)
+            names = tuple(sorted({name.lower().decode("latin-1") for name, _ in brought}))
+            return Reading(kept, None, is_believed=False, stripped=names, why=str(error))
         # (2) Each header has one spelling and one value.
-        values = self._single(owned)
+        values = self._single(brought)
+        values.pop(self.proxies.secret_header, None)
         # (3) Together they are of a size that a certificate has.
         if sum(map(len, values.values())) > MAX_BYTES:
             raise BadForwarded(f"more than {MAX_BYTES} bytes")
         # (4) They say one thing.
         return Reading(kept, self._said(values), is_believed=True)
 
-    def _parted(self, headers: Headers) -> tuple[list[tuple[bytes, bytes]], list[tuple[str, bytes]]]:
-        """What the application may see, and what belongs to the contract."""
-        kept, owned = [], []
-        for pair in headers:
-            if folded(pair[0]) in self._owned:
-                owned.append((pair[0].decode("latin-1").lower(), pair[1]))
-            else:
-                kept.append(pair)
-        return kept, owned
-
-    def _single(self, owned: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
+    def _single(self, brought: Headers) -> dict[str, bytes]:
         values: dict[str, bytes] = {}
-        for name, value in owned:
-            if name == self.proxies.secret_header:
-                continue
-            if name not in self.contract.headers:
-                raise BadForwarded(f"{name!r:.80} is another spelling of a header of the contract {self.contract.name}")
+        for spelled, value in brought:
+            name = self._names.get(spelled) or self._names.get(spelled.lower())
+            if name is None:
+                raise BadForwarded(f"{spelled!r:.80} is another spelling of a header of the contract")
             if name in values:
                 raise BadForwarded(f"{name} is there twice")
             values[name] = value
@@ -96,18 +92,12 @@ class ForwardedReader:
 
     def _said(self, values: dict[str, bytes]) -> PeerCertificate | None:
         key = tuple(values.items())
-        if key in self._memory:
-            return self._memory[key]
-        said = self._memory[key] = self.contract.read(values)
-        if len(self._memory) > MEMORY:
-            self._memory.popitem(last=False)
+        said: PeerCertificate | None = self._memory.get(key, _UNREAD)
+        if said is _UNREAD:
+            said = self._memory[key] = self.contract.read(values)
+            if len(self._memory) > MEMORY:
+                self._memory.popitem(last=False)
         return said
 
 
-@lru_cache(maxsize=512)
-def folded(name: bytes) -> bytes:
-    """`name` with all that some server takes for the same: any case, any sign for `-`, none at its end."""
-    return _SIGNS.sub(b"-", name.lower()).strip(b"-")
-
-
-_SIGNS = re.compile(rb"[^a-z0-9]+")
+_UNREAD: Any = object()
