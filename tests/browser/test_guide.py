@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser
 
+from browser.pictures import DRAWN
 from browser.watched import site, tab
 from e2e.acting import CODE_GRANT, PASSWORD
 from e2e.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-GUIDE = Path(__file__).parents[2] / "docs" / "how-to" / "act-for-people.md"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDE = DOCS / "how-to" / "act-for-people.md"
 ISSUER = "https://localhost:19143"
 
 
@@ -36,3 +38,14 @@ async def test_the_single_page_app_of_the_guide_says_hello(browser: Browser, peo
             await page.wait_for_selector("#said:not(:empty)")
             assert "Hello, Anna Nová" == await page.inner_text("#said")
             assert f"{app.url}/spa.html" == page.url
+
+
+async def test_every_picture_that_is_drawn_is_shown_in_a_guide_and_the_other_way_round() -> None:
+    """With words for those who do not see it."""
+    shown = [
+        (text, name)
+        for guide in DOCS.rglob("*.md")
+        for text, name in re.findall(r"!\[(.*?)\]\([./]*pictures/([^)]+)\.png\)", guide.read_text())
+    ]
+    assert DRAWN.keys() == {name for _, name in shown} == {file.stem for file in (DOCS / "pictures").iterdir()}
+    assert all(len(text) > 20 for text, _ in shown)

@@ -32,7 +32,7 @@ def test_a_row_says_whether_browsers_call_an_endpoint(name: str, monkeypatch: py
     """And nothing else does: turned round, so is the route.  Registration has no use for it, whatever its row says."""
     row = DIRECT_ENDPOINTS[name]
     for endpoint in (row, replace(row, browsers=not row.browsers)):
-        monkeypatch.setitem(DIRECT_ENDPOINTS, name, endpoint)  # type: ignore[arg-type]
+        monkeypatch.setitem(DIRECT_ENDPOINTS, name, endpoint)
         conventional, mtls = route_tables(offer())
         assert conventional[endpoint.path].cors == (endpoint.browsers and name != REGISTRATION)
         assert not mtls[endpoint.path].cors
