@@ -65,6 +65,7 @@ class _JsonLines(DecisionHandler):
         super().__init__()
         self._stream = stream
         self._bytes: BinaryIO | None = getattr(stream, "buffer", None)
+        self._second, self._moment = -1, ""  # the last one written, and how
 
     def take(self, decision: Decision, level: int) -> None:
         """One system call, since nothing is held back: an event is written before its answer is sent."""
@@ -76,8 +77,12 @@ class _JsonLines(DecisionHandler):
         self._write(record.name, record.levelname.lower(), record.created, said)
 
     def _write(self, logger: str, level: str, time: float, said: Mapping[str, Any]) -> None:
-        moment = dt.datetime.fromtimestamp(time, dt.UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
-        line = _JSON.encode({"event": "decision", "logger": logger, "level": level, "timestamp": f"{moment}Z", **said})
+        second, fraction = divmod(round(time * 1_000_000), 1_000_000)
+        if second != self._second:
+            moment = dt.datetime.fromtimestamp(second, dt.UTC).replace(tzinfo=None)
+            self._second, self._moment = second, moment.isoformat(timespec="seconds")
+        timestamp = f"{self._moment}.{fraction:06}Z"
+        line = _JSON.encode({"event": "decision", "logger": logger, "level": level, "timestamp": timestamp, **said})
         try:
             if self._bytes is None:
                 self._stream.write(line.decode("utf-8") + "\n")

@@ -7,7 +7,6 @@ Rule 3: an event is written before the answer is sent, and what is not written c
 """
 
 import logging
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -113,12 +112,12 @@ class Notes:
         self.outcome, self.error = Outcome.FAILED, error
 
 
-class DecisionHandler(logging.Handler, ABC):
+class DecisionHandler(logging.Handler):
     """Takes decisions as they are: with a record made for each, the line would cost three times as much."""
 
-    @abstractmethod
     def take(self, decision: Decision, level: int) -> None:
         """It is written when this returns, as far as that is possible; if not, nobody else suffers."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
