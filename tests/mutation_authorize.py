@@ -29,8 +29,7 @@ MUTATIONS = [
         AUTHORIZATION,
         "4",
         "        cleared = await missing(call, service, client, request, waiting, session)\n",
-        "        cleared = await missing(call, service, client, request, waiting, session)\n"
-        "        cleared = Cleared(request, session) if session else cleared\n",
+        "        cleared = Cleared(request, session) if session else Step.LOGIN\n",
     ),
     (AUTHORIZATION, "1", "if await service.clients.find(session.subject) is not None:", "if False:"),
     (AUTHORIZATION, "2", "    await _close(service, waiting, interaction, call.now)\n    # (3)", "    # (3)"),
