@@ -16,7 +16,7 @@ from typing import Any
 from certbound.core.certificate import Certificate, PeerCertificate
 
 EXTENSION = "certbound.tls"
-"""Where the listener puts `ConnectionFacts`: `scope["extensions"][EXTENSION]`."""
+"""Where the listener puts `ConnectionFacts`: `scope["extensions"][EXTENSION]`, or in WSGI `environ[EXTENSION]`."""
 
 HOP = "certbound.hop"
 """Where the listener puts the `Hop`: `scope["extensions"][HOP]`."""
@@ -72,6 +72,12 @@ def connection_facts(scope: Mapping[str, Any]) -> ConnectionFacts | None:
     """The facts of the connection that a request came on; None if our listener is not under the application."""
     extensions = scope.get("extensions")
     facts = extensions.get(EXTENSION) if extensions else None
+    return facts if isinstance(facts, ConnectionFacts) else None
+
+
+def environ_facts(environ: Mapping[str, Any]) -> ConnectionFacts | None:
+    """As `connection_facts`, of a WSGI request: what something in front of the application put there, or None."""
+    facts = environ.get(EXTENSION)
     return facts if isinstance(facts, ConnectionFacts) else None
 
 

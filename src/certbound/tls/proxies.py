@@ -141,9 +141,9 @@ def _network(text: str) -> Network:
 def _require_somebody_else(networks: Iterable[Network]) -> None:
     fours = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv4Network))
     sixes = ipaddress.collapse_addresses(each for each in networks if isinstance(each, ipaddress.IPv6Network))
-    for together in (*fours, *sixes):
-        if together.prefixlen == 0:
-            raise ConfigurationError(f"networks: {together} is everybody; name the addresses of the proxies")
+    together: list[Network] = [*fours, *sixes]
+    if everybody := [each for each in together if each.prefixlen == 0]:
+        raise ConfigurationError(f"networks: {everybody[0]} is everybody; name the addresses of the proxies")
 
 
 def _secret(text: str) -> bytes:

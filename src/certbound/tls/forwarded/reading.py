@@ -41,14 +41,18 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class ForwardedReader:
-    """One contract, and those who may speak it.  `ConfigurationError` if their headers have one name."""
+    """One contract, and those who may speak it.  `ConfigurationError` if their headers have one name.
 
-    __slots__ = ("_memory", "_names", "_owned", "_secret", "contract", "proxies")
+    `joins` says that several headers of one name come as one, with commas between (WSGI).
+    """
 
-    def __init__(self, contract: Contract, proxies: Proxies) -> None:
+    __slots__ = ("_joins", "_memory", "_names", "_owned", "_secret", "contract", "proxies")
+
+    def __init__(self, contract: Contract, proxies: Proxies, *, joins: bool = False) -> None:
         self.contract: Final = contract
         self.proxies: Final = proxies
         self._names = {name.encode("ascii"): name for name in (proxies.secret_header, *contract.headers)}
+        self._joins = joins
         self._secret = proxies.secret_header.encode("ascii")
         self._owned = frozenset(map(folded, self._names))
         self._memory: OrderedDict[tuple[tuple[str, bytes], ...], PeerCertificate | None] = OrderedDict()
@@ -79,6 +83,10 @@ class ForwardedReader:
         # (4) They say one thing.
         return Reading(kept, self._said(values), is_believed=True)
 
+    def owns(self, name: bytes) -> bool:
+        """Whether a header of this name, or what some server takes for it, belongs to the contract or is the secret."""
+        return folded(name) in self._owned
+
     def _single(self, brought: Headers) -> dict[str, bytes]:
         values: dict[str, bytes] = {}
         for spelled, value in brought:
@@ -94,10 +102,17 @@ class ForwardedReader:
         key = tuple(values.items())
         said: PeerCertificate | None = self._memory.get(key, _UNREAD)
         if said is _UNREAD:
+            if self._joins:
+                self._require_unjoined(values)
             said = self._memory[key] = self.contract.read(values)
             if len(self._memory) > MEMORY:
                 self._memory.popitem(last=False)
         return said
+
+    def _require_unjoined(self, values: dict[str, bytes]) -> None:
+        for name, value in values.items():
+            if self.contract.may_be_joined(name, value):
+                raise BadForwarded(f"{name} may be several, which the server joined")
 
 
 _UNREAD: Any = object()
