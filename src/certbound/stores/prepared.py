@@ -6,7 +6,9 @@ was found back through its layers, costs several times what a small statement co
 Rules kept here:
 - a prepared statement is made once, with its module or with its store: what differs from one execution to the next is
   a `bindparam`;
-- what it finds is what the driver found: columns whose type would change it are refused, before the first row.
+- what it finds is what the driver found: columns whose type would change it are refused, before the first row;
+- what it is given is what the driver is given: text, numbers, truths and None.  A name that has no value is a
+  `KeyError`, or what SQLAlchemy says of it, with that name.
 """
 
 from collections.abc import Mapping, Sequence
