@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certbound.core.display import bounded, redacted, shown
+from certbound.core.display import bounded, hash_name, redacted, shown
 
 
 @given(st.text(st.characters(exclude_categories=[])))
@@ -57,6 +57,14 @@ def test_secrets_keep_their_kind_only(text: str, left: str) -> None:
 def test_what_is_no_secret_stays(text: str) -> None:
     """Thumbprints and names among it."""
     assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("digest", "name"), [("n4bQgYhMfWW", "n4bQgYhM"), ("-4bQgYhMfWW", "4bQgYhMf"), ("--b-gYhMfWW", "b-gYhMfW")]
+)
+def test_what_people_type_begins_with_no_dash(digest: str, name: str) -> None:
+    """A command would take it for an option, of one hash in 64."""
+    assert hash_name(digest) == name
 
 
 @given(st.text(st.characters(exclude_categories=[])), st.integers(min_value=2, max_value=50))

@@ -11,12 +11,13 @@ import pytest
 from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind
 from certbound.core.clients import Allowed, Method
+from certbound.core.display import hash_name
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.ports import RegistrationRecord, StatusRecord
 from certbound.core.registration import name_of
 from certbound.core.scope import Scope
 from certbound.server.audit import LOGGER
-from certbound.server.clients import ClientRegistry, secret_name
+from certbound.server.clients import ClientRegistry
 from certbound.stores import open_store
 from certbound.trust.authority import self_signed
 from certificates import read
@@ -210,8 +211,8 @@ async def test_secrets_overlap_and_end(registry: ClientRegistry) -> None:
     await registry.add_secret("a", overlap=60)
     with pytest.raises(InvalidClientMetadata, match="3 count already"):
         await registry.add_secret("a", overlap=60)
-    assert await registry.remove_secret("a", secret_name(record.secrets[0]))
-    assert not await registry.remove_secret("a", secret_name(record.secrets[0]))
+    assert await registry.remove_secret("a", hash_name(record.secrets[0].digest))
+    assert not await registry.remove_secret("a", hash_name(record.secrets[0].digest))
     assert await registry.add_secret("nobody", overlap=0) is None
 
 

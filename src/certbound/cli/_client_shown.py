@@ -5,18 +5,14 @@ from typing import TYPE_CHECKING, Any
 from certbound.cli._client_options import MEMBERS
 from certbound.cli._output import date, say_json, say_table
 from certbound.core.clients import Client, read_client
+from certbound.core.display import hash_name
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import listed
 from certbound.core.names import RdnOrder
-from certbound.core.ports import ClientRecord, SecretRecord
+from certbound.core.ports import ClientRecord
 
 if TYPE_CHECKING:
     from certbound.server.clients import ClientRegistry
-
-
-def secret_name(secret: SecretRecord) -> str:
-    """By which it is called: the beginning of its hash, which opens nothing."""
-    return secret.digest[:8]
 
 
 def say_client(registry: "ClientRegistry", record: ClientRecord) -> None:
@@ -72,14 +68,18 @@ def _for_people(client: Client) -> list[tuple[str, str]]:
 def secrets_as_json(record: ClientRecord) -> list[dict[str, Any]]:
     """The client's secrets, the oldest first: none of them can be shown again."""
     return [
-        {"name": secret_name(each), "created_at": int(each.created_at), "ends_at": each.ends_at and int(each.ends_at)}
+        {
+            "name": hash_name(each.digest),
+            "created_at": int(each.created_at),
+            "ends_at": each.ends_at and int(each.ends_at),
+        }
         for each in record.secrets
     ]
 
 
 def _secrets_of(record: ClientRecord) -> list[tuple[str, str]]:
     return [
-        ("secret", f"{secret_name(each)} since {date(each.created_at)}"
+        ("secret", f"{hash_name(each.digest)} since {date(each.created_at)}"
          + ("" if each.ends_at is None else f", ends {date(each.ends_at)}"))
         for each in record.secrets
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from certbound.cli._client_options import Json
 from certbound.cli._commands import group
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import date, note, say, say_json, say_table
+from certbound.core.display import hash_name
 from certbound.core.errors import ConfigurationError
 from certbound.core.ports import InitialTokenRecord
 from certbound.core.registration import INITIAL_TOKEN_PREFIX, Need
@@ -20,9 +21,6 @@ from certbound.settings import Settings
 
 if TYPE_CHECKING:
     from certbound.core.ports import Store
-
-NAME = 8
-"""Characters of its hash by which a token is called."""
 
 app = group("Make, list and remove the tokens by which clients may register themselves.")
 
@@ -83,13 +81,13 @@ async def _list(settings: Settings, *, json: bool) -> None:
         records = await store.initial_tokens.list(now=time.time())
     if json:
         say_json([
-            {"name": each.digest[:NAME], "label": each.label, "uses": each.uses, "ends_at": int(each.ends_at)}
+            {"name": hash_name(each.digest), "label": each.label, "uses": each.uses, "ends_at": int(each.ends_at)}
             for each in records
         ])  # fmt: skip
     elif records:
         say_table([
             ("TOKEN", "FOR", "USES LEFT", "ENDS"),
-            *((each.digest[:NAME], each.label, str(each.uses), date(each.ends_at)) for each in records),
+            *((hash_name(each.digest), each.label, str(each.uses), date(each.ends_at)) for each in records),
         ])  # fmt: skip
     else:
         say("no tokens; make one with: certbound registration token")
@@ -97,7 +95,7 @@ async def _list(settings: Settings, *, json: bool) -> None:
 
 async def _remove(settings: Settings, name: str) -> None:
     async with _store(settings) as store:
-        found = [each for each in await store.initial_tokens.list(now=time.time()) if each.digest[:NAME] == name]
+        found = [each for each in await store.initial_tokens.list(now=time.time()) if hash_name(each.digest) == name]
         if not found or not await store.initial_tokens.remove(found[0].digest):
             raise ConfigurationError(f"there is no token {name!r} that counts; certbound registration list shows")
     say(f"removed the initial access token {name}")

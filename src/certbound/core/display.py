@@ -16,6 +16,13 @@ def shown(text: str) -> str:
     )
 
 
+def hash_name(digest: str) -> str:
+    """By which people call what is known by its hash: eight characters that open nothing, none of them a dash at the
+    start, which a command would take for an option.
+    """
+    return digest.lstrip("-")[:8]
+
+
 def redacted(text: str) -> str:
     """`text` without the tokens, secrets, keys and certificates that may stand in it, whoever put them there."""
     if not _may_hold_secrets(text):

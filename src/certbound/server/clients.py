@@ -19,6 +19,7 @@ from certbound.core.authentication import digest_of
 from certbound.core.binding import Bind, is_bound
 from certbound.core.certificate import Certificate
 from certbound.core.clients import Allowed, Client, describe_client, read_client, require_allowed, require_method
+from certbound.core.display import hash_name
 from certbound.core.errors import InvalidClientMetadata
 from certbound.core.members import given_members
 from certbound.core.ports import (
@@ -150,7 +151,7 @@ class ClientRegistry:
         record = await self.store.clients.find(client_id)
         if record is None:
             return False
-        left = tuple(each for each in record.secrets if secret_name(each) != name)
+        left = tuple(each for each in record.secrets if hash_name(each.digest) != name)
         if len(left) == len(record.secrets):
             return False
         await self.store.clients.replace(replace(record, secrets=left))
@@ -212,11 +213,6 @@ def make_secret(now: float) -> tuple[str, SecretRecord]:
     """A secret of 256 bits, and what is kept of it."""
     secret = SECRET_PREFIX + secrets.token_urlsafe(32)
     return secret, SecretRecord(digest=digest_of(secret), created_at=now)
-
-
-def secret_name(secret: SecretRecord) -> str:
-    """By which people tell a secret from the client's others: the beginning of its hash, which opens nothing."""
-    return secret.digest[:8]
 
 
 def counting_secrets(record: ClientRecord, now: float) -> Sequence[SecretRecord]:
