@@ -1,7 +1,10 @@
 """certbound.server.audit: one structured event for each decision, and no secret in it."""
 
+import errno
+import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -115,6 +118,75 @@ def test_which_decisions_are_written_is_set(lines: Lines, audit: str, written: i
     AUDIT.record(REFUSED)
     assert len(lines.getvalue().splitlines()) == written
     assert AUDIT.wants(Outcome.DONE) is (audit == "all")
+
+
+class _Beside(logging.Handler):
+    """Keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record)
+
+
+def test_whoever_listens_beside_hears_the_same(lines: Lines) -> None:
+    """A handler that somebody added gets records, and the line is written as before."""
+    configure_log(level="error", form="json")
+    beside = _Beside()
+    AUDIT.record(REFUSED)
+    alone = lines.getvalue()
+    logging.getLogger(LOGGER).addHandler(beside)
+    AUDIT.record(REFUSED)
+    assert lines.getvalue() == alone * 2
+    assert [record.getMessage() for record in beside.heard] == [REFUSED.sentence()]
+
+
+def test_each_line_has_the_time_of_its_decision(lines: Lines) -> None:
+    """To the microsecond, also where the second is the one before, and where it is full."""
+    configure_log(level="error", form="json")
+    for time in (1_700_000_000.25, 1_700_000_000.5, 1_699_999_999.9999999, 0.0):
+        AUDIT.record(Decision(time=time, what="token"))
+    assert [json.loads(line)["timestamp"] for line in lines.getvalue().splitlines()] == [
+        "2023-11-14T22:13:20.250000Z",
+        "2023-11-14T22:13:20.500000Z",
+        "2023-11-14T22:13:20.000000Z",
+        "1970-01-01T00:00:00.000000Z",
+    ]
+
+
+class _Full(io.RawIOBase):
+    """A disk without room."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, _: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_line_that_cannot_be_written_is_no_defect(monkeypatch: pytest.MonkeyPatch, lines: Lines) -> None:
+    """Who asked is answered all the same, and the next line is written where there is room."""
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(_Full()))  # type: ignore[type-var]
+    configure_log(level="error", form="json")
+    AUDIT.record(REFUSED)
+    monkeypatch.undo()
+    configure_log(level="error", form="json")
+    AUDIT.record(REFUSED)
+    assert len(lines.getvalue().splitlines()) == 1
+
+
+def test_a_stream_of_text_gets_the_same_line(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where standard error was replaced by one that takes no bytes."""
+    configure_log(level="error", form="json")
+    AUDIT.record(REFUSED)
+    text = io.StringIO()
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.stderr", text)
+        configure_log(level="error", form="json")
+    AUDIT.record(REFUSED)
+    assert text.getvalue() == lines.getvalue()
 
 
 @pytest.mark.parametrize(("wait", "outcome"), [(0, "refused"), (7, "throttled")])
