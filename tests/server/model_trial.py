@@ -1,6 +1,7 @@
 """What is done to the servers and said of it by the model, held against each other: one method for each thing.
 
-Whoever calls these methods decides in which order, and with what; nothing here draws.
+Whoever calls these methods decides in which order, and with what; nothing here draws.  Whatever is done can be lost
+before (`dies`): to ask for it again is all that it takes, and what comes of it is what once would.
 """
 
 # ruff: noqa: PT017 - what the model refuses is what is expected of the server
@@ -10,7 +11,7 @@ import contextlib
 import copy
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -24,10 +25,12 @@ from certbound.core.ports import RevokedKind, SecretRecord
 from certbound.core.succession import SWITCH
 from certbound.core.tokens import Grant as Granted
 from certbound.server.authentication import authenticated_client
+from certbound.server.call import Call, Reply
 from certbound.server.clients import make_secret
 from certbound.server.grants import Asked, opening
 from certbound.server.introspection import introspect
 from certbound.server.revocation import Revoker
+from certbound.server.service import Service
 from certbound.server.token import token
 from certbound.server.token_revocation import revoke
 from certificates import read
@@ -78,6 +81,7 @@ MOST = 10
 """Tokens and grants of a walk that are asked about."""
 
 T = TypeVar("T")
+Endpoint = Callable[[Call, Service], Awaitable[Reply]]
 
 
 class Trial:
@@ -122,6 +126,8 @@ class Trial:
             store.write_bytes(file)
         self.servers.open(store)
         self.numbers = count(len(model.used))
+        self.dies: int | None = None
+        """After how many turns every process dies that does what comes next; then it is asked for again."""
         self.ended: set[str] = set()
         self.secrets = {name: list(each.secrets) for name, each in model.clients.items()}
         """All that a client ever had."""
@@ -140,6 +146,18 @@ class Trial:
 
     def run(self, work: Any) -> Any:
         return self.servers.run(work)
+
+    def lose(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """If that is what comes next: it is done by processes that die on the way, and nobody hears how far it came."""
+        if self.dies is not None:
+            dies, self.dies = self.dies, None
+            self.servers.crash(work(), dies)
+
+    def lose_answer(self, endpoint: Endpoint, name: str, good: bool, card: Card | None, at: int, **form: str) -> None:
+        """The same of a request; who asks again shows another assertion."""
+        if self.dies is not None:
+            call = make_call(self.model.now, name, self.shown(name, good=good), card, **form)
+            self.lose(lambda: self.servers.answer(endpoint, call, at))
 
     def hold(self, say: Callable[[Model], None]) -> None:
         """What the servers did, against what each model says; `AssertionError` or `Refused` speaks against one."""
@@ -178,6 +196,7 @@ class Trial:
 
     def credentials(self, name: str, shown: Shown, card: Card | None, resource: str, at: int = 0) -> None:
         """RFC 6749 section 4.4.  The same request comes a second time, at the other process."""
+        self.lose_answer(token, name, shown.good, card, at, grant_type="client_credentials", resource=resource)
         for process in (at, at + 1):
             answer = self.ask(name, shown, card, process, grant_type="client_credentials", resource=resource)
 
@@ -194,10 +213,9 @@ class Trial:
 
     def open_grant(self, name: str, card: Card | None, at: int) -> None:
         """As a grant for people will."""
-        service, shown = self.servers.services[at % 2], self.shown(name)
-        call = make_call(self.model.now, name, shown, card)
 
-        async def go() -> Any:
+        async def go(call: Call) -> Any:
+            service = self.servers.services[at % 2]
             try:
                 authenticated = await authenticated_client(call, service, TOKEN)
                 asked = Asked(call, service, authenticated, TokenRequest(scope=None, resources=()))
@@ -210,7 +228,9 @@ class Trial:
             except OAuthError as refusal:
                 return refusal.error
 
-        answer = self.run(go())
+        self.lose(lambda: go(make_call(self.model.now, name, self.shown(name), card)))
+        shown = self.shown(name)
+        answer = self.run(go(make_call(self.model.now, name, shown, card)))
 
         def say(model: Model) -> None:
             client = model.clients[name]
@@ -221,13 +241,11 @@ class Trial:
         self.hold(say)
 
     def refresh(self, name: str, grant: Grant, text: str, card: Card | None, at: int = 0, many: int = 1,
-                dies: int | None = None) -> None:  # fmt: skip
+                ) -> None:  # fmt: skip
         """RFC 6749 section 6: at both processes at once, or once more after both died with the answer."""
         shown = [self.shown(name) for _ in range(many)]
         form = {"grant_type": "refresh_token", "refresh_token": text}
-        if dies is not None:
-            lost = make_call(self.model.now, name, self.shown(name), card, **form)
-            self.servers.crash(self.servers.answer(token, lost, at), dies)
+        self.lose_answer(token, name, True, card, at, **form)
         calls = [make_call(self.model.now, name, each, card, **form) for each in shown]
 
         async def go() -> list[Any]:
@@ -262,10 +280,12 @@ class Trial:
         """RFC 8693."""
         shown, text = self.shown(name), subject.text
         wanted = token_exchange.REFRESH_TOKEN if lasts else token_exchange.ACCESS_TOKEN
-        answer = self.ask(
-            name, shown, card, at, grant_type=token_exchange.GRANT_TYPE, subject_token=text,
-            subject_token_type=token_exchange.ACCESS_TOKEN, requested_token_type=wanted,
-        )  # fmt: skip
+        form = {
+            "grant_type": token_exchange.GRANT_TYPE, "subject_token": text,
+            "subject_token_type": token_exchange.ACCESS_TOKEN, "requested_token_type": wanted,
+        }  # fmt: skip
+        self.lose_answer(token, name, True, card, at, **form)
+        answer = self.ask(name, shown, card, at, **form)
 
         def say(model: Model) -> None:
             client, found = model.clients[name], same_token(model, text)
@@ -297,6 +317,7 @@ class Trial:
         )  # fmt: skip
 
     def _revoke(self, name: str, card: Card | None, text: str, at: int, then: Callable[[Model], None]) -> None:
+        self.lose_answer(revoke, name, True, card, at, token=text)
         shown = self.shown(name)
         call = make_call(self.model.now, name, shown, card, token=text)
         answer = self.run(self.servers.answer(revoke, call, at))
@@ -314,18 +335,20 @@ class Trial:
         shown = [self.shown(racing) for _ in (0, 1)] if racing else []
         card = self.model.clients[racing].card if racing else None
 
+        def revoking() -> Coroutine[Any, Any, Any]:
+            if switches and kind == "client":
+                return self.servers.registry.update(value, {}, enabled=False)
+            return self._revoker().revoke(RevokedKind(kind), name_of(kind, value))
+
         async def go() -> Any:
             form = {"grant_type": "client_credentials"}
             asking = [
                 self.servers.answer(token, make_call(self.model.now, racing, each, card, **form), at)
                 for at, each in enumerate(shown) if racing
             ]  # fmt: skip
-            if switches and kind == "client":
-                revoking: Any = self.servers.registry.update(value, {}, enabled=False)
-            else:
-                revoking = self._revoker().revoke(RevokedKind(kind), name_of(kind, value))
-            return (await asyncio.gather(*asking, revoking))[:-1]
+            return (await asyncio.gather(*asking, revoking()))[:-1]
 
+        self.lose(revoking)
         answers = self.run(go())
         raced = [(each, answer["access_token"]) for each, answer in zip(shown, answers, strict=True)
                  if isinstance(answer, dict)]  # fmt: skip
@@ -346,10 +369,14 @@ class Trial:
         self._forget({text for _, text in raced})
 
     def lift(self, kind: str, value: str, *, switches: bool) -> None:
-        if switches and kind == "client":
-            self.run(self.servers.registry.update(value, {}, enabled=True))
-        else:
-            self.run(self._revoker().lift(RevokedKind(kind), name_of(kind, value)))
+        async def go() -> None:
+            if switches and kind == "client":
+                await self.servers.registry.update(value, {}, enabled=True)
+            else:
+                await self._revoker().lift(RevokedKind(kind), name_of(kind, value))
+
+        self.lose(go)
+        self.run(go())
         self.hold(lambda model: model.lift(kind, value))
         self.servers.settle()
 
@@ -360,6 +387,7 @@ class Trial:
         """Method, flag and certificate; a first secret comes with the method."""
         client = self.model.clients[name]
         changed = replace(client, method=method, flag=flag, card=card if method in WITH_CARD else None)
+        self.lose(lambda: self.servers.registry.update(name, metadata(changed)))
         self.run(self.servers.registry.update(name, metadata(changed)))
         self.hold(lambda model: model.change(model.clients[name], changed.method, changed.flag, changed.card))
         if method in WITH_SECRET and not client.secrets:
@@ -367,14 +395,19 @@ class Trial:
         self.servers.settle()
 
     def add_secret(self, name: str, overlap: float) -> None:
+        self.lose(lambda: self.servers.registry.add_secret(name, overlap=overlap))
         secret = self.run(self.servers.registry.add_secret(name, overlap=overlap))
         self.secrets[name].append(secret)
         self.hold(lambda model: model.add_secret(model.clients[name], secret, overlap))
         self.servers.settle()
 
     def rotate_key(self, *, at_once: bool) -> None:
-        keeper = self.servers.keepers[0]
-        self.run(keeper.replace() if at_once else keeper.rotate())
+        async def go() -> None:
+            keeper = self.servers.keepers[0]
+            await (keeper.replace() if at_once else keeper.rotate())
+
+        self.lose(go)
+        self.run(go())
         self.hold(lambda model: model.replace_key() if at_once else model.rotate_key())
         self.servers.settle()
 
@@ -383,8 +416,12 @@ class Trial:
         self.servers.settle()
 
     def purge(self) -> None:
-        while self.run(self.servers.services[0].store.tokens.purge(now=self.model.now)):
-            pass
+        async def go() -> None:
+            while await self.servers.services[0].store.tokens.purge(now=self.model.now):
+                pass
+
+        self.lose(go)
+        self.run(go())
 
     # What is always so
 

@@ -6,7 +6,7 @@ something ends, and after each step it is asked what all tokens are now.  Beside
 `model_falsified.py`, to see that somebody would notice.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,46 @@ POLICIES = [(False, False), (False, False), (False, True), (True, False)]
 """Whether all tokens are bound, and whether all refresh tokens are replaced."""
 SIDES = st.integers(0, 1)
 """Which process is asked."""
+
+
+def _lose_secret(trial: Trial, grant: Grant, _: Token, at: int) -> None:
+    """What was lost counts for a while, and of those that count there are few."""
+    if trial.model.clients[grant.client].method in WITH_SECRET:
+        trial.add_secret(grant.client, 0)
+
+
+def _lose_lift(trial: Trial, *_: Any) -> None:
+    for kind, value in sorted(trial.model.revoked)[:1]:
+        trial.lift(kind, value, switches=kind == "client")
+
+
+def _card(trial: Trial, grant: Grant) -> Card | None:
+    return grant.holder or trial.model.clients[grant.client].card or CARDS[0]
+
+
+LOST: Mapping[str, Callable[[Trial, Grant, Token, int], None]] = {
+    "add a secret": _lose_secret,
+    "change": lambda trial, grant, _, at: trial.change(grant.client, PKI, bool(at), CARDS[0]),
+    "credentials": lambda trial, grant, _, at: trial.credentials(
+        grant.client, trial.shown(grant.client), _card(trial, grant), (SIGNED, OPAQUE)[at], at
+    ),
+    "exchange": lambda trial, _, found, at: trial.exchange("pki", found, CARDS[0], bool(at), at),
+    "give back": lambda trial, _, found, at: trial.give_back(found.client, found, at),
+    "give back a grant": lambda trial, grant, _, at: trial.give_back_grant(
+        grant.client, grant, grant.line[-1], _card(trial, grant), at
+    ),
+    "lift": _lose_lift,
+    "open a grant": lambda trial, grant, _, at: trial.open_grant(grant.client, _card(trial, grant), at),
+    "purge": lambda trial, *_: trial.purge(),
+    "refresh": lambda trial, grant, _, at: trial.refresh(
+        grant.client, grant, grant.line[-1 - at] if at < len(grant.line) else grant.line[-1], _card(trial, grant), at
+    ),
+    "revoke a certificate": lambda trial, *_: trial.revoke("certificate", "one", switches=False, racing=None),
+    "revoke a client": lambda trial, grant, _, at: trial.revoke("client", grant.client, switches=bool(at), racing=None),
+    "revoke an authority": lambda trial, *_: trial.revoke("authority", "first", switches=False, racing=None),
+    "rotate keys": lambda trial, _, __, at: trial.rotate_key(at_once=bool(at)),
+}
+"""What may be lost, with this grant and this token if it needs one, in one way or, if that is another, the other."""
 
 
 class Machine(RuleBasedStateMachine):
@@ -118,15 +158,15 @@ class Machine(RuleBasedStateMachine):
         card = self.card(data, name) if steals else grant.holder or self.card(data, name)
         self.trial.refresh(name, grant, data.draw(st.sampled_from(grant.line[-3:-1])), card, at)
 
-    @precondition(lambda self: self.model.grants and self.crashes < MOST_CRASHES)
-    @rule(data=st.data(), turns=st.sampled_from([0, 5, 20, 50, 100, 200]), at=SIDES)
-    def crash(self, data: st.DataObject, turns: int, at: int) -> None:
-        """In the middle of a refresh; who had no answer asks the next process for the same."""
+    @precondition(lambda self: self.model.grants and self.model.tokens and self.crashes < MOST_CRASHES)
+    @rule(data=st.data(), what=st.sampled_from(sorted(LOST)), turns=st.sampled_from([0, 5, 20, 50, 100, 200]), at=SIDES)
+    def crash(self, data: st.DataObject, what: str, turns: int, at: int) -> None:
+        """In the middle of anything; who had no answer asks the next process for the same."""
         self.crashes += 1
-        grant = self.grant(data)
-        text = data.draw(st.sampled_from(grant.line[-2:]))
-        card = grant.holder or self.card(data, grant.client)
-        self.trial.refresh(grant.client, grant, text, card, at, dies=turns)
+        grant, found = self.grant(data), self.token(data)
+        self.trial.dies = turns
+        LOST[what](self.trial, grant, found, at)
+        self.trial.dies = None  # of what there was nothing to do
 
     @precondition(lambda self: self.model.tokens)
     @rule(data=st.data(), lasts=st.booleans(), seconds=st.sampled_from([0, 100]), at=SIDES)
@@ -269,6 +309,25 @@ def test_each_rule_of_the_model_is_needed() -> None:
             trial.servers.end()
         unnoticed = {each: unnoticed[each] for each in trial.falsified}
     assert not list(unnoticed)
+
+
+@pytest.mark.parametrize("turns", [20, *(pytest.param(each, marks=pytest.mark.wide) for each in (0, 5, 50, 100, 200))])
+@pytest.mark.parametrize("at", [0, pytest.param(1, marks=pytest.mark.wide)])
+def test_whatever_is_lost_is_done_when_it_is_asked_for_again(at: int, turns: int) -> None:
+    """Every process dies in the middle of each thing in turn, and afterwards all is as the model says."""
+    trial = Trial(binds_all=False, rotates_all=False, falsified={})
+    try:
+        for what, lose in sorted(LOST.items(), key=lambda each: (each[0].startswith("revoke"), each[0] == "lift")):
+            for name in ("public", "secret"):
+                grant = next(each for each in trial.model.grants if each.client == name)
+                trial.dies = turns
+                lose(trial, grant, trial.model.tokens[-1], at)
+                trial.dies = None
+                trial.check(at)
+                trial.check_lines()
+                assert trial.model.tokens, what
+    finally:
+        trial.servers.end()
 
 
 def test_the_servers_do_what_the_model_says() -> None:
