@@ -41,7 +41,7 @@ REFRESH = "core/grants/refresh_token.py"
 EXCHANGE = "core/grants/token_exchange.py"
 JWS = "core/jws.py"
 STATUS = "core/status.py"
-GUARD = "resource/guard.py"
+PROTECTED = "resource/protected.py"
 BEARER = "core/bearer.py"
 VERIFY = "resource/verify.py"
 VERIFIER = "trust/verifier.py"
@@ -80,7 +80,7 @@ SUITES = {
     EXCHANGE: ["core/test_grants.py"],
     JWS: ["core/test_jws.py"],
     STATUS: ["core/test_status.py", "resource/test_status.py"],
-    GUARD: ["resource/test_guard.py", "resource/test_status.py"],
+    PROTECTED: ["resource/test_guard.py", "resource/test_status.py"],
     BEARER: ["resource/test_guard.py"],
     VERIFY: ["resource/test_verify.py"],
     VERIFIER: ["trust/test_verifier.py"],
@@ -449,13 +449,17 @@ MUTATIONS = [
     Mutation(EXCHANGE, "c", 'read_scope(claims.get("scope")) & client.scope', "client.scope"),
     Mutation(EXCHANGE, "c", 'is_bound="cnf" in claims', "is_bound=False"),
     Mutation(EXCHANGE, "c", 'ends_at=claims["exp"]', "ends_at=None"),
-    Mutation(GUARD, "1", 'token = read_token(scope["headers"], scope.get("query_string", b""))', 'token = "x.y.z"'),
-    Mutation(BEARER, "rule", "if len(values) > 1:", "if False:"),
-    Mutation(GUARD, "2", "if issuer not in self._policies:", "if False:"),
-    Mutation(GUARD, "3", "header = read_header(token, policy)", "header = Header('ES256', None)"),
-    Mutation(GUARD, "4", "verify(token, peer_certificate(scope), ", "verify(token, None, "),
-    Mutation(GUARD, "5", "if principal.status is not None:", "if False:"),
-    Mutation(GUARD, "5", "if not valid:", "if False:"),
+    Mutation(PROTECTED, "1", "token = read_bearer(asked.authorization, asked.query)", 'token = "x.y.z"'),
+    Mutation(PROTECTED, "2", "seen = self._seen.find(token)", "seen = next(iter(self._seen._kept.values()), None)"),
+    Mutation(PROTECTED, "2", "            self._require_still(principal, asked.peer)\n", ""),
+    Mutation(PROTECTED, "2", "if self._clock() >= principal.expires_at:", "if False:"),
+    Mutation(PROTECTED, "a", "if self._asked is not None and not _is_jwt(token):", "if False:"),
+    Mutation(PROTECTED, "b", "if issuer is None:\n", "if False:\n"),
+    Mutation(PROTECTED, "c", "kid = read_header(token, policy).kid", "kid = None"),
+    Mutation(PROTECTED, "d", "principal = verify(token, peer, ", "principal = verify(token, None, "),
+    Mutation(PROTECTED, "3", "        principal.require(*asked.scopes)\n", ""),
+    Mutation(PROTECTED, "4", "if reference is not None:", "if False:"),
+    Mutation(PROTECTED, "4", "if not valid:", "if False:"),
     Mutation(PROVEN, "rule 2", 'f"{token}\\n{asker}"', "token"),
     Mutation(
         PROVEN,
@@ -475,17 +479,17 @@ MUTATIONS = [
     Mutation(JWS, "spelling", 'if urlsafe_b64encode(data).rstrip(b"=").decode("ascii") != segment:', "if False:"),
     Mutation(JWS, "1", "if not isinstance(typ, str | None) or (typ and typ.lower()) not in types:", "if False:"),
     Mutation(JWS, "2", "if not isinstance(alg, str) or alg not in algorithms:", "if False:"),
-    Mutation(VERIFY, "3", "claims = _verified(token, header, keys)", "claims = jws.unverified_claims(token)"),
+    Mutation(VERIFY, "3", "judge(_verified(token, header, keys), peer", "judge(jws.unverified_claims(token), peer"),
     Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
     Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
     Mutation(JWS, "3", "if not is_time(expires_at) or now >= expires_at:", "if False:"),
     Mutation(VERIFY, "5", "expires_at = _require_time(claims, now)", 'expires_at = float(claims.get("exp") or 0)'),
     Mutation(VERIFY, "6", "if not isinstance(subject, str) or not isinstance(client_id, str):", "if False:"),
-    Mutation(VERIFY, "7", "confirmed = _confirm(claims, peer, policy)", "confirmed = None"),
+    Mutation(VERIFY, "7", "confirmed = confirm_binding(claims, peer, policy)", "confirmed = None"),
     Mutation(VERIFY, "7", "if policy.require_bound:", "if False:"),
     Mutation(VERIFY, "8", "status = _status(claims, policy)", "status = None"),
     Mutation(VERIFY, "8", "if policy.require_status:", "if False:"),
-    Mutation(VERIFY, "9", "if not policy.scopes <= scope:", "if False:"),
+    Mutation(VERIFY, "9", "    principal.require(*policy.scopes)\n", ""),
     Mutation(STATUS, "4a", 'if claims.get("sub") != uri:', "if False:"),
     Mutation(STATUS, "3b", 'if not _is_time(claims.get("iat")):', "if False:"),
     Mutation(STATUS, "4c", "or now >= expires_at", "or False"),
