@@ -23,7 +23,7 @@ AnyCertificate = Certificate | x509.Certificate | bytes
 
 
 def forwarded_headers(
-    contract: str, certificate: AnyCertificate | None, chain: Sequence[AnyCertificate] = (), **headers: str
+    contract: str, certificate: AnyCertificate | None, chain: Sequence[AnyCertificate] = (), /, **headers: str
 ) -> dict[str, str]:
     """The headers of `contract` for a client with `certificate`, or with none; `chain` is what it sent behind that.
 

@@ -18,10 +18,7 @@ from certbound.tls.forwarded.contract import MAX_CHAIN, BadForwarded, Values
 
 def percent_decoded(value: bytes) -> bytes:
     """The bytes behind `%XX`.  `BadForwarded` for a `%` that is none."""
-    try:
-        return _ESCAPE.sub(_unescape, value)
-    except ValueError as error:
-        raise BadForwarded("a percent sign that escapes nothing") from error
+    return _ESCAPE.sub(_unescape, value)
 
 
 def base64_decoded(value: bytes) -> bytes:
@@ -100,10 +97,12 @@ def peer_of(leaf: bytes, chain: Sequence[bytes] = ()) -> PeerCertificate:
 
 
 def _unescape(escape: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(escape[1].decode("ascii"))  # ValueError where two digits are missing
+    if escape[1] is None:
+        raise BadForwarded("a percent sign that escapes nothing")
+    return bytes.fromhex(escape[1].decode("ascii"))
 
 
 NONE = b"NONE"
 """What status headers say where there is no certificate."""
-_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{0,2})")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")

@@ -58,10 +58,14 @@ class OwnHeaders:
     name: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
     """What it owns and does not read: others could be misled by it."""
+    optional: ClassVar[frozenset[str]] = frozenset({"chain", "fingerprint", "error"})
+    """Roles without which it can be read."""
 
     def __post_init__(self) -> None:
         seen: dict[bytes, str] = {}
-        for role, header in self._declared().items():
+        for role, header in self._all().items():
+            if not header and role in self.optional:
+                continue
             require_header_name(role, header)
             other = seen.setdefault(folded(header.encode("ascii")), role)
             if other != role:
@@ -74,15 +78,14 @@ class OwnHeaders:
 
     @property
     def headers(self) -> tuple[str, ...]:
-        return (*self._declared().values(), *self.beside)
+        return (*filter(None, self._all().values()), *self.beside)
 
     def may_be_joined(self, header: str, value: bytes) -> bool:
         del header
         return b"," in value
 
-    def _declared(self) -> dict[str, str]:
-        declared = {role: getattr(self, role + _FIELD) for role in self.roles()}
-        return {role: header for role, header in declared.items() if header}
+    def _all(self) -> dict[str, str]:
+        return {role: getattr(self, role + _FIELD) for role in self.roles()}
 
 
 _FIELD = "_header"

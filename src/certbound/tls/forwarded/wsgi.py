@@ -4,9 +4,8 @@
 
 Rule 1: a WSGI server says of the peer what it likes, so the secret is mandatory.
 Rule 2: it joins several headers of one name by commas: where one could say who the client is, it is a refusal.
-Rule 3: it makes one key of `A-B` and `A_B`, and nobody behind it can tell them apart: a proxy that passes underscores
-must remove them, or the server must (gunicorn and waitress do).  A contract whose proxy always says whether there is a
-certificate (nginx, haproxy, apache, gcp) contradicts a forged one all the same.
+Rule 3: it makes one key of `A-B` and `A_B`, and nobody behind it can tell them apart: the proxy or the server must drop
+names with underscores.  gunicorn and waitress do; for the others `certbound proxy-config` has the line.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
