@@ -1,6 +1,5 @@
 """certbound.tls.forwarded.envoy: of `x-forwarded-client-cert` only what the proxy in front of us wrote counts."""
 
-import time
 from hashlib import sha256
 from urllib.parse import quote
 
@@ -12,6 +11,7 @@ from certbound.tls.forwarded import BadForwarded
 from certbound.tls.forwarded.envoy import Envoy, elements
 from certbound.trust.authority import Authority, Issued, self_signed
 from certificates import der, peer
+from speed import least
 
 ROOT = Authority.create("Root")
 CLIENT, VICTIM = ROOT.issue("CN=client"), ROOT.issue("CN=victim")
@@ -133,10 +133,12 @@ def test_what_is_no_element_of_its_proxy(value: str) -> None:
 )
 def test_no_value_is_costly(hostile: str) -> None:
     """One pass, nothing tried twice."""
-    begun = time.thread_time()
-    with pytest.raises(BadForwarded):
-        read(hostile)
-    assert time.thread_time() - begun < 0.1
+
+    def refuse() -> None:
+        with pytest.raises(BadForwarded):
+            read(hostile)
+
+    assert least(refuse, tries=3) < 0.05
 
 
 def test_names_that_somebody_certified_himself() -> None:
