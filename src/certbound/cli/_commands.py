@@ -1,4 +1,5 @@
 """Which commands there are.  Each lives in the file of its name: a function of that name, or `app` with commands.
+In the names of files and functions `-` is `_`.
 
 Rule: the file is imported when its command is called; the list in `--help` comes from the table below.
 """
@@ -30,6 +31,7 @@ COMMANDS: Mapping[str, str] = {
     "ca": "Keep a small private certificate authority.",
     "token": "Obtain an access token and show what it says.",
     "openapi": "Print the OpenAPI document of the server.",
+    "proxy-config": "Print what a proxy needs so that the certificates it forwards can be believed.",
     "config": "Write, check and show settings.",
     "version": "Say which certbound this is, and which OpenSSL it uses.",
 }
@@ -46,18 +48,22 @@ def command() -> Callable[..., Any]:
 
 def existing() -> tuple[str, ...]:
     """The names of the commands that are installed here."""
-    return tuple(name for name in COMMANDS if find_spec(f"certbound.cli.{name}"))
+    return tuple(name for name in COMMANDS if find_spec(_module(name)))
 
 
 def find(name: str) -> typer.Typer:
     """The command `name`, its file read."""
-    module = import_module(f"certbound.cli.{name}")
+    module = import_module(_module(name))
     app = getattr(module, "app", None)
     if isinstance(app, typer.Typer):
         return app
     app = typer.Typer(add_completion=False, **SETTINGS)
-    app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name))
+    app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name.replace("-", "_")))
     return app
+
+
+def _module(name: str) -> str:
+    return f"certbound.cli.{name.replace('-', '_')}"
 
 
 def group(purpose: str) -> typer.Typer:

@@ -1,0 +1,190 @@
+"""What `certbound proxy-config` prints: one file for each proxy, in which the deployment's own words are put.
+
+Rule 1: which headers belong to other contracts comes from the table of contracts: a new contract is removed everywhere.
+Rule 2: a name or a path that could end a line or a word of a configuration is refused, not escaped.
+Rule 3: a template has three marks: `@NAME@`, a line with `@EACH_…@` that is repeated, and `@if words@ … @end@`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files
+from typing import Literal
+
+from certbound.core.errors import ConfigurationError
+from certbound.tls.forwarded import CONTRACTS
+from certbound.tls.proxies import SECRET_HEADER
+
+Purpose = Literal["server", "api", "guard"]
+PURPOSES: tuple[Purpose, ...] = ("server", "api", "guard")
+
+NO_SECRET = "PUT-THE-SECRET-HERE"  # noqa: S105
+"""What stands where no secret was given; too short for certbound to believe, so nothing opens by it."""
+
+IDENTITY_HEADERS = (
+    "certbound-subject", "certbound-client-id", "certbound-scope", "certbound-thumbprint", "certbound-issuer",
+)  # fmt: skip
+"""What `certbound guard` says of who calls, and what nobody else may say."""
+
+FREQUENT_HEADERS = ("ssl-client-cert", "ssl-client-verify", "ssl-client-subject-dn", "x-ssl-client-s-dn")
+"""Names that deployments and frameworks give to what contracts say, beside the contracts' own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """One proxy or service."""
+
+    file: str
+    """The template, in this package."""
+    contract: str
+    about: str
+    purposes: tuple[Purpose, ...] = PURPOSES
+    """What it can stand in front of."""
+    is_tested: bool = True
+    """Whether our tests start it; a service in a cloud they cannot."""
+    instead: str = ""
+    """What to do for a purpose that it cannot serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """What a configuration is for.  `ConfigurationError` for words that could not stand in one."""
+
+    purpose: Purpose
+    host: str
+    """Where clients are asked for a certificate."""
+    issuer_host: str = ""
+    """The authorization server's conventional host, where nobody is asked; empty: there is none."""
+    address: str = "0.0.0.0"  # noqa: S104  where a proxy listens
+    port: int = 443
+    upstream: str = "127.0.0.1:8080"
+    """The application: `address:port`, or `unix:` and a path."""
+    guard: str = "127.0.0.1:8090"
+    certificate: str = "server.pem"
+    key: str = "server.key"
+    secret: str = NO_SECRET
+
+    def __post_init__(self) -> None:
+        for name in ("host", "issuer_host", "address", "upstream", "guard", "certificate", "key", "secret"):
+            if not _WORD.fullmatch(getattr(self, name)):
+                raise ConfigurationError(f"{name}: {getattr(self, name)!r:.80} cannot stand in a configuration")
+        for name in ("host", "issuer_host"):
+            if not _HOST.fullmatch(getattr(self, name)):
+                raise ConfigurationError(f"{name}: {getattr(self, name)!r:.80} is no host name in lower case")
+        for name in ("upstream", "guard"):
+            if not _PLACE.fullmatch(getattr(self, name)):
+                raise ConfigurationError(f"{name}: write {getattr(self, name)!r:.80} as address:port or unix:/path")
+        if self.host == self.issuer_host:
+            raise ConfigurationError(f"{self.host} cannot both ask for certificates and not; name two hosts, or one")
+
+
+def config(name: str, deployment: Deployment) -> str:
+    """The configuration of the proxy `name`.  `ConfigurationError` for one that there is not, or that cannot do it."""
+    kind = KINDS.get(name)
+    if kind is None:
+        raise ConfigurationError(f"there is no proxy {name!r:.80}; choose one of {', '.join(KINDS)}")
+    if deployment.purpose not in kind.purposes:
+        raise ConfigurationError(f"{name} cannot be had for {deployment.purpose}: {kind.instead}")
+    template = files(__name__).joinpath(kind.file).read_text(encoding="utf-8")
+    return fill(template, _words(deployment), _values(kind, deployment), _lists(kind))
+
+
+def foreign_headers(contract: str) -> tuple[str, ...]:
+    """Every header that says who a client is under another contract than this one."""
+    own = {*CONTRACTS[contract]().headers, SECRET_HEADER}
+    every = {header for kind in CONTRACTS.values() for header in kind().headers}
+    return tuple(sorted((every | {*FREQUENT_HEADERS}) - own))
+
+
+def fill(template: str, words: frozenset[str], values: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> str:
+    """`template` with its marks replaced; `words` are what holds."""
+    return "\n".join(_filled(_chosen(template.splitlines(), words), values, lists)) + "\n"
+
+
+def _chosen(lines: Sequence[str], words: frozenset[str]) -> Iterator[str]:
+    holds: list[bool] = []
+    for line in lines:
+        if mark := _IF.fullmatch(line):
+            found = bool(words & set(mark[2].split()))
+            holds.append(found is (mark[1] == "if"))
+        elif line.strip() == "@end@":
+            holds.pop()
+        elif all(holds):
+            yield line
+
+
+def _filled(lines: Iterator[str], values: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for line in lines:
+        each = next((name for name in lists if f"@{name}@" in line), None)
+        for item in ("",) if each is None else lists[each]:
+            here = values if each is None else {**values, each: item}
+            yield _MARK.sub(partial(_value, here), line)
+
+
+def _value(values: Mapping[str, str], mark: re.Match[str]) -> str:
+    return values[mark[1]]
+
+
+def _words(deployment: Deployment) -> frozenset[str]:
+    found = {deployment.purpose, "socket" if deployment.upstream.startswith("unix:") else "tcp"}
+    return frozenset(found | ({"two"} if deployment.issuer_host else {"one"}))
+
+
+def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
+    upstream_host, _, upstream_port = deployment.upstream.rpartition(":")
+    guard_host, _, guard_port = deployment.guard.rpartition(":")
+    address = deployment.address
+    return {
+        "HOST": deployment.host,
+        "HOST_REGEX": re.escape(deployment.host).replace(r"\-", "-"),
+        "ISSUER_HOST": deployment.issuer_host,
+        "ADDRESS": address,
+        "PORT": str(deployment.port),
+        "LISTEN": f"[{address}]:{deployment.port}" if ":" in address else f"{address}:{deployment.port}",
+        "PURPOSE": _SAID[deployment.purpose],
+        "UPSTREAM": deployment.upstream,
+        "UPSTREAM_HOST": upstream_host.strip("[]"),
+        "UPSTREAM_PORT": upstream_port,
+        "UPSTREAM_SOCKET": deployment.upstream.removeprefix("unix:"),
+        "GUARD": deployment.guard,
+        "GUARD_HOST": guard_host.strip("[]"),
+        "GUARD_PORT": guard_port,
+        "CERTIFICATE": deployment.certificate,
+        "KEY": deployment.key,
+        "SECRET": deployment.secret,
+        "SECRET_HEADER": SECRET_HEADER,
+        "CONTRACT": kind.contract,
+        "FOREIGN_REGEX": "|".join((*foreign_headers(kind.contract), *CONTRACTS[kind.contract]().headers)),
+        "IDENTITY_REGEX": "|".join(IDENTITY_HEADERS),
+    }
+
+
+def _lists(kind: Kind) -> dict[str, Sequence[str]]:
+    return {"EACH_FOREIGN": foreign_headers(kind.contract), "EACH_IDENTITY": IDENTITY_HEADERS}
+
+
+_IF = re.compile(r"\s*@(if|unless) ([a-z ]+)@\s*")
+_MARK = re.compile(r"@([A-Z_]+)@")
+_WORD = re.compile(r"[A-Za-z0-9._:/@~+=\[\]-]*")
+_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)?")
+_PLACE = re.compile(r"unix:/.+|.+:[0-9]{1,5}")
+
+_SAID: Mapping[Purpose, str] = {
+    "server": "the authorization server", "api": "an API in Python", "guard": "an API in any language",
+}  # fmt: skip
+
+KINDS: Mapping[str, Kind] = {
+    "nginx": Kind(file="nginx.conf", contract="nginx", about="nginx 1.19.4 or newer; a file for conf.d"),
+    "haproxy": Kind(
+        file="haproxy.cfg", contract="haproxy", about="HAProxy 2.6 or newer", purposes=("server", "api"),
+        instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
+        "let nginx, Envoy, Traefik or Caddy ask the guard",
+    ),
+    "apache": Kind(
+        file="apache.conf", contract="apache", about="Apache 2.4.10 or newer", purposes=("server", "api"),
+        instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
+        "let nginx, Envoy, Traefik or Caddy ask the guard",
+    ),
+}  # fmt: skip
+"""Every proxy by the name that the command takes."""
