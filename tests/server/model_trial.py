@@ -18,7 +18,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from certbound.core.binding import choose_certificate
-from certbound.core.errors import OAuthError
+from certbound.core.errors import ConfigurationError, OAuthError
 from certbound.core.grants import TokenRequest, token_exchange
 from certbound.core.metadata import TOKEN
 from certbound.core.ports import RevokedKind, SecretRecord
@@ -375,8 +375,10 @@ class Trial:
             else:
                 await self._revoker().lift(RevokedKind(kind), name_of(kind, value))
 
+        was_lost = self.dies is not None
         self.lose(go)
-        self.run(go())
+        with contextlib.suppress(ConfigurationError) if was_lost else contextlib.nullcontext():
+            self.run(go())  # or it is lifted already, as people are told
         self.hold(lambda model: model.lift(kind, value))
         self.servers.settle()
 
