@@ -128,7 +128,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-SHARES = {"names": 0.2, "jwks": 0.02, "pem": 0.02, "crls": 0.02, "answers": 0.02}
+SHARES = {"names": 0.2, "jwks": 0.02, "pem": 0.02, "crls": 0.02, "answers": 0.02, "forwarded": 0.2}
 """How many inputs each target gets for one of certificates."""
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ def test_certificates_that_are_mutated_and_signed_again(first: int, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("names", 1000), ("jwks", 300), ("pem", 300), ("crls", 300), ("answers", 300)]
+    ("name", "count"),
+    [("names", 1000), ("jwks", 300), ("pem", 300), ("crls", 300), ("answers", 300), ("forwarded", 1000)],
 )
 def test_other_bytes_of_strangers(name: str, count: int, tmp_path: Path) -> None:
-    """Names, JWK Sets, files of certificates, revocation lists and answers of OCSP responders likewise."""
+    """Names, JWK Sets, files, revocation lists, answers of OCSP responders and headers of proxies likewise."""
     tried(name, 0, count, tmp_path)
 
 
