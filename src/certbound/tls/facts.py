@@ -43,7 +43,8 @@ class ConnectionFacts:
     """The virtual host's name that the client asked for (SNI), lower case; None if it named none."""
     unusable_der: bytes = field(default=b"", repr=False)
     forwarded_by: str | None = None
-    """The contract of the proxy that forwarded it; None where TLS ended here.  Then versions and names are unknown."""
+    """The contract of the believed proxy that forwarded it, and then versions and names are unknown; None where no such
+    proxy did."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,11 +65,14 @@ class HTTPProtocol(HttpToolsProtocol):
         self.transport = transport
         self.flow = FlowControl(transport)
         peer, here = transport.peer, transport.get_extra_info("sockname")
-        self.client = (str(peer[0]), int(peer[1])) if peer else None
-        self.server = (str(here[0]), int(here[1])) if here else None
+        # On a Unix socket both are one text, and the client's is mostly empty.
+        self.client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) else None
+        self.server = (str(here[0]), int(here[1])) if isinstance(here, tuple) else None
         self.scheme = "https"
         facts = self.extensions.get(EXTENSION)
-        self.extensions[HOP] = Hop(self.client[0] if self.client else None, facts.peer_certificate if facts else None)
+        # A peer that was gone before anybody asked for its address has none either, and is on no Unix socket.
+        address = None if self.is_unix else self.client[0] if self.client else ""
+        self.extensions[HOP] = Hop(address, facts.peer_certificate if facts else None)
         self.deadlines.idle.start(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,6 +121,7 @@ class HTTPProtocol(HttpToolsProtocol):
         current = self.current
         return [current, *waiting] if current is not None else waiting
 
+    is_unix = False  # whether the port is a Unix socket
     current: RequestResponseCycle | None = None  # the request that the application works on
 
     # --- reading

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ from certbound.tls.handshakes import HandshakeQueue
 from certbound.tls.http import HTTPProtocol
 from certbound.tls.plain import PlainConnection
 from certbound.tls.ports import AnyPort, Limits, PlainPort, Port, VirtualHost
+from certbound.tls.unix_sockets import UnixSocket
 
 logger = logging.getLogger("certbound.tls")
 
@@ -108,10 +110,11 @@ class Running:
         self._lifespans = lifespans
         self._state = state
         self._files = self._fingerprints()
+        self._sockets: Sequence[socket.socket] = ()
         self._next_look = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.addresses = [_address(server) for server in servers]
-        """Host and port actually bound, one for each port given."""
+        self.addresses = [address_of(server.sockets[0]) for server in servers]
+        """Host and port actually bound, one for each port given; of a Unix socket its path and 0."""
         self._tick()
 
     @property
@@ -132,6 +135,7 @@ class Running:
         """Accept no more, let begun requests end for `grace` seconds, then end what is left."""
         if self._timer is None:
             return
+        remove(self._sockets)
         for server in self._servers:
             server.close()
         connections = [each for listener in self._listeners for each in listener.connections]
@@ -184,11 +188,12 @@ async def start(ports: Sequence[AnyPort]) -> Running:
     """Serve `ports` on the running loop.  `ConfigurationError` if one of them cannot be served."""
     sockets = bind(ports)
     try:
-        return await start_on(ports, sockets)
+        running = await start_on(ports, sockets)
     except BaseException:
-        for each in sockets:
-            each.close()
+        release(sockets)
         raise
+    running._sockets = sockets  # noqa: SLF001 -- those of `start_on` are somebody else's
+    return running
 
 
 def bind(ports: Sequence[AnyPort]) -> list[socket.socket]:
@@ -200,10 +205,29 @@ def bind(ports: Sequence[AnyPort]) -> list[socket.socket]:
         for port in ports:
             sockets.append(_bind(port))  # noqa: PERF401 -- those bound so far are closed when one fails
     except ConfigurationError:
-        for each in sockets:
-            each.close()
+        release(sockets)
         raise
     return sockets
+
+
+def release(sockets: Sequence[socket.socket]) -> None:
+    """What `bind` made is gone."""
+    remove(sockets)
+    for each in sockets:
+        each.close()
+
+
+def remove(sockets: Sequence[socket.socket]) -> None:
+    """No path leads to the Unix sockets among them any more."""
+    for each in sockets:
+        if isinstance(each, UnixSocket):
+            each.remove()
+
+
+def address_of(bound: socket.socket | Any) -> tuple[str, int]:
+    """Host and port; of a Unix socket its path and 0."""
+    name = bound.getsockname()
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else (str(name), 0)
 
 
 async def start_on(ports: Sequence[AnyPort], sockets: Sequence[socket.socket]) -> Running:
@@ -221,7 +245,12 @@ async def start_on(ports: Sequence[AnyPort], sockets: Sequence[socket.socket]) -
     servers = []
     for listener, bound in zip(listeners, sockets, strict=True):
         factory = _factory(listener)
-        servers.append(await loop.create_server(factory, sock=bound, backlog=_BACKLOG))
+        if isinstance(bound, UnixSocket):
+            # From Python 3.13 on asyncio would remove the path, in whichever worker ends first.
+            options: dict[str, Any] = {"cleanup_socket": False} if _cleans_up(loop) else {}
+            servers.append(await loop.create_unix_server(factory, sock=bound, backlog=_BACKLOG, **options))
+        else:
+            servers.append(await loop.create_server(factory, sock=bound, backlog=_BACKLOG))
     return Running(listeners, servers, lifespans, state)
 
 
@@ -265,6 +294,8 @@ async def _start_applications(
 
 
 def _bind(port: AnyPort) -> socket.socket:
+    if isinstance(port, PlainPort) and port.path is not None:
+        return UnixSocket(port.path, _BACKLOG)
     where = f"{port.host}:{port.port}"
     try:
         found = socket.getaddrinfo(
@@ -288,9 +319,8 @@ def _bind(port: AnyPort) -> socket.socket:
     return bound
 
 
-def _address(server: asyncio.Server) -> tuple[str, int]:
-    name = server.sockets[0].getsockname()
-    return str(name[0]), int(name[1])
+def _cleans_up(loop: asyncio.AbstractEventLoop) -> bool:
+    return sys.version_info >= (3, 13) and isinstance(loop, asyncio.SelectorEventLoop)
 
 
 def _fingerprint(path: Any) -> tuple[int, int, int] | None:

@@ -1,4 +1,4 @@
-"""HTTP without TLS, for what asks from the same machine: the same HTTP, the same bounds, the same order of stopping.
+"""HTTP without TLS, for the same machine and for proxies: the same HTTP, the same bounds, the same order of stopping.
 
 Rule 1: no request that came this way has facts of a connection, so none has a certificate.
 Rule 2: where a port has names, only requests for one of them are answered: on loopback, a web page whose own name was
@@ -70,6 +70,8 @@ class PlainHTTP(HTTPProtocol):
         port = listener.port
         self.is_open_to_any_name = isinstance(port, PlainPort) and port.names is None
         self.names = port.names or frozenset() if isinstance(port, PlainPort) else frozenset()
+        self.websockets = isinstance(port, PlainPort) and port.websockets
+        self.is_unix = isinstance(port, PlainPort) and port.path is not None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

@@ -8,7 +8,7 @@ Rule 3: everything a peer can make us wait for or keep has a bound, and its unit
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -83,17 +83,20 @@ class Port:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainPort:
-    """One TCP port that speaks HTTP without TLS."""
+    """One TCP port, or one Unix socket, that speaks HTTP without TLS."""
 
-    host: str
+    host: str = ""
     """The address to listen on, as a name or number."""
-    port: int
+    port: int = 0
     """0 takes a free one."""
+    path: Path | None = None
+    """A Unix socket in their place; whoever may write to it (0660) may connect."""
     app: ASGIApplication = field(repr=False)
     names: frozenset[str] | None = None
     """Host names and IP addresses served here; None: any."""
     limits: Limits = Limits()
-    websockets: ClassVar[bool] = False
+    websockets: bool = False
+    """As a virtual host has it."""
 
 
 AnyPort = Port | PlainPort

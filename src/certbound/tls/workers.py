@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from certbound.core.errors import ConfigurationError
 from certbound.tls.contexts import load_sites
-from certbound.tls.listener import bind, start_on
+from certbound.tls.listener import address_of, bind, release, start_on
 from certbound.tls.ports import AnyPort, Port
 
 logger = logging.getLogger("certbound.tls")
@@ -51,13 +51,11 @@ def serve(make_ports: MakePorts, *, workers: int = 1, grace: float = 10, on_read
                     load_sites(port)
             _Supervisor(make_ports, sockets, workers, grace, on_ready).supervise()
     finally:
-        for each in sockets:
-            each.close()
+        release(sockets)
 
 
 def _addresses(sockets: Sequence[socket.socket]) -> list[tuple[str, int]]:
-    names = [each.getsockname() for each in sockets]
-    return [(str(name[0]), int(name[1])) for name in names]
+    return [address_of(each) for each in sockets]
 
 
 def _run(

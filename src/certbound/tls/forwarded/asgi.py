@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from certbound.core.certificate import Certificate, PeerCertificate
+from certbound.core.certificate import Certificate
 from certbound.core.display import shown
 from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, hop
 from certbound.tls.forwarded.contract import BadForwarded, Contract
@@ -71,7 +71,7 @@ class ForwardedCertificates:
         if reading.stripped:
             log_stripped(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
         asks = reading.is_believed and self._asks(reading.headers)
-        facts = self._facts(reading.peer if asks else None, asks=asks)
+        facts = forwarded_facts(reading, self._reader.contract, asks=asks)
         extensions = {**scope.get("extensions", {}), EXTENSION: facts}
         extensions.pop("tls", None)  # what it says is of the proxy
         await self._app({**scope, "headers": reading.headers, "extensions": extensions}, receive, send)
@@ -79,15 +79,12 @@ class ForwardedCertificates:
     def _asks(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         return self._hosts is None or asks_at(self._hosts, [v for name, v in headers if name.lower() == b"host"])
 
-    def _facts(self, peer: PeerCertificate | None, *, asks: bool) -> ConnectionFacts:
-        return forwarded_facts(peer, self._reader.contract, asks=asks)
 
-
-def forwarded_facts(peer: PeerCertificate | None, contract: Contract, *, asks: bool) -> ConnectionFacts:
+def forwarded_facts(reading: Reading, contract: Contract, *, asks: bool) -> ConnectionFacts:
     """What a connection proved of which only the proxy's word is known."""
     return ConnectionFacts(
-        peer_certificate=peer, tls_version="", cipher="", group=None, asks_for_certificate=asks,
-        forwarded_by=contract.name,
+        peer_certificate=reading.peer if asks else None, tls_version="", cipher="", group=None,
+        asks_for_certificate=asks, forwarded_by=contract.name if reading.is_believed else None,
     )  # fmt: skip
 
 

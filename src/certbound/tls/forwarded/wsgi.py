@@ -72,7 +72,7 @@ class ForwardedCertificates:
         if reading.stripped:
             log_stripped(reading, None, address, environ.get("PATH_INFO", ""))
         asks = reading.is_believed and self._asks(environ)
-        facts = forwarded_facts(reading.peer if asks else None, self._reader.contract, asks=asks)
+        facts = forwarded_facts(reading, self._reader.contract, asks=asks)
         kept = {key: value for key, value in environ.items() if key not in owned}
         return self._app({**kept, EXTENSION: facts}, start_response)
 
