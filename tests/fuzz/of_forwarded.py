@@ -86,7 +86,8 @@ _DERS = tuple(
     if len(each.tree.encoded) < 2000
 )
 _PARTS = (
-    b"", b",", b";", b'"', b'\\"', b"\\", b":", b"=", b"%", b"%0A", b"%00", b"%2", b"+", b"/", b" ", b"\t", b"\0", b"\xff",
-    b"A", b"NONE", b"SUCCESS", b"FAILED:", b"true", b"false", b"0", b"(null)", b"Hash=", b"Cert=", b'Cert="', b'";Chain="',
-    b"DNS=a", b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----", b"-----BEGIN%20CERTIFICATE-----",
+    b"", b",", b";", b'"', b'\\"', b"\\", b":", b"=", b"%", b"%0A", b"%00", b"%2", b"+", b"/", b" ", b"\t", b"\0",
+    b"\xff", b"A", b"NONE", b"SUCCESS", b"FAILED:", b"true", b"false", b"0", b"(null)", b"Hash=", b"Cert=", b'Cert="',
+    b'";Chain="', b"DNS=a", b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----",
+    b"-----BEGIN%20CERTIFICATE-----",
 )  # fmt: skip

@@ -19,13 +19,19 @@ def require_header_name(key: str, name: str) -> None:
         raise ConfigurationError(f"{key}: {name} means something else in every request; choose another name")
 
 
-@lru_cache(maxsize=1024)
 def folded(name: bytes) -> bytes:
     """`name` with all that some server takes for the same: any case, any sign for `-`, none at its end."""
+    return _kept(name) if len(name) <= _LONG else _kept.__wrapped__(name)
+
+
+@lru_cache(maxsize=1024)
+def _kept(name: bytes) -> bytes:
     return _SIGNS.sub(b"-", name.lower()).strip(b"-")
 
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LONG = 64
+"""Bytes of a name that is not remembered: a stranger chooses it."""
 _SIGNS = re.compile(rb"[^a-z0-9]+")
 _OF_OTHERS = frozenset({
     "accept", "authorization", "connection", "content-length", "content-type", "cookie", "host", "te",
