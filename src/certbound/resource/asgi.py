@@ -6,6 +6,8 @@ Rule 1: http and websocket alike; lifespan passes, and what is none of these doe
 Rule 2: the certificate is what our listener says, or what `ForwardedCertificates` in front of the guard says of a
 declared proxy.
 Rule 3: only the metadata of the API is told to whoever brings no token.
+Rule 4: the application gets a header list of its own: what a server appends to its later (trailers) is seen by nobody.
+Rule 5: `principal.require` in the application becomes the 403, or the end of a websocket that was accepted.
 """
 
 from collections.abc import Mapping, Set
@@ -21,6 +23,9 @@ from certbound.tls.ports import Message, Receive, Scope, Send
 
 PRINCIPAL = "certbound.principal"
 """Where the guarded application finds the `Principal`: `scope["state"][PRINCIPAL]`."""
+
+METADATA = "certbound.metadata"
+"""Where stands which metadata a refusal of the application names: `scope[METADATA]`."""
 
 
 class Guard:
@@ -39,8 +44,8 @@ class Guard:
             await self._app(scope, receive, send)
         elif scope["type"] not in {"http", "websocket"}:
             raise ValueError(f"the guard cannot refuse in a scope of type {scope['type']!r}, so it admits none")
-        elif scope["path"] == self._metadata_path and scope.get("method") in {"GET", "HEAD"}:
-            await _respond(_described(self._api), scope, receive, send)
+        elif scope.get("method") in {"GET", "HEAD"} and self._metadata_path in _paths(scope):
+            await respond(described(self._api), scope, receive, send)
         else:
             await self._guarded(scope, receive, send)
 
@@ -48,22 +53,32 @@ class Guard:
         try:
             principal = await self._api.admit(asked_of(scope, self._scopes))
         except ProtectedResourceError as refusal:
-            await _respond(refuse(refusal, metadata_url=self._metadata_url), scope, receive, send)
+            await respond(refuse(refusal, metadata_url=self._metadata_url), scope, receive, send)
             return
-        begun = False
+        begun = ""
 
         async def sending(message: Message) -> None:
             nonlocal begun
-            begun = True
+            begun = message["type"]
             await send(message)
 
-        state = {**scope.get("state", {}), PRINCIPAL: principal}
+        guarded = admitted(scope, principal, self._metadata_url)
         try:
-            await self._app({**scope, "state": state}, receive, sending)
+            await self._app(guarded, receive, sending)
         except InsufficientScope as refusal:  # raised by `principal.require` in the application
-            if begun:
+            if not begun:
+                await respond(refuse(refusal, metadata_url=self._metadata_url), scope, connected, send)
+            elif begun in {"websocket.accept", "websocket.send"}:
+                refuse(refusal)
+                await send(CLOSE)
+            else:
                 raise
-            await _respond(refuse(refusal, metadata_url=self._metadata_url), scope, receive, send)
+
+
+def admitted(scope: Scope, principal: Principal, metadata_url: str | None) -> Scope:
+    """The scope that a guarded application gets."""
+    state = {**scope.get("state", {}), PRINCIPAL: principal}  # some servers have one for all requests
+    return {**scope, METADATA: metadata_url, "state": state, "headers": list(scope["headers"])}
 
 
 def principal_of(scope: Mapping[str, Any]) -> Principal:
@@ -84,23 +99,39 @@ def asked_of(scope: Scope, scopes: Set[str] = frozenset()) -> Asked:
     )
 
 
-def _described(api: ProtectedResource) -> Answer:
+def described(api: ProtectedResource) -> Answer:
+    """The metadata of the API, as an answer."""
     body = describe(api)
     return Answer(
         status=200, headers=(("content-type", "application/json"), ("content-length", str(len(body)))), body=body
     )
 
 
-async def _respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
     """A websocket is refused before it is accepted: with the status where the server can say it, else by closing."""
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()
         if "websocket.http.response" not in scope.get("extensions", {}):
-            await send({"type": "websocket.close", "code": 1008})
+            await send(CLOSE)
             return
         kind = "websocket.http.response"
     headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers]
     await send({"type": f"{kind}.start", "status": answer.status, "headers": headers})
     body = b"" if scope.get("method") == "HEAD" else answer.body
     await send({"type": f"{kind}.body", "body": body})
+
+
+async def connected() -> Message:
+    """In place of `receive` for `respond`, where the application may have taken the first message already."""
+    return {"type": "websocket.connect"}
+
+
+def _paths(scope: Scope) -> tuple[str, ...]:
+    """The path as the server has it, and as it is below `root_path`, which servers put before it or leave out."""
+    path, root = scope["path"], scope.get("root_path", "").rstrip("/")
+    return (path, path[len(root) :]) if root and path.startswith(f"{root}/") else (path,)
+
+
+CLOSE = {"type": "websocket.close", "code": 1008}
+"""1008 is a violated policy (RFC 6455 section 7.4.1)."""
