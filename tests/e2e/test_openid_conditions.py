@@ -9,8 +9,10 @@ import math
 import re
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -121,6 +123,8 @@ def test_o6_the_happy_flow_of_two_clients(built: World, one: Issued, two: Issued
         assert _entropy(token) >= 96
         reached = built.call_api(token, issued)
         assert reached.status == 200
+        for each in (answer, reached):  # RFC 9110 section 6.6.1
+            assert abs(parsedate_to_datetime(each.headers["date"]).timestamp() - time.time()) < 5
 
 
 def test_o7_a_token_of_one_with_the_certificate_of_the_other(built: World, one: Issued, two: Issued) -> None:

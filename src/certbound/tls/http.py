@@ -10,6 +10,7 @@ Rule 5: a response's head waits for its body, so that a small response is one TL
 import asyncio
 import copy
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -293,7 +294,7 @@ class HTTPProtocol(HttpToolsProtocol):
             logger=self.logger,
             access_logger=self.access_logger,
             access_log=False,
-            default_headers=[],
+            default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,
@@ -357,7 +358,7 @@ class HTTPProtocol(HttpToolsProtocol):
         else:
             answered = False
         if not answered:
-            self.transport.write(_response(status))
+            self.transport.write(_response(status, self.server_state.default_headers))
         self.transport.close(linger=True)
 
     # --- websockets
@@ -399,11 +400,13 @@ def _with_extensions(app: Any, extensions: dict[str, Any]) -> ASGIApplication:
     return extended
 
 
-def _response(status: int) -> bytes:
+def _response(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     phrase = HTTPStatus(status).phrase.encode("ascii")
-    return b"HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s\n" % (
+    head = b"".join(b"%s: %s\r\n" % field for field in fields)
+    return b"HTTP/1.1 %d %s\r\n%scontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s\n" % (
         status,
         phrase,
+        head,
         len(phrase) + 1,
         phrase,
     )

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any
 
 from OpenSSL import SSL
@@ -164,6 +165,8 @@ class Running:
         now = loop.time()
         tick = min(listener.clock.tick for listener in self._listeners)
         self._timer = loop.call_later(tick, self._tick)
+        # RFC 9110 section 6.6.1: who has a clock says in each answer when it was made.
+        self._state.default_headers = [(b"date", formatdate(usegmt=True).encode("ascii"))]
         for listener in self._listeners:
             listener.clock.now = now
             listener.deadlines.sweep()
