@@ -43,7 +43,9 @@ class SingleFlight:
             await asyncio.shield(self._task)
 
     def _is_under_way(self) -> bool:
-        return self._task is not None and not self._task.done()
+        # What a loop of another thread began, or of the process that this one was forked from, is nothing to wait for.
+        task = self._task
+        return task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop()
 
     async def _run(self, fetch: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -75,13 +77,18 @@ async def load(client: httpx.AsyncClient, url: str, *, most: int, accept: str = 
     headers = {"accept-encoding": "identity", "accept": accept}
     async with client.stream("GET", url, headers=headers, follow_redirects=False) as response:
         response.raise_for_status()
-        if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
-            raise ValueError(f"{url} answers with content-encoding {encoding!r}, which was not asked for")
-        body = b""
-        async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > most:
-                raise ValueError(f"{url} answers more than {most} bytes")
+        return await read_body(response, url, most=most)
+
+
+async def read_body(response: httpx.Response, url: str, *, most: int) -> bytes:
+    """The bytes of a response whose sender was told that nothing is decompressed.  One of `FAILURES` otherwise."""
+    if (encoding := response.headers.get("content-encoding", "identity")).lower() != "identity":
+        raise ValueError(f"{url} answers with content-encoding {encoding!r}, which was not asked for")
+    body = b""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > most:
+            raise ValueError(f"{url} answers more than {most} bytes")
     return body
 
 
