@@ -1,4 +1,4 @@
-"""Writes `docs/reference/cli.md` and `docs/reference/settings.md` from the code: `python -m certbound.cli._reference`.
+"""Writes pages of `docs/reference` from the code, those of `main`: `python -m certbound.cli._reference`.
 
 With `--check` it writes nothing, and fails if the files are not what it would write.
 """
@@ -15,6 +15,7 @@ from typer.utils import get_params_from_function
 
 from certbound.cli._commands import existing, find
 from certbound.settings import Key, keys, rows, sections, show_toml
+from certbound.tls.forwarded import CONTRACTS, contract_of
 
 _MADE = "<!-- Made by `python -m certbound.cli._reference`; do not edit. -->"
 
@@ -22,7 +23,11 @@ _MADE = "<!-- Made by `python -m certbound.cli._reference`; do not edit. -->"
 def main(arguments: Sequence[str]) -> int:
     """Writes the pages under `docs/reference`, or with `--check` compares them; 1 if they differ."""
     folder = Path("docs/reference")
-    pages = {folder / "settings.md": settings_page(), folder / "cli.md": commands_page()}
+    pages = {
+        folder / "settings.md": settings_page(),
+        folder / "cli.md": commands_page(),
+        folder / "contracts.md": contracts_page(),
+    }
     if "--check" not in arguments:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in pages.items():
@@ -42,6 +47,20 @@ def settings_page() -> str:
 def commands_page() -> str:
     """Every command and its options."""
     return "\n".join([_MADE, "# Commands", "", *(line for name in existing() for line in _command(name, find(name)))])
+
+
+def contracts_page() -> str:
+    """Every contract of a proxy: the headers that it reads, by the word that renames each, and those it only owns."""
+    rows = (
+        f"| `{name}` | {_headers(contract_of(name))} | {', '.join(f'`{each}`' for each in kind.beside)} |"
+        for name, kind in CONTRACTS.items()
+    )
+    return "\n".join([_MADE, "# Contracts of proxies", "", *_CONTRACTS, *rows, ""])
+
+
+def _headers(contract: Any) -> str:
+    named = ((role, getattr(contract, f"{role}_header")) for role in contract.roles())
+    return ", ".join(f"{role} `{header}`" if header else f"{role} (in use where it is named)" for role, header in named)
 
 
 def _settings() -> Iterator[str]:
@@ -106,6 +125,14 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
+_CONTRACTS = (
+    "What a proxy and certbound have agreed on: one is declared, nothing is detected.  Each header stands once, and is",
+    "read in one way or refused with 400.  All of them, and every spelling that some server takes for one, are removed",
+    "from what anybody but the proxy sends.",
+    "",
+    "| contract | reads | removes as well |",
+    "|---|---|---|",
+)
 _INTRODUCTION = [
     "One TOML file. Each key can also come from the environment as `CERTBOUND_SECTION__KEY`, which wins over the",
     "file; lists are written with commas, lists of tables as JSON. A secret can come from a file:",

@@ -185,6 +185,26 @@ def test_pem_is_whole_and_alone(contract: str, text: str) -> None:
         read(contract, with_value(contract, value))
 
 
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_base64_has_one_spelling(contract: str) -> None:
+    """No bits left over, which would be a second value for the same certificate; and it is padded."""
+    padded = next(each for each in (self_signed(f"CN={'x' * n}") for n in range(1, 50)) if len(each.der) % 3 == 2)
+    good = b64encode(padded.der).decode()
+    wrapped = WRAPPED[contract](padded.der)
+    assert read(contract, with_value(contract, wrapped)) == peer(padded)
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    left_over = good[:-2] + last[last.index(good[-2]) + 1] + "="
+    for other in (left_over, good[:-1]):
+        text = f"-----BEGIN CERTIFICATE-----\n{other}\n-----END CERTIFICATE-----\n"
+        if contract in OF_PEM:
+            value = quote(text, safe="")
+            value = f'Cert="{value}"' if contract == "envoy" else value
+        else:
+            value = b64encode(text.encode()).decode() if contract == "apache" else wrapped.replace(good, other)
+        with pytest.raises(BadForwarded, match="base64"):
+            read(contract, with_value(contract, value))
+
+
 @pytest.mark.parametrize("contract", sorted(set(CONTRACTS) - {"aws-alb", "traefik"}))
 def test_two_leaves_are_refused(contract: str) -> None:
     """Where one is due, in whatever order."""

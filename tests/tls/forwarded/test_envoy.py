@@ -147,3 +147,11 @@ def test_names_that_somebody_certified_himself() -> None:
     honest = f'Hash={digest(client)};Cert="{escaped(client)}";Subject="CN=mallory";URI=;DNS=x,{element(VICTIM)}'
     with pytest.raises(BadForwarded):
         read(honest)
+
+
+def test_where_servers_join_headers_one_element_is_all_that_counts() -> None:
+    """Under WSGI the second may be a client's `X_Forwarded_Client_Cert`; commas inside quotes are none."""
+    alone = element(CLIENT, ';Subject="CN=a,O=b"')
+    assert not Envoy().may_be_joined(HEADER, alone.encode())
+    assert not Envoy().may_be_joined(HEADER, b"")
+    assert Envoy().may_be_joined(HEADER, f"{element(CLIENT)},{element(VICTIM)}".encode())

@@ -5,7 +5,8 @@
 Rule 1: only the last element counts, which the proxy in front of us wrote; a client can have sent the others.
 Rule 2: only `Cert` says who it is: whoever knows a certificate knows its hash.  `Hash` and `Chain` must agree with it.
 Rule 3: Envoy copies names of the client's certificate unquoted into `URI` and `DNS`, so a certificate that anybody
-makes for himself can bring a comma and an element of its own.  Nothing is believed behind an element with such names.
+makes for himself can bring a comma and an element of its own (seen with 1.40, `SANITIZE_SET` and `dns: true`).  Nothing
+is believed behind an element with such names.
 """
 
 import re
@@ -37,8 +38,8 @@ class Envoy(OwnHeaders):
         *others, last = elements(value)
         if any(key not in _SAFE for element in others for key, _ in element):
             raise BadForwarded(
-                "several elements, and names of a certificate among them: those could be an element that a client "
-                "wrote into its own certificate. Use SANITIZE_SET, or leave out uri and dns"
+                "several elements, and names of a certificate among them: the last could be one that a client "
+                "wrote into its own certificate. Use SANITIZE_SET, and leave out uri and dns"
             )
         # (2) It holds a certificate: a hash alone is no proof.
         certificate = _single(last, "cert")
