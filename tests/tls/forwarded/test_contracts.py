@@ -185,6 +185,28 @@ def test_pem_is_whole_and_alone(contract: str, text: str) -> None:
         read(contract, with_value(contract, value))
 
 
+@pytest.mark.parametrize("contract", ["rfc9440", "cloudflare", "gcp"])
+def test_a_byte_sequence_stands_between_colons(contract: str) -> None:
+    """Both; in the chain as well (RFC 8941 section 3.3.5)."""
+    text, good = b64encode(DER).decode(), forwarded_headers(contract, DER, CHAIN)
+    [chain] = [name for name in good if name.endswith("chain")]
+    for wrong in (text, f":{text}", f"{text}:", f"*{text}*", f'"{text}"', f"::{text}::", ":", "::"):
+        with pytest.raises(BadForwarded):
+            read(contract, good | {certificate_header(contract): wrong})
+        with pytest.raises(BadForwarded):
+            read(contract, good | {chain: f"{good[chain]}, {wrong}"})
+
+
+@pytest.mark.parametrize("contract", CONTRACTS)
+def test_a_comma_is_suspicious_where_it_could_say_who_the_client_is(contract: str) -> None:
+    """Everywhere but in a chain, and between quotes."""
+    made = contract_of(contract)
+    for name in made.headers:
+        is_chain = name.endswith("chain") and contract in {"rfc9440", "cloudflare", "gcp"}
+        assert made.may_be_joined(name, b"a=b,c=d") is not is_chain
+        assert not made.may_be_joined(name, b"a=b")
+
+
 @pytest.mark.parametrize("contract", CONTRACTS)
 def test_base64_has_one_spelling(contract: str) -> None:
     """No bits left over, which would be a second value for the same certificate; and it is padded."""
