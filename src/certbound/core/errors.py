@@ -33,7 +33,8 @@
         ├── InvalidToken                401 invalid_token
         ├── InsufficientScope           403 insufficient_scope
         ├── KeysUnavailable             503 (the issuer's keys cannot be had)
-        └── StatusUnavailable           503 (nor can what it says of the tokens it revoked)
+        ├── StatusUnavailable           503 (nor can what it says of the tokens it revoked)
+        └── IntrospectionUnavailable    503 (nor can what it says of this token)
 
 Each refusal has two texts.  `description` is all that the peer learns; `reason` goes to the log under
 the request id.  Where credentials or tokens are judged the description is fixed by the class: one that changed with
@@ -326,6 +327,14 @@ class KeysUnavailable(ProtectedResourceError):
 
 class StatusUnavailable(ProtectedResourceError):
     """The issuer's status list cannot be had, so nobody knows whether the token was revoked."""
+
+    error = "temporarily_unavailable"
+    status = 503
+    description = "access tokens cannot be checked at the moment"
+
+
+class IntrospectionUnavailable(ProtectedResourceError):
+    """The issuer does not say whether the token is active, so nobody knows (RFC 7662)."""
 
     error = "temporarily_unavailable"
     status = 503

@@ -27,7 +27,7 @@ class Verified(NamedTuple):
 
 
 class TokenMemory:
-    """The tokens verified last; what was not seen for the longest goes first.  Several threads may use it."""
+    """The tokens verified last; what was verified first goes first.  Several threads may use it."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity

@@ -12,6 +12,7 @@ Rule 4: what would be refused anyway causes no fetch.
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Generator, Sequence, Set
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -110,6 +111,7 @@ class ProtectedResource:
             )
             for each in issuers
         }  # fmt: skip
+        self._policies_asked = {url: replace(each, require_status=False) for url, each in self._policies.items()}
         self._seen = TokenMemory()
 
     async def admit(self, asked: Asked) -> Principal:
@@ -183,7 +185,9 @@ class ProtectedResource:
         claims = introspector.known(token)
         if claims is None:
             claims = yield partial(introspector.ask, token)
-        return judge(claims, peer, policy=self._policies[issuer.url], now=self._clock())
+        # The answer is the status, so none need be named; the rest is asked as of any token.
+        policy = self._policies_asked[issuer.url]
+        return judge(introspector.completed(claims, policy.audience), peer, policy=policy, now=self._clock())
 
     def _require_still(self, principal: Principal, peer: PeerCertificate | None) -> None:
         """What was true of a token that was verified before, and may not be now."""

@@ -12,6 +12,7 @@ from functools import partial
 import httpx
 
 from certbound.core.tokens import Issuer
+from certbound.resource._identity import ClientIdentity
 from certbound.resource.introspection import Introspection, Introspector
 from certbound.resource.issuer import IssuerKeys, KeySource
 from certbound.resource.status import IssuerStatuses, StatusSource
@@ -49,6 +50,7 @@ class TrustedIssuer:
         self.statuses = statuses or IssuerStatuses(
             Issuer(url), self.keys, new_client, time.monotonic, clock, algorithms=self.algorithms
         )
-        self.introspector = (
-            None if introspection is None else Introspector(Issuer(url), introspection, new_client, clock)
-        )
+        self.introspector = None
+        if introspection is not None:
+            identity = ClientIdentity(introspection.certificate, introspection.key, ca)
+            self.introspector = Introspector(Issuer(url), introspection, identity, new_client, clock)
