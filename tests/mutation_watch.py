@@ -12,12 +12,8 @@ SUITES = {
 
 MUTATIONS = [
     (WATCH, "rule", "if notes.outcome is not Outcome.DONE:", "if False:"),
-    (
-        WATCH,
-        "rule",
-        "_WRITTEN if _has_proven(call) else self._count(call, is_authentication=False)",
-        "_WRITTEN",
-    ),
+    (WATCH, "rule", "verdict = _WRITTEN if free else self._count(call, is_authentication=False)", "verdict = _WRITTEN"),
+    (WATCH, "rule", "free = notes.outcome is Outcome.FAILED or _has_proven(call)", "free = _has_proven(call)"),
     (WATCH, "rule", "self._count(call, is_authentication=False)", "self._count(call, is_authentication=True)"),
     (WATCH, "rule", "is_authentication=failed", "is_authentication=True"),
     (WATCH, "rule", 'call.notes.method not in {"", Method.NONE}', "bool(call.notes.method)"),
