@@ -3,7 +3,7 @@
 For a proxy: a `Program` (its command, and what the printed configuration needs around it; they stand in `programs`),
 and `behind(program, …)`, which prints, starts, waits and stops by process id.  For its tests: `Kinds` of client
 certificates, `Proxied.ask`, and `Observer`, an application that says what it saw.
-`api.localhost` asks for certificates, `as.localhost` does not.
+`api.localhost` asks for certificates, `localhost` does not.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ import pytest
 from click.testing import CliRunner
 
 from certbound.cli._commands import command
-from certbound.tls import PlainPort, connection_facts, start
+from certbound.tls import AnyPort, PlainPort, connection_facts, start
 from certbound.tls.forwarded import ForwardedCertificates, contract_of
 from certbound.tls.header_names import folded
 from certbound.tls.proxies import SECRET_HEADER
@@ -37,7 +37,7 @@ from e2e.world import free_port
 
 INSTALLED = Path(__file__).parent.parent.parent / ".work" / "proxies" / "venv"
 """Where `setup` put what PyPI has."""
-HOST, ISSUER_HOST = "api.localhost", "as.localhost"
+HOST, ISSUER_HOST = "api.localhost", "localhost"
 SECRET = "5e" * 32
 PATIENCE = 15.0
 
@@ -274,11 +274,20 @@ def printed(name: str, *options: str | Path) -> str:
 
 @contextlib.contextmanager
 def behind(
-    program: Program, upstream: str, folder: Path, kinds: Kinds, *, purpose: str = "api", options: Sequence[str] = ()
+    program: Program,
+    upstream: str,
+    folder: Path,
+    kinds: Kinds,
+    *,
+    purpose: str = "api",
+    options: Sequence[str] = (),
+    port: int | None = None,
 ) -> Iterator[Proxied]:
     """`program` in front of `upstream`, with exactly what `proxy-config` prints."""
     needs(*program.needs)
-    port = free_port()
+    port = port or free_port()
+    for above in (folder, *folder.parents[:2]):
+        above.chmod(0o755)  # some drop their privileges, and read nothing of another's
     server = kinds.authority.issue("CN=server", dns=[HOST, ISSUER_HOST], usage="server")
     certificate, key, secret = folder / "server.pem", folder / "server.key", folder / "proxy.secret"
     certificate.write_bytes(server.chain_pem + (server.key_pem if program.name == "haproxy" else b""))
@@ -324,7 +333,7 @@ def _until_it_listens(process: "subprocess.Popen[bytes]", proxied: Proxied) -> N
         if process.poll() is not None:
             break
         try:
-            socket.create_connection(("127.0.0.1", proxied.port), timeout=1).close()
+            proxied.connect().close()  # some listen before they have read what we printed
         except OSError:
             time.sleep(0.05)
         else:
@@ -347,15 +356,23 @@ def account() -> str:
 @contextlib.contextmanager
 def served(app: Any, **options: Any) -> Iterator[int]:
     """`app` on our own listener without TLS, in a thread of this process; its port."""
+    with serving([PlainPort(host="127.0.0.1", port=0, app=app, **options)]) as addresses:
+        yield addresses[0][1]
+
+
+@contextlib.contextmanager
+def serving(ports: Sequence[AnyPort]) -> Iterator[list[tuple[str, int]]]:
+    """Ports of ours, in a thread of this process; where they are."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    port = PlainPort(host="127.0.0.1", port=0, app=app, **options)
-    server = asyncio.run_coroutine_threadsafe(start([port]), loop).result(PATIENCE)
+    server = None
     try:
-        yield server.addresses[0][1]
+        server = asyncio.run_coroutine_threadsafe(start(ports), loop).result(PATIENCE)
+        yield server.addresses
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(grace=1), loop).result(PATIENCE)
+        if server is not None:
+            asyncio.run_coroutine_threadsafe(server.stop(grace=1), loop).result(PATIENCE)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE)
         loop.close()

@@ -45,6 +45,8 @@ class Kind:
     """Whether our tests start it; a service in a cloud they cannot."""
     instead: str = ""
     """What to do for a purpose that it cannot serve."""
+    reaches_sockets: bool = True
+    """Whether the application behind it may listen on a Unix socket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ def config(name: str, deployment: Deployment) -> str:
         raise ConfigurationError(f"there is no proxy {name!r:.80}; choose one of {', '.join(KINDS)}")
     if deployment.purpose not in kind.purposes:
         raise ConfigurationError(f"{name} cannot be had for {deployment.purpose}: {kind.instead}")
+    if deployment.upstream.startswith("unix:") and not kind.reaches_sockets:
+        raise ConfigurationError(f"{name} reaches no Unix socket: let the application listen on address:port")
     template = files(__name__).joinpath(kind.file).read_text(encoding="utf-8")
     return fill(template, _words(deployment), _values(kind, deployment), _lists(kind))
 
@@ -147,6 +151,7 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
         "UPSTREAM_HOST": upstream_host.strip("[]"),
         "UPSTREAM_PORT": upstream_port,
         "UPSTREAM_SOCKET": deployment.upstream.removeprefix("unix:"),
+        "UPSTREAM_DIAL": re.sub("^unix:", "unix/", deployment.upstream),
         "GUARD": deployment.guard,
         "GUARD_HOST": guard_host.strip("[]"),
         "GUARD_PORT": guard_port,
@@ -157,6 +162,7 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
         "CONTRACT": kind.contract,
         "FOREIGN_REGEX": "|".join((*foreign_headers(kind.contract), *CONTRACTS[kind.contract]().headers)),
         "IDENTITY_REGEX": "|".join(IDENTITY_HEADERS),
+        "IDENTITY_WORDS": " ".join(IDENTITY_HEADERS),
     }
 
 
@@ -186,5 +192,11 @@ KINDS: Mapping[str, Kind] = {
         instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
         "let nginx, Envoy, Traefik or Caddy ask the guard",
     ),
+    "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.36 or newer; a whole file"),
+    "traefik": Kind(
+        file="traefik.yaml", contract="traefik", about="Traefik 3.7.15 or newer; a file of its file provider",
+        reaches_sockets=False,
+    ),
+    "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.10 or newer; a whole Caddyfile"),
 }  # fmt: skip
 """Every proxy by the name that the command takes."""
