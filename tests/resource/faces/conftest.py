@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator
-from resource.faces.suite import Cast, claims_of
 
 import pytest
 
 from certbound.core.signing import SigningKey, sign_jwt
 from e2e.world import world
+from faces.suite import Cast, claims_of
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """What is true of every face of the guard: one set of sentences, asked of real servers.
 
-A face is a class that inherits `GuardedAPI` and has a fixture `face`, in scope `class`: a running server with the API
+A face is a class that inherits `GuardedAPI` and says in `serve` how its server is run, which has the API
 
     GET /         {"client_id": …}; the whole API needs the scope `read`
     GET /write    as /, and needs `write` besides, by what the framework has for that (a decorator, a dependency)
@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+
+import pytest
 
 from certbound.testing.forwarded import forwarded_headers
 from certbound.trust.authority import Issued
@@ -82,7 +84,7 @@ class Face:
         headers: Fields = (),
         through_proxy: bool = True,
     ) -> Answer:
-        """What the API answers to whoever holds `identity` and sends `token`; `through_proxy` adds what a proxy adds."""
+        """What is answered to whoever holds `identity` and sends `token`; `through_proxy` adds what a proxy adds."""
         fields = [] if token is None else [("authorization", f"Bearer {token}")]
         if self.is_proxied and through_proxy:
             fields += self.proxied(identity)
@@ -117,6 +119,18 @@ class GuardedAPI:
     """Where the certificate comes from, as the table says it."""
     cannot: ClassVar[Mapping[str, str]] = {}
     """By the name of the test, without `test_`: why it is otherwise here."""
+
+    @staticmethod
+    def serve(cast: Cast) -> contextlib.AbstractContextManager[Face]:
+        """The server, running until the block ends."""
+        raise NotImplementedError
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def face(cls, cast: Cast) -> Iterator[Face]:
+        """The server, for all sentences."""
+        with cls.serve(cast) as face:
+            yield face
 
     def test_the_owner_passes(self, face: Face) -> None:
         """With the certificate that the token is bound to, again and again."""

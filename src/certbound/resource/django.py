@@ -1,0 +1,198 @@
+"""The guard for Django, by `settings.CERTBOUND`.
+
+    CERTBOUND = {"resource": "https://api.example", "issuer": "https://as.example"}
+    MIDDLEWARE = ["certbound.resource.django.Guard", ...]
+
+    @requires("accounts")
+    def accounts(request): ...
+
+Rule 1: what `CERTBOUND` says wrong stops the start and names its key; unknown keys are wrong.
+Rule 2: with the middleware no view is open.  Without it `@requires` decides by itself, so that a project may guard its
+API alone; no decorated view trusts that somebody else did.
+Rule 3: WSGI and ASGI, ordinary and asynchronous views alike.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from certbound.core.errors import ConfigurationError, InsufficientScope, ProtectedResourceError
+from certbound.resource import asgi, wsgi
+from certbound.resource.blocking import admit
+from certbound.resource.introspection import Introspection
+from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource.protected import Asked, ProtectedResource
+from certbound.resource.refusal import refuse
+from certbound.resource.verify import Principal
+
+__all__ = ["Guard", "api", "metadata", "principal_of", "requires"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+Respond = Callable[[HttpRequest], Any]
+
+
+class Guard:
+    """Middleware: no request reaches a view without a valid token, bound to the certificate on its connection."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Respond) -> None:
+        self._respond = get_response
+        self._api = api()
+        self._metadata_path = metadata_path(self._api)
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._answer(request)
+        if self._asks_for_metadata(request):
+            return metadata(request)
+        try:
+            _remember(request, admit(self._api, asked_of(request)))
+        except ProtectedResourceError as refusal:
+            return refused(refusal)
+        return cast("HttpResponseBase", self._respond(request))
+
+    async def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        if self._asks_for_metadata(request):
+            return metadata(request)
+        try:
+            _remember(request, await self._api.admit(asked_of(request)))
+        except ProtectedResourceError as refusal:
+            return refused(refusal)
+        return cast("HttpResponseBase", await self._respond(request))
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        """What `principal.require` raised in a view becomes the 403."""
+        del request
+        return refused(exception) if isinstance(exception, InsufficientScope) else None
+
+    def _asks_for_metadata(self, request: HttpRequest) -> bool:
+        return request.method in {"GET", "HEAD"} and request.path == self._metadata_path
+
+
+def requires(*scopes: str) -> Callable[[View], View]:
+    """The view needs a token with every one of `scopes`, beside those that the whole API needs."""
+    if any(not isinstance(each, str) for each in scopes):
+        raise ConfigurationError('requires() needs the scopes: write @requires("accounts"), or @requires() for none')
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            try:
+                found = _remembered(request) or _remember(request, await api().admit(asked_of(request)))
+                found.require(*scopes)
+                return await view(request, *args, **kwargs)
+            except ProtectedResourceError as refusal:
+                return refused(refusal)
+
+        @wraps(view)
+        def synchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            try:
+                principal_in(request).require(*scopes)
+                return view(request, *args, **kwargs)
+            except ProtectedResourceError as refusal:
+                return refused(refusal)
+
+        return cast("View", asynchronous if inspect.iscoroutinefunction(view) else synchronous)
+
+    return decorate
+
+
+def metadata(request: HttpRequest) -> HttpResponse:
+    """The API's metadata (RFC 9728), as a view, for projects without the middleware.
+
+    path(".well-known/oauth-protected-resource", metadata)
+    """
+    if request.method not in {"GET", "HEAD"}:
+        return HttpResponse(status=405, headers={"allow": "GET, HEAD"})
+    return HttpResponse(describe(api()), content_type="application/json")
+
+
+def principal_of(request: HttpRequest) -> Principal:
+    """Who calls, as the middleware or `@requires` found.  `LookupError` where neither stands in front of the view."""
+    found = _remembered(request)
+    if found is not None:
+        return found
+    raise LookupError(
+        "no guard let this request pass; put certbound.resource.django.Guard into MIDDLEWARE, or @requires on the view"
+    )
+
+
+def principal_in(request: HttpRequest) -> Principal:
+    """Who calls, decided now if nobody did.  `ProtectedResourceError` if it may not."""
+    return _remembered(request) or _remember(request, admit(api(), asked_of(request)))
+
+
+def asked_of(request: HttpRequest) -> Asked:
+    """What of a request decides, from WSGI or ASGI."""
+    scope = getattr(request, "scope", None)
+    return wsgi.asked_of(request.environ) if scope is None else asgi.asked_of(scope)
+
+
+def refused(refusal: ProtectedResourceError) -> HttpResponse:
+    """The refusal as a response."""
+    answer = refuse(refusal, metadata_url=metadata_url(api()))
+    return HttpResponse(answer.body, status=answer.status, headers=dict(answer.headers))
+
+
+@lru_cache(maxsize=1)
+def api() -> ProtectedResource:
+    """What `settings.CERTBOUND` describes.  `ImproperlyConfigured` names the key that is wrong."""
+    described = getattr(settings, "CERTBOUND", None)
+    if isinstance(described, ProtectedResource):
+        return described
+    if not isinstance(described, Mapping):
+        raise ImproperlyConfigured(f"settings.CERTBOUND is {'missing' if described is None else 'no dict'}; {_EXAMPLE}")
+    for key in ("resource", "issuer"):
+        if not described.get(key):
+            raise ImproperlyConfigured(f"settings.CERTBOUND[{key!r}] is missing; {_EXAMPLE}")
+    if unknown := sorted(str(each) for each in described if each not in _KEYS):
+        raise ImproperlyConfigured(
+            f"settings.CERTBOUND[{unknown[0]!r}] is unknown; there are {', '.join(sorted(_KEYS))}"
+        )
+    try:
+        return ProtectedResource(**{key: _value(key, value) for key, value in described.items()})
+    except (ConfigurationError, OSError) as error:
+        raise ImproperlyConfigured(f"settings.CERTBOUND: {error}") from error
+
+
+def _value(key: str, value: Any) -> Any:
+    if key == "scopes" and isinstance(value, (list, tuple)):
+        return frozenset(value)
+    if key == "introspection" and isinstance(value, Mapping):
+        try:
+            return Introspection(**value)
+        except TypeError as error:
+            raise ImproperlyConfigured(f"settings.CERTBOUND['introspection']: {error}") from error
+    return value
+
+
+def _remember(request: HttpRequest, principal: Principal) -> Principal:
+    request.certbound_principal = principal
+    return principal
+
+
+def _remembered(request: HttpRequest) -> Principal | None:
+    found = getattr(request, "certbound_principal", None)
+    return found if isinstance(found, Principal) else None
+
+
+def _forget(*, setting: str, **_: Any) -> None:
+    if setting == "CERTBOUND":
+        api.cache_clear()
+
+
+setting_changed.connect(_forget)
+_KEYS = frozenset(inspect.signature(ProtectedResource).parameters)
+_EXAMPLE = 'write CERTBOUND = {"resource": "https://api.example", "issuer": "https://as.example"}'
