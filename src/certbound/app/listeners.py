@@ -6,6 +6,7 @@ from functools import partial
 from typing import Literal
 from urllib.parse import urlsplit
 
+from certbound.app.proxied import behind_proxy
 from certbound.app.service import open_service
 from certbound.server.admin import Admin
 from certbound.server.asgi import Application
@@ -14,6 +15,7 @@ from certbound.server.throttle import Throttle
 from certbound.server.watch import ENDPOINTS, Watch
 from certbound.settings import Settings
 from certbound.tls import AnyPort, Limits, PlainPort, Port, VirtualHost
+from certbound.tls.forwarded.contract import MAX_BYTES
 from certbound.tls.hosts import is_loopback
 
 TLSVersion = Literal["1.2", "1.3"]
@@ -36,19 +38,23 @@ def _admin_ports(settings: Settings, app: Application, numbers: Numbers) -> Sequ
         return []
     answers = Admin(lambda: app.service.vitals if app.service is not None else None, numbers)
     if admin.tls:
-        host = VirtualHost(certificate=settings.server.certificate, key=settings.server.key, set_by=_FILES, app=answers)
+        certificate, key = settings.server.files
+        host = VirtualHost(certificate=certificate, key=key, set_by=_FILES, app=answers)
         return [Port(host=admin.host, port=admin.port, virtual_hosts=(host,))]
     names = frozenset({"localhost", "127.0.0.1", "::1", admin.host}) if is_loopback(admin.host) else None
     return [PlainPort(host=admin.host, port=admin.port, app=answers, names=names)]
 
 
-def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
-    """RFC 8705 section 5: the issuer's host; mutual TLS on its own port, by SNI, or there."""
+def _server_ports(settings: Settings, app: Application) -> Sequence[AnyPort]:
+    """RFC 8705 section 5: the issuer's host; mutual TLS on its own port, by SNI, or there; or all behind a proxy."""
+    if settings.proxy.contract is not None:
+        return [_proxied_port(settings, app)]
     server = settings.server
+    certificate, key = server.files
     limits = Limits(handshake_bytes=server.handshake_bytes)
     conventional = VirtualHost(
-        certificate=server.certificate,
-        key=server.key,
+        certificate=certificate,
+        key=key,
         set_by=_FILES,
         app=app,
         asks_for_certificate=server.mtls_url is None,
@@ -61,8 +67,8 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
             Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared, limits=limits)
         ]
     mtls = VirtualHost(
-        certificate=server.mtls_certificate or server.certificate,
-        key=server.mtls_key or server.key,
+        certificate=server.mtls_certificate or certificate,
+        key=server.mtls_key or key,
         set_by=_MTLS_FILES if server.mtls_certificate else _FILES,
         app=app,
         asks_for_certificate=True,
@@ -96,9 +102,36 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[Port]:
     ]
 
 
+def _proxied_port(settings: Settings, app: Application) -> AnyPort:
+    """One port or Unix socket for the proxy, which says by Host which of the two hosts a request is for."""
+    server, proxy = settings.server, settings.proxy
+    limits = Limits(handshake_bytes=server.handshake_bytes, header_bytes=_FORWARDED_BYTES)
+    names = frozenset({_host(server.issuer), _host(server.mtls_url or server.issuer)})
+    behind = behind_proxy(settings, app, _host(server.mtls_url or server.issuer))
+    if proxy.socket is not None:
+        return PlainPort(path=proxy.socket, app=behind, names=names, limits=limits)
+    if server.certificate is None:
+        return PlainPort(host=server.host, port=server.port, app=behind, names=names, limits=limits)
+    certificate, key = server.files
+    host = VirtualHost(
+        certificate=certificate,
+        key=key,
+        set_by=_FILES,
+        app=behind,
+        asks_for_certificate=bool(proxy.certificates),
+        names=names,
+        certified_names_too=True,
+    )
+    return Port(
+        host=server.host, port=server.port, virtual_hosts=(host,), minimum_tls=server.minimum_tls, limits=limits
+    )
+
+
 def _host(url: str) -> str:
     return urlsplit(url).hostname or ""
 
 
+_FORWARDED_BYTES = MAX_BYTES + Limits().header_bytes
+"""What the proxy forwards comes beside what a request has anyway."""
 _FILES = ("server.certificate", "server.key")
 _MTLS_FILES = ("server.mtls_certificate", "server.mtls_key")

@@ -56,7 +56,7 @@ async def check(settings: Settings) -> None:
         keys = await store.keys.list()
         await warn_of_strangers(settings, store)
     for port in make_ports(settings):
-        if isinstance(port, Port):
+        if isinstance(port, Port) and settings.proxy.contract is None:
             for site in load_sites(port).all:
                 _warn_of_names(site)
     if settings.keys.file is None:

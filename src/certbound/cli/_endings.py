@@ -34,7 +34,7 @@ def _authorities(settings: Settings) -> Iterator[Ending]:
 def _own(settings: Settings) -> Iterator[Ending]:
     """The certificates that the server shows, with their chains."""
     server = settings.server
-    for file in dict.fromkeys((server.certificate, server.mtls_certificate or server.certificate)):
+    for file in dict.fromkeys(filter(None, (server.certificate, server.mtls_certificate))):
         yield from (ending_of(f"server certificate {_name(each)} in {file}", each) for each in read_chain(file))
 
 

@@ -92,14 +92,15 @@ def in_background(serve: Callable[[], AbstractAsyncContextManager[None]]) -> Ite
 
 def _api_ports(development: Development) -> list[Port]:
     place = development.place
+    certificate, key = development.settings.server.files
     api = Guard(
         sample_api,
         ProtectedResource(place.resource_url, issuer=place.issuer, scopes={READ}, issuer_ca=str(development.ca)),
     )
     return [
         Port(host=place.host, port=0, virtual_hosts=(VirtualHost(
-            certificate=development.settings.server.certificate,
-            key=development.settings.server.key,
+            certificate=certificate,
+            key=key,
             app=api,
             asks_for_certificate=asks,
             names=frozenset({place.name}),

@@ -12,7 +12,7 @@ from certbound.cli._commands import group
 from certbound.cli._deployment import DEFAULT, ConfigFile, load_settings, settings_file
 from certbound.cli._output import say, say_json, say_table
 from certbound.core.errors import ConfigurationError
-from certbound.settings import Key, Settings, keys, sections, show_toml
+from certbound.settings import USUAL_KEYS, Key, Settings, keys, sections, show_toml
 
 app = group("Write, check and show settings.")
 
@@ -47,7 +47,7 @@ def check(config: ConfigFile = None) -> None:
     say_table([
         ("issuer", found.server.issuer),
         ("mutual TLS", found.server.mtls_url or "the issuer's own host"),
-        ("certificate", str(found.server.certificate)),
+        ("TLS", tls(found)),
         ("anchors", anchors(found)),
         ("people", people(found)),
         ("store", hidden_password(found.store.url)),
@@ -94,9 +94,10 @@ def template() -> str:
     for section, kind in sections().items():
         lines += [f"# {kind.__doc__}", f"[{section}]"]
         for key in keys(section).values():
-            value = key.example if key.required or key.default in {None, ()} else key.default
+            is_shown = key.required or (key.section, key.name) in USUAL_KEYS
+            value = key.example if is_shown or key.default in {None, ()} else key.default
             lines.append(f"# {key.description}")
-            lines.append(f"{'' if key.required else '# '}{key.name} = {show_toml('' if value is None else value)}")
+            lines.append(f"{'' if is_shown else '# '}{key.name} = {show_toml('' if value is None else value)}")
         lines.append("")
     return "\n".join(lines)
 
@@ -108,6 +109,17 @@ def anchors(found: Settings) -> str:
     if trust.client_anchors:
         places.append("clients' own")
     return ", ".join(places) or "none: only self-signed clients"
+
+
+def tls(found: Settings) -> str:
+    """Where TLS ends."""
+    proxy, certificate = found.proxy, found.server.certificate
+    if proxy.contract is None:
+        return str(certificate)
+    here = f", and again here with {certificate}" if certificate else ""
+    way = f"on {proxy.socket}" if proxy.socket else f"at {', '.join(proxy.networks) or 'its own certificate'}"
+    secret = "no secret" if proxy.without_secret else "a secret"
+    return f"in front, at what speaks {proxy.contract}{here}; believed {way} with {secret}"
 
 
 def people(found: Settings) -> str:

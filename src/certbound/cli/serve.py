@@ -44,4 +44,6 @@ def _origin(url: str) -> str:
 
 
 def _address(host: str, port: int) -> str:
+    if host.startswith("/"):
+        return f"unix:{host}"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

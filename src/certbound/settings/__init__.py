@@ -23,11 +23,11 @@ from certbound.settings.consistency import problems
 from certbound.settings.description import Key, keys, rows, schema, show_toml, types
 from certbound.settings.refusal import in_rows
 from certbound.settings.sources import gather, table
-from certbound.settings.tables import SECRET_KEYS, Keys, Log, Server, Settings, Store, Tokens, sections
+from certbound.settings.tables import SECRET_KEYS, USUAL_KEYS, Keys, Log, Server, Settings, Store, Tokens, sections
 from certbound.settings.trust import Trust
 
 __all__ = [
-    "SECRET_KEYS", "Key", "Keys", "Log", "Server", "Settings", "Store", "Tokens", "Trust",
+    "SECRET_KEYS", "USUAL_KEYS", "Key", "Keys", "Log", "Server", "Settings", "Store", "Tokens", "Trust",
     "gather", "keys", "load", "read", "rows", "schema", "sections", "show_toml",
 ]  # fmt: skip
 

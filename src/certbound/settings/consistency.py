@@ -11,6 +11,7 @@ from certbound.core.errors import InvalidScope
 from certbound.core.limits import read_limit
 from certbound.core.revoked import RevocationMode
 from certbound.core.scope import parse_scope
+from certbound.settings.proxied import contradictions as contradictions_of_proxy
 from certbound.settings.tables import ROTATE_DAYS, Settings
 from certbound.settings.trust import AnchorLimit
 from certbound.settings.ways import contradictions
@@ -32,6 +33,10 @@ def problems(settings: Settings) -> Iterator[Problem]:
 
 def _check_issuer(settings: Settings) -> Problem | None:
     return _check_url("issuer", settings.server.issuer)
+
+
+def _check_proxy(settings: Settings) -> Problem | None:
+    return next((Problem(*found) for found in contradictions_of_proxy(settings)), None)
 
 
 def _check_mtls_alone(settings: Settings) -> Problem | None:
@@ -56,7 +61,8 @@ def _check_mtls_place(settings: Settings) -> Problem | None:
             "remove server.mtls_url",
         )  # fmt: skip
     host = _place(server.issuer).host
-    if server.mtls_url is not None and server.mtls_port is None and _place(server.mtls_url).host == host:
+    alone = server.mtls_port is None and settings.proxy.contract is None
+    if server.mtls_url is not None and alone and _place(server.mtls_url).host == host:
         return Problem("server", "mtls_url", f"has the issuer's host {host!r}, so server.mtls_port is needed")
     if server.mtls_port is not None and server.mtls_port == server.port != 0:
         return Problem("server", "mtls_port", "equals server.port; remove it to share one port by SNI")
@@ -285,6 +291,7 @@ _IN_MEMORY = re.compile(r"sqlite(\+aiosqlite)?:(//)?(/(:memory:)?)?(\?.*)?", re.
 
 _CHECKS: tuple[Callable[[Settings], Problem | None], ...] = (
     _check_issuer,
+    _check_proxy,
     _check_mtls_alone,
     _check_mtls_url,
     _check_mtls_place,

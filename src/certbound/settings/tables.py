@@ -9,8 +9,10 @@ from msgspec import Meta
 from certbound.core.authorization import OPENID
 from certbound.core.binding import Bind
 from certbound.core.clients import Method
+from certbound.core.errors import ConfigurationError
 from certbound.core.scope import Scope
 from certbound.settings.login import Login
+from certbound.settings.proxy import Proxy
 from certbound.settings.registration import Registration
 from certbound.settings.section import PortNumber, Seconds, Secret, Section
 from certbound.settings.trust import Fetch, Revocation, Trust
@@ -26,8 +28,14 @@ class Server(Section, frozen=True, kw_only=True):
     issuer: Annotated[
         str, Meta(description="The issuer URL, as clients know it; https.", examples=["https://as.example"])
     ]
-    certificate: Annotated[Path, Meta(description="Server certificate, PEM, leaf first.", examples=["as.example.pem"])]
-    key: Annotated[Path, Meta(description="Its private key, PEM.", examples=["as.example.key"])]
+    certificate: Annotated[
+        Path | None,
+        Meta(
+            description="Server certificate, PEM, leaf first. Needed unless [proxy] says what ends TLS in front.",
+            examples=["as.example.pem"],
+        ),
+    ] = None
+    key: Annotated[Path | None, Meta(description="Its private key, PEM.", examples=["as.example.key"])] = None
     host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[PortNumber, Meta(description="Port of the conventional endpoints; 0 takes a free one.")] = 8443
     mtls_url: Annotated[
@@ -72,6 +80,13 @@ class Server(Section, frozen=True, kw_only=True):
             "chain costs up to 0.4 ms of CPU per KiB; an ML-DSA-87 certificate and its issuer need 20 KiB.",
         ),
     ] = 24576
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """Certificate and key.  `ConfigurationError` for a server without TLS of its own."""
+        if self.certificate is None or self.key is None:
+            raise ConfigurationError("server.certificate and server.key are not set: something in front ends TLS")
+        return self.certificate, self.key
 
 
 class Store(Section, frozen=True, kw_only=True):
@@ -251,6 +266,7 @@ class Settings(Section, frozen=True, kw_only=True):
     keys: Keys = Keys()
     log: Log = Log()
     admin: Admin = Admin()
+    proxy: Proxy = Proxy()
 
     @property
     def scope(self) -> Scope:
@@ -262,8 +278,12 @@ class Settings(Section, frozen=True, kw_only=True):
         return self.login.is_on and self.login.openid and OPENID in self.tokens.scopes
 
 
-SECRET_KEYS = frozenset({("keys", "password")})
+SECRET_KEYS = frozenset({("keys", "password"), ("proxy", "secret")})
 """Never shown; their variables may have `_FILE` behind them."""
+
+
+USUAL_KEYS = frozenset({("server", "certificate"), ("server", "key")})
+"""Not always required, and yet among the first that a deployment sets."""
 
 
 def sections() -> Mapping[str, type[Section]]:
@@ -272,5 +292,5 @@ def sections() -> Mapping[str, type[Section]]:
         "server": Server, "tokens": Tokens, "authentication": Authentication,
         "registration": Registration, "login": Login, "store": Store, "trust": Trust,
         "revocation": Revocation, "fetch": Fetch, "keys": Keys, "log": Log,
-        "admin": Admin,
+        "admin": Admin, "proxy": Proxy,
     }  # fmt: skip

@@ -87,6 +87,8 @@ def _load_site(port: Port, index: int, host: VirtualHost) -> Site:
     leaf = _read_chain(host)[0]
     configured = host.names
     names = _names_of(leaf) if configured is None else frozenset(_configured_name(host, n) for n in configured)
+    if host.certified_names_too:
+        names |= _names_of(leaf)
     if not names:
         raise _unusable(
             host.set_by[0],

@@ -63,6 +63,8 @@ class VirtualHost:
     """Whether clients are asked for a certificate; any or none is accepted, the application judges it."""
     names: frozenset[str] | None = None
     """Host names and IP addresses served here; None: the certificate's subject alternative names."""
+    certified_names_too: bool = False
+    """Whether those of the certificate are served beside `names`: a proxy asks TLS for one, and HTTP for another."""
     websockets: bool = False
     """Whether `websocket` scopes reach the application; otherwise an upgrade is refused."""
 
