@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import re
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -956,6 +957,48 @@ async def test_what_was_pushed_and_cannot_be_read_any_more_is_none(place: Place)
     assert client is not None
     with pytest.raises(InvalidRequest, match="none of this app"):
         await find_pushed(reference, client, place.service, place.clock.now)
+
+
+# A defect of ours: a deployment without a policy, which none can be, or in which codes live for no time at all.
+
+
+@pytest.mark.parametrize("way", ["asked", "pushed", "posted"])
+async def test_a_client_whose_request_is_known_is_told_of_a_defect_of_ours(
+    place: Place, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a redirect, which cannot be a 500 (RFC 6749 section 4.1.2.1); what is wrong is in the log alone."""
+    link = await pushed_link(place) if way == "pushed" else f"{ISSUER}/authorize?{urlencode(REQUEST)}"
+    person = Person(replace(place.service, policy=None))  # type: ignore[arg-type]
+    with caplog.at_level(logging.ERROR):
+        if way == "posted":
+            form = read_form(urlencode(REQUEST).encode())
+            person.page = await authorize_by_post(Call(now=place.clock.now, form=form), person.service)
+        else:
+            await person.goes(link)
+    assert person.location.startswith(f"{BACK}?")
+    assert (person.told["error"], person.told["iss"]) == ("server_error", ISSUER)
+    assert person.told["state"] == "xyz"
+    assert "NoneType" not in str(person.told)
+    assert "NoneType" in caplog.text
+
+
+async def test_who_is_no_client_is_shown_nothing_of_it_and_sent_nowhere(place: Place) -> None:
+    """Until client and redirect URI are known, there is nobody to tell."""
+    person = Person(replace(place.service, policy=None))  # type: ignore[arg-type]
+    for wrong in ({"client_id": "nobody"}, {"redirect_uri": "https://evil.example"}):
+        with pytest.raises(InvalidRequest):
+            await person.asks(**wrong)
+
+
+async def test_a_defect_after_the_button_counted_is_told_to_the_client(place: Place) -> None:
+    """Nobody can press it again; the deployment that works says so."""
+    person = await (await place.person().asks()).logs_in()
+    person.service = place.with_people(code_lifetime=None)
+    assert (await person.agrees()).told["error"] == "server_error"
+    person.service = place.service
+    with pytest.raises(InvalidRequest, match="answered already"):
+        await person.goes(f"{ISSUER}/interaction/{person.at}")
+    assert (await person.asks()).told["code"]
 
 
 def test_of_two_cookies_with_one_name_neither_counts() -> None:

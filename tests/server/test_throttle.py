@@ -137,6 +137,20 @@ def test_while_the_store_is_away_nobody_fails(caplog: pytest.LogCaptureFixture) 
     assert watch.refused("token", call, 0.0, InvalidClient("wrong"), "wrong") > 0
 
 
+def test_what_fails_by_our_fault_is_written_each_time_though_the_browser_is_sent_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A redirect that says so to the client is no refusal, whoever is refused after it is written."""
+    caplog.set_level(logging.INFO, LOGGER)
+    watch = Watch(throttle=Throttle(3, Clock()))
+    for _ in range(10):
+        call = Call(now=0.0, address="192.0.2.7")
+        call.notes.fail("server_error")
+        watch.answered("authorization", call, 0.0)
+    watch.answered("authorization", asked_by(error="invalid_scope"), 0.0)
+    assert written(caplog) == 11
+
+
 def asked_by(method: str = "", error: str = "") -> Call:
     """A request of a client, which answered with a refusal if there is an `error`."""
     call = Call(now=0.0, address="192.0.2.7")

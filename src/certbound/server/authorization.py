@@ -5,11 +5,12 @@ Rule 2: every answer to a client says who answers (`iss`, RFC 9207) and to which
 Rule 3: a request is answered once: what it waits behind is taken before the code is made, and whoever comes second is
 shown that.
 Rule 4: what was true when a request came is asked again when it is answered: a client may be gone by then.
-Rule 5: where the store is away, a client whose request is known is told so, for no redirect can be a 503; before that,
-and on a page whose button can be pressed again, the person is.
+Rule 5: where the store is away, or a defect of ours is met, a client whose request is known is told so, for no redirect
+can be a 503 or a 500; before that, and on a page whose button can be pressed again, the person is.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Awaitable, Mapping
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,7 +25,7 @@ from certbound.core.authorization import (
     require_current,
 )
 from certbound.core.clients import Client, Method
-from certbound.core.errors import InvalidRequest, StoreUnavailable, TemporarilyUnavailable
+from certbound.core.errors import CertboundError, InvalidRequest, StoreUnavailable, TemporarilyUnavailable
 from certbound.core.grants import authorization_code
 from certbound.core.grants.authorization_code import Code
 from certbound.core.interaction import Cleared, Step, Waiting, next_step, write_waiting
@@ -47,23 +48,15 @@ async def authorize(call: Call, service: Service) -> Reply:
     # (1) The client is known.
     client = await _client(call, service, call.query)
     reference = call.query.single("request_uri")
-    try:
-        if is_reference(reference):
-            # (2) What it pushed is all that counts.
-            request = await find_pushed(reference, client, service, call.now)
-            waiting = Waiting(request=request, pushed=digest_of(reference))
-        else:
-            # (3) The answer has a place to go, and what is asked for makes sense.
-            to = find_return(call.query.values, client)
-            request = _read(call.query, client, service, to)
-            waiting = Waiting(request=request)
-    except AuthorizationError as refusal:
-        return await tell(call, service, client, refusal)
-    # (4) What a person must do for it, they are asked; else the answer is there.
-    try:
-        return await _begin_or_answer(call, service, client, request, waiting)
-    except StoreUnavailable as error:
-        return _put_off(call, service, client, request.to, error)
+    if is_reference(reference):
+        # (2) What it pushed is all that counts.
+        request = await find_pushed(reference, client, service, call.now)
+        waiting = Waiting(request=request, pushed=digest_of(reference))
+        answer = _begin_or_answer(call, service, client, request, waiting)
+        return await _heard(call, service, client, request.to, answer)
+    # (3) The answer has a place to go, and what is asked for makes sense.
+    to = find_return(call.query.values, client)
+    return await _heard(call, service, client, to, _read_and_answer(call, service, client, to))
 
 
 async def authorize_by_post(call: Call, service: Service) -> Reply:
@@ -75,16 +68,8 @@ async def authorize_by_post(call: Call, service: Service) -> Reply:
     reference = call.form.single("request_uri")
     if not is_reference(reference):
         to = find_return(call.form.values, client)
-        try:
-            request = _read(call.form, client, service, to)
-            admit_stranger(call, service)
-            reference = await keep_request(request, service, call.now)
-        except AuthorizationError as refusal:
-            return await tell(call, service, client, refusal)
-        except StoreUnavailable as error:
-            return _put_off(call, service, client, to, error)
-    members = {"client_id": client.client_id, "request_uri": reference}
-    return redirect_reply(response_uri(service.offer.issuer + PAGES[AUTHORIZATION], members, ResponseMode.QUERY))
+        return await _heard(call, service, client, to, _keep_and_return(call, service, client, to))
+    return _return_with(reference, service, client)
 
 
 async def begin(call: Call, service: Service, waiting: Waiting) -> Reply:
@@ -141,35 +126,8 @@ async def give_code(
         raise AuthorizationError("the person's id is a client's", request.to, error="access_denied")
     # (2) The request was not answered before.
     await _close(service, waiting, interaction, call.now)
-    # (3) Only now is there a code, under a name that nobody can guess.
-    secret = "cbac_" + service.new_secret()
-    code = Code(
-        **msgspec.structs.asdict(login_of(session)),
-        client_id=client.client_id,
-        redirect_uri=request.to.redirect_uri,
-        code_challenge=request.code_challenge,
-        scope=request.scope,
-        resources=request.resources,
-        grant_id=service.new_id(),
-        ends_at=call.now + people_of(service).code_lifetime,
-        nonce=request.nonce,
-    )
-    record = TicketRecord(
-        kind=TicketKind.CODE,
-        digest=digest_of(secret),
-        content=authorization_code.write(code),
-        created_at=call.now,
-        ends_at=code.ends_at + authorization_code.REMEMBERED,
-    )
-    try:
-        await service.store.tickets.add(record)
-    except StoreUnavailable as error:
-        # The request is answered, so nobody can press the button again: the client must begin anew, and hears of it.
-        return _put_off(call, service, client, request.to, error)
-    notes = call.notes
-    notes.subject, notes.grant_id = session.subject, code.grant_id
-    notes.scope, notes.audience = format_scope(Scope(frozenset(code.scope))), " ".join(code.resources)
-    return _answer(call, service, client, request.to, {"code": secret}, request.ui_locales)
+    # (3) Only now is there a code.  Nobody can press the button again, so whatever fails, the client hears of it.
+    return await _heard(call, service, client, request.to, _new_code(call, service, client, cleared))
 
 
 async def tell(
@@ -201,10 +159,20 @@ def asking(client: Client, redirect_uri: str = "") -> Asking:
     )
 
 
+async def _read_and_answer(call: Call, service: Service, client: Client, to: ReturnTo) -> Reply:
+    """The answer to a request that was not pushed."""
+    try:
+        request = _read(call.query, client, service, to)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal)
+    return await _begin_or_answer(call, service, client, request, Waiting(request=request))
+
+
 async def _begin_or_answer(
     call: Call, service: Service, client: Client, request: AuthorizationRequest, waiting: Waiting
 ) -> Reply:
     """The way to the page for what is missing; the answer, where nothing is, or where it cannot be had."""
+    # (4) What a person must do for it, they are asked; else the answer is there.
     session = await find_session(call, service)
     try:
         if waiting.pushed:
@@ -219,12 +187,64 @@ async def _begin_or_answer(
         return await tell(call, service, client, refusal, waiting)
 
 
-def _put_off(call: Call, service: Service, client: Client, to: ReturnTo, why: StoreUnavailable) -> Reply:
-    """The client is told to come again (RFC 6749 section 4.1.2.1); the reason is for the audit."""
-    refusal = TemporarilyUnavailable(str(why))
-    call.notes.reason = refusal.reason
-    call.notes.fail(refusal.error)
-    return _answer(call, service, client, to, {"error": refusal.error, "error_description": refusal.description}, ())
+async def _new_code(call: Call, service: Service, client: Client, cleared: Cleared) -> Reply:
+    """The answer with a code, under a name that nobody can guess."""
+    request, session = cleared.request, cleared.session
+    secret = "cbac_" + service.new_secret()
+    code = Code(
+        **msgspec.structs.asdict(login_of(session)),
+        client_id=client.client_id,
+        redirect_uri=request.to.redirect_uri,
+        code_challenge=request.code_challenge,
+        scope=request.scope,
+        resources=request.resources,
+        grant_id=service.new_id(),
+        ends_at=call.now + people_of(service).code_lifetime,
+        nonce=request.nonce,
+    )
+    record = TicketRecord(
+        kind=TicketKind.CODE,
+        digest=digest_of(secret),
+        content=authorization_code.write(code),
+        created_at=call.now,
+        ends_at=code.ends_at + authorization_code.REMEMBERED,
+    )
+    await service.store.tickets.add(record)
+    notes = call.notes
+    notes.subject, notes.grant_id = session.subject, code.grant_id
+    notes.scope, notes.audience = format_scope(Scope(frozenset(code.scope))), " ".join(code.resources)
+    return _answer(call, service, client, request.to, {"code": secret}, request.ui_locales)
+
+
+async def _keep_and_return(call: Call, service: Service, client: Client, to: ReturnTo) -> Reply:
+    """What the form asks for is kept, and the browser comes back for it."""
+    try:
+        request = _read(call.form, client, service, to)
+    except AuthorizationError as refusal:
+        return await tell(call, service, client, refusal)
+    admit_stranger(call, service)
+    return _return_with(await keep_request(request, service, call.now), service, client)
+
+
+def _return_with(reference: str, service: Service, client: Client) -> Reply:
+    members = {"client_id": client.client_id, "request_uri": reference}
+    return redirect_reply(response_uri(service.offer.issuer + PAGES[AUTHORIZATION], members, ResponseMode.QUERY))
+
+
+async def _heard(call: Call, service: Service, client: Client, to: ReturnTo, answer: Awaitable[Reply]) -> Reply:
+    """`answer`; where it fails by no fault of the request, the client hears of that (RFC 6749 section 4.1.2.1)."""
+    try:
+        return await answer
+    except StoreUnavailable as error:
+        why = TemporarilyUnavailable(str(error))
+        error_code, description, call.notes.reason = why.error, why.description, why.reason
+    except CertboundError:
+        raise
+    except Exception:  # noqa: BLE001 - a defect of ours: the client learns that, and the id to ask about
+        _log.exception("request %s to the authorization endpoint failed", call.request_id)
+        error_code, description = SERVER_ERROR, f"the server failed at request {call.request_id}"
+    call.notes.fail(error_code)
+    return _answer(call, service, client, to, {"error": error_code, "error_description": description}, ())
 
 
 async def _client(call: Call, service: Service, parameters: Form) -> Client:
@@ -267,6 +287,9 @@ def _answer(
     return people_of(service).pages.show(call, view, ui_locales=ui_locales)
 
 
+_log = logging.getLogger("certbound.server")
+
+SERVER_ERROR = "server_error"
 INTERACTION = "/interaction/"
 """The path of what waits, below the issuer; its id stands behind it."""
 ANSWERED = "this request was answered already; go back to the app and start again"
