@@ -8,7 +8,9 @@
 Rule 1: a request without a token is refused here and not left to permissions: those of the framework allow everybody
 unless told otherwise.  For views that are open to others as well, inherit and set `required = False`.
 Rule 2: `request.auth` is the `Principal`, `request.user` a `Caller`; no account of Django's is looked up.
-Rule 3: a refusal is an `APIException`, so the project's own handler sees it; status and challenge are ours.
+Rule 3: a refusal is an `APIException`, so the project's own handler sees it; status and challenge are ours.  For what
+`request.auth.require` refuses inside a view, set `EXCEPTION_HANDLER` to `answer_refusals` here, or call `Refused` in
+your own.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from certbound.resource.metadata import metadata_url
 from certbound.resource.refusal import refuse
 from certbound.resource.verify import Principal
 
-__all__ = ["BoundToken", "Caller", "HasScopes", "Refused"]
+__all__ = ["BoundToken", "Caller", "HasScopes", "Refused", "answer_refusals"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,13 @@ class BoundToken(BaseAuthentication):  # type: ignore[misc]
         del request
         url = metadata_url(api())
         return "Bearer" if url is None else f'Bearer resource_metadata="{url}"'
+
+
+def answer_refusals(exc: Exception, context: Any) -> Any:
+    """The framework's own exception handler, which also answers what `request.auth.require` raises."""
+    from rest_framework.views import exception_handler  # noqa: PLC0415  it imports authentication classes, so this file
+
+    return exception_handler(Refused(exc) if isinstance(exc, ProtectedResourceError) else exc, context)
 
 
 def HasScopes(*scopes: str) -> type[BasePermission]:  # noqa: N802  a class, as the framework names them

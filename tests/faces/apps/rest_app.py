@@ -15,6 +15,7 @@ settings.configure(
     INSTALLED_APPS=["rest_framework"],
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["certbound.resource.rest_framework.BoundToken"],
+        "EXCEPTION_HANDLER": "certbound.resource.rest_framework.answer_refusals",
         "UNAUTHENTICATED_USER": None,
     },
     CERTBOUND=ARGUMENTS,
