@@ -134,7 +134,6 @@ def main() -> None:
         found = []
         for purpose in PURPOSES:
             with TemporaryDirectory() as folder:
-                Path(folder).chmod(0o755)
                 found.append(found_behind(program, Path(folder), kinds, purpose))
         behind_each[program.name] = merged(found)
     PAGE.write_text(page(behind_each, {name: found_past(name, kinds) for name in CONTRACTS}))

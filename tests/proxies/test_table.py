@@ -28,8 +28,6 @@ def found(program: Program, kinds: Kinds, tmp_path_factory: pytest.TempPathFacto
     each = {}
     for purpose in table.PURPOSES:
         folder = tmp_path_factory.mktemp(f"{program.name}-{purpose}")
-        for above in (folder, *folder.parents[:2]):
-            above.chmod(0o755)  # Apache reads as another user
         each[purpose] = table.found_behind(program, folder, kinds, purpose)
     return each
 

@@ -1,0 +1,146 @@
+"""The authorization server and an API behind the same proxy: tokens are bound through it, and a stolen one fails."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from certbound.app import make_ports
+from certbound.resource import Guard, ProtectedResource
+from certbound.trust.authority import Issued
+from e2e.world import RESOURCE, World, _settings, free_port, sample_api
+from proxies.frame import HOST, ISSUER_HOST, SECRET, Kinds, Program, Proxied, Seen, behind, served, serving, wrapped
+from proxies.programs import PROGRAMS
+from proxies.variants import forged, spelled
+
+pytestmark = pytest.mark.proxies
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Server and API, each behind the proxy."""
+
+    server: Proxied
+    api: Proxied
+    owner: Issued
+
+    def token_request(self, identity: Issued | None, *headers: tuple[str, str], host: str = HOST) -> Seen:
+        body = urlencode({"grant_type": "client_credentials", "client_id": "owner"}).encode()
+        form = ("Content-Type", "application/x-www-form-urlencoded")
+        return self.server.ask(identity, form, *headers, method="POST", path="/token", body=body, name=host, host=host)
+
+    def token(self) -> str:
+        answer = self.token_request(self.owner)
+        assert 200 == answer.status, (answer, self.server.log)
+        return str(answer.json["access_token"])
+
+    def call(self, token: str, identity: Issued | None, *headers: tuple[str, str]) -> Seen:
+        return self.api.ask(identity, ("Authorization", f"Bearer {token}"), *headers)
+
+
+@pytest.fixture(scope="module", params=PROGRAMS, ids=[each.name for each in PROGRAMS])
+def both(request: pytest.FixtureRequest, kinds: Kinds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    program: Program = request.param
+    folder = tmp_path_factory.mktemp(f"{program.name}-tokens")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(_server(program, folder, kinds))
+        api = stack.enter_context(_api(program, folder, kinds, f"https://{ISSUER_HOST}:{server.port}"))
+        owner = kinds["CA-signed"]
+        assert owner is not None
+        yield Behind(server, api, owner)
+
+
+@contextlib.contextmanager
+def _server(program: Program, above: Path, kinds: Kinds) -> Iterator[Proxied]:
+    """The authorization server as its settings describe it."""
+    folder, data = above / "server", above / "data"
+    folder.mkdir()
+    data.mkdir()
+    (data / "proxy.secret").write_text(SECRET)
+    public, inside = free_port(), free_port()
+    given: dict[str, Any] = {
+        "server__issuer": f"https://{ISSUER_HOST}:{public}", "server__mtls_url": f"https://{HOST}:{public}",
+        "server__port": inside, "server__mtls_port": None, "server__certificate": None, "server__key": None,
+        "proxy__contract": program.name, "proxy__networks": ["127.0.0.1"], "proxy__secret_files": ["proxy.secret"],
+        "proxy__client_address_header": "x-forwarded-for",
+    }  # fmt: skip
+    settings = _settings(data, kinds.authority, given)
+    deployment = World(data, kinds.authority, settings)
+    deployment.loop.close()  # it runs nothing itself
+    deployment.register("owner", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="client.example")
+    with (
+        serving(make_ports(settings)),
+        behind(program, f"127.0.0.1:{inside}", folder, kinds, purpose="server", port=public) as proxied,
+    ):
+        yield proxied
+
+
+@contextlib.contextmanager
+def _api(program: Program, above: Path, kinds: Kinds, issuer: str) -> Iterator[Proxied]:
+    folder, ca = above / "api", above / "ca.pem"
+    folder.mkdir()
+    ca.write_bytes(kinds.authority.certificate_pem)
+    guarded = Guard(sample_api, ProtectedResource(RESOURCE, issuer=issuer, scopes={"read"}, issuer_ca=str(ca)))
+    with (
+        served(wrapped(guarded, program.name), websockets=True) as inside,
+        behind(program, f"127.0.0.1:{inside}", folder, kinds) as proxied,
+    ):
+        yield proxied
+
+
+def test_the_owner_obtains_and_uses_a_token(both: Behind) -> None:
+    """Twice: the second time nothing is looked up."""
+    token = both.token()
+    for _ in range(2):
+        answer = both.call(token, both.owner)
+        assert (200, "owner") == (answer.status, answer.json and answer.json["client_id"]), (answer, both.api.log)
+
+
+@pytest.mark.parametrize("kind", ["none", "self-signed", "unknown CA", "expired"])
+def test_a_stolen_token_fails(both: Behind, kinds: Kinds, kind: str) -> None:
+    """With any other certificate, though it has the owner's names, and with the owner's own in every header."""
+    token = both.token()
+    thief = kinds[kind]
+    name = both.api.program.name
+    owners = forged(name, Kinds(kinds.authority, kinds.all, both.owner))
+    tries: list[list[tuple[str, str]]] = [
+        [], owners, owners[:1], spelled(owners, "_"), spelled(owners, "."), [*owners, *owners],
+        [("Connection", ", ".join(["close", *(each for each, _ in owners)])), *owners],
+    ]  # fmt: skip
+    for headers in tries:
+        answer = both.call(token, thief, *headers)
+        assert answer.status in {0, 400, 401}, (headers, answer)
+        assert answer.status == 401 or headers or kind == "expired"
+    assert 200 == both.call(token, both.owner).status
+
+
+@pytest.mark.parametrize("kind", ["none", "self-signed", "unknown CA"])
+def test_nobody_else_obtains_one(both: Behind, kinds: Kinds, kind: str) -> None:
+    """Neither with another certificate, nor with the owner's in headers."""
+    owners = forged(both.server.program.name, Kinds(kinds.authority, kinds.all, both.owner))
+    assert 401 == both.token_request(kinds[kind]).status
+    assert both.token_request(kinds[kind], *owners).status in {400, 401}
+    assert both.token_request(kinds[kind], *spelled(owners, "_")).status in {400, 401}
+
+
+def test_the_conventional_host_hears_of_no_certificate(both: Behind) -> None:
+    """Though the client has one, and would show it."""
+    assert 401 == both.token_request(both.owner, host=ISSUER_HOST).status
+
+
+def test_a_token_request_in_early_data_is_not_answered(both: Behind) -> None:
+    """RFC 8470: it could have been sent again by anybody."""
+    assert 425 == both.token_request(both.owner, ("Early-Data", "1")).status
+
+
+def test_a_websocket_to_a_guarded_path_is_refused(both: Behind) -> None:
+    """Without a token nobody is let through, whatever the protocol."""
+    upgrade = [
+        ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]  # fmt: skip
+    assert both.api.ask(both.owner, *upgrade).status in {400, 401, 403}
