@@ -23,7 +23,7 @@ import sys
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -37,6 +37,8 @@ from e2e.world import RESOURCE, Answer, World, free_port
 CONTRACT = "nginx"
 SECRET = "a-secret-of-the-proxy-of-these-tests"
 SECRET_HEADER = "certbound-proxy-secret"
+OPAQUE = "https://other.example"
+"""An API whose tokens are references; it asks the issuer about them."""
 METADATA = "/.well-known/oauth-protected-resource"
 APPS = Path(__file__).parent / "apps"
 
@@ -51,14 +53,18 @@ class Cast:
     owner: Issued
     thief: Issued
     tokens: Mapping[str, str]
-    """`good` (read and write), `reading` (read alone), `writing` (write alone), `expired`, `unbound`, `revoked`."""
+    """`good` (read and write), `reading` (read alone), `writing` (write alone), `expired`, `unbound`, `revoked`; and
+    `opaque`, for the API `OPAQUE`."""
+    resource: str = RESOURCE
+    """The API that servers are."""
 
     @property
     def environment(self) -> dict[str, str]:
         """What an application of the suite learns of its deployment."""
         return {
-            "ISSUER": self.world.issuer, "ISSUER_CA": str(self.world.directory / "ca.pem"), "RESOURCE": RESOURCE,
+            "ISSUER": self.world.issuer, "ISSUER_CA": str(self.world.directory / "ca.pem"), "RESOURCE": self.resource,
             "PROXY_SECRET": SECRET, "CONTRACT": CONTRACT,
+            "INTROSPECTS_WITH": str(self.world.directory / "introspecting") if self.resource == OPAQUE else "",
         }  # fmt: skip
 
 
@@ -158,6 +164,16 @@ class GuardedAPI:
     def test_a_revoked_token_is_refused(self, face: Face) -> None:
         """The issuer's status list says so."""
         refused(face.ask(face.cast.tokens["revoked"], face.cast.owner), 401, "invalid_token")
+
+    @pytest.mark.wide
+    def test_an_opaque_token_is_asked_about(self, cast: Cast) -> None:
+        """By introspection, where the API says so; and it is as bound as any."""
+        with self.serve(replace(cast, resource=OPAQUE)) as face:
+            for _ in range(2):
+                assert "owner" == face.ask(cast.tokens["opaque"], cast.owner).json["client_id"]
+                for thief in (cast.thief, None):
+                    refused(face.ask(cast.tokens["opaque"], thief), 401, "invalid_token", resource=OPAQUE)
+            refused(face.ask(cast.tokens["opaque"] + "x", cast.owner), 401, "invalid_token", resource=OPAQUE)
 
     def test_what_the_whole_api_needs_is_asked_everywhere(self, face: Face) -> None:
         """403, and the challenge names the scope."""
@@ -262,14 +278,14 @@ class GuardedAPI:
             assert face.ask(token, face.cast.thief, headers=upgrade).status in {400, 401, 403}
 
 
-def refused(answer: Answer, status: int, error: str, challenge: str = "") -> None:
+def refused(answer: Answer, status: int, error: str, challenge: str = "", *, resource: str = RESOURCE) -> None:
     """The refusal of RFC 6750, whatever framework says it."""
     assert (status, error) == (answer.status, answer.json["error"]), answer
     assert {"error", "error_description", "request_id"} == set(answer.json)
     assert "application/json" == answer.headers["content-type"].partition(";")[0]
     said = answer.headers["www-authenticate"]
     assert said.startswith(f'Bearer error="{error}"')
-    assert f'resource_metadata="{RESOURCE}{METADATA}"' in said
+    assert f'resource_metadata="{resource}{METADATA}"' in said
     assert challenge in said
 
 

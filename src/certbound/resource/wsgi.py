@@ -164,7 +164,8 @@ class _Late:
 
     def __next__(self) -> bytes:
         try:
-            part = next(self._body)
+            # Empty parts are for servers that know how the response begins, and none does yet.
+            part = next(each for each in self._body if each)
         except StopIteration:
             self._response.send_head()
             raise
@@ -172,8 +173,7 @@ class _Late:
             self._response.give_way(refusal)
             self._body = iter(())
             return b"".join(self._refuse(refusal))
-        if part:
-            self._response.send_head()
+        self._response.send_head()
         return part
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from certbound.resource import ProtectedResource
+from certbound.resource import Introspection, ProtectedResource
 from certbound.resource.sources import GunicornCertificates
 from certbound.tls.forwarded import ForwardedCertificates
 from certbound.tls.forwarded.wsgi import ForwardedCertificates as ForwardedToWSGI
@@ -14,6 +14,9 @@ ARGUMENTS: dict[str, Any] = {
     "scopes": {"read"},
     "issuer_ca": os.environ["ISSUER_CA"],
 }
+if os.environ["INTROSPECTS_WITH"]:
+    own = os.environ["INTROSPECTS_WITH"]
+    ARGUMENTS["introspection"] = Introspection(client_id="api", certificate=f"{own}.pem", key=f"{own}.key")
 PROXY: dict[str, Any] = {
     "contract": os.environ["CONTRACT"], "secrets": [os.environ["PROXY_SECRET"]], "networks": ["127.0.0.1"],
 }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 
 from certbound.core.signing import SigningKey, sign_jwt
 from e2e.world import world
-from faces.suite import Cast, claims_of
+from faces.suite import OPAQUE, Cast, claims_of
 
 
 @pytest.fixture(scope="session")
@@ -16,10 +16,17 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
     directory = tmp_path_factory.mktemp("faces")
     key = SigningKey.generate()
     (directory / "signing.pem").write_bytes(key.as_pem())
-    with world(directory, keys__file="signing.pem") as running:
+    with world(directory, keys__file="signing.pem", tokens__opaque=[OPAQUE]) as running:
         running.register("owner", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="owner.example")
         owner = running.authority.issue("CN=owner", dns=["owner.example"])
         thief = running.authority.issue("CN=thief", dns=["thief.example"])
+        api = running.authority.issue("CN=api", dns=["api.example"])
+        running.register(
+            "api", token_endpoint_auth_method="tls_client_auth", tls_client_auth_san_dns="api.example",
+            protected_resources=[OPAQUE],
+        )  # fmt: skip
+        (directory / "introspecting.pem").write_bytes(api.certificate_pem)
+        (directory / "introspecting.key").write_bytes(api.key_pem)
         good = running.token("owner", owner)
         revoked = running.token("owner", owner)
         assert 200 == running.revoke(revoked, "owner", owner).status
@@ -31,6 +38,7 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
             "writing": running.token("owner", owner, scope="write"),
             "revoked": revoked,
             "expired": sign_jwt({**claims, "iat": now - 400, "exp": now - 100}, key, "at+jwt"),
+            "opaque": running.token("owner", owner, resource=OPAQUE),
             "unbound": sign_jwt(unbound, key, "at+jwt"),
         }
         yield Cast(running, owner, thief, tokens)
