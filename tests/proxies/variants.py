@@ -206,27 +206,7 @@ def no_name(proxy: Proxied, identity: Issued | None) -> Seen:
 
 def small_records(proxy: Proxied, identity: Issued | None) -> Seen:
     """a handshake in records of one byte"""
-    context = proxy.context(identity)
-    context.check_hostname = False
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(incoming, outgoing, server_hostname=HOST)
-    try:
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as stream:
-            first = True
-            while True:
-                try:
-                    client.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    hello = outgoing.read()
-                    stream.sendall(_in_small_records(hello) if first else hello)
-                    first = False
-                    incoming.write(received) if (received := stream.recv(65536)) else incoming.write_eof()
-            client.write(request(*_forged(proxy)))
-            stream.sendall(outgoing.read())
-            return Seen(_read_all(client, incoming, stream))
-    except OSError as error:
-        return Seen(b"", str(error))
+    return _by_hand(proxy, identity, b"", _in_small_records, request(*_forged(proxy)))
 
 
 def resumed(proxy: Proxied, identity: Issued | None) -> Seen:
@@ -241,17 +221,7 @@ def resumed_elsewhere(proxy: Proxied, identity: Issued | None) -> Seen:
 
 def before_handshake(proxy: Proxied, identity: Issued | None) -> Seen:
     """HTTP before the handshake"""
-    context = proxy.context(identity)
-    context.check_hostname = False
-    try:
-        with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as raw:
-            raw.sendall(request(*_forged(proxy)))
-            time.sleep(0.05)
-            with context.wrap_socket(raw, server_hostname=HOST) as stream:
-                stream.sendall(request())
-                return Seen(read_response(stream))
-    except OSError as error:
-        return Seen(b"", str(error))
+    return _by_hand(proxy, identity, request(*_forged(proxy)), bytes, request())
 
 
 def early_data(proxy: Proxied, identity: Issued | None) -> Seen:
@@ -301,6 +271,32 @@ def _in_small_records(hello: bytes) -> bytes:
     """The one record in `hello` as many."""
     kind, content = hello[:3], hello[5:]
     return b"".join(kind + b"\x00\x01" + bytes([each]) for each in content)
+
+
+def _by_hand(
+    proxy: Proxied, identity: Issued | None, before: bytes, as_sent: Callable[[bytes], bytes], asked: bytes
+) -> Seen:
+    """`before` in clear, then a handshake whose first flight is sent as `as_sent` makes it, then `asked`."""
+    context = proxy.context(identity)
+    context.check_hostname = False
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=HOST)
+    try:
+        with socket.create_connection(("127.0.0.1", proxy.port), timeout=PATIENCE) as stream:
+            stream.sendall(before)
+            while True:
+                try:
+                    client.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    stream.sendall(as_sent(outgoing.read()))
+                    as_sent = bytes
+                    incoming.write(received) if (received := stream.recv(65536)) else incoming.write_eof()
+            client.write(asked)
+            stream.sendall(outgoing.read())
+            return Seen(_read_all(client, incoming, stream))
+    except OSError as error:
+        return Seen(b"", str(error))
 
 
 def _read_all(client: ssl.SSLObject, incoming: ssl.MemoryBIO, stream: socket.socket) -> bytes:
