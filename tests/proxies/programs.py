@@ -54,12 +54,12 @@ def _envoy(folder: Path, file: Path) -> Sequence[str | Path]:
 def _traefik(folder: Path, file: Path) -> Sequence[str | Path]:
     """With the options that the printed file names, and itself in the place of the file there."""
     options = [found[1] for line in file.read_text().splitlines() if (found := re.fullmatch(r"#   (--\S+)", line))]
-    assert any(each.startswith("--providers.file.filename=") for each in options)
-    return [
-        _TRAEFIK,
-        *(f"--providers.file.filename={file}" if each.startswith("--providers.file.filename=") else each for each in options),
-        "--log.level=ERROR", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false",
-    ]  # fmt: skip
+    assert _FILE in options
+    here = [f"--providers.file.filename={file}" if each == _FILE else each for each in options]
+    return _TRAEFIK, *here, "--log.level=ERROR", "--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"
+
+
+_FILE = "--providers.file.filename=/etc/traefik/certbound.yaml"
 
 
 def _caddy(folder: Path, file: Path) -> Sequence[str | Path]:
