@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "dev": "Run everything for development: server, API, authority, certificates, clients.",
     "serve": "Run the authorization server that certbound.toml describes.",
     "run": "Run any ASGI application with client certificates.",
+    "guard": "Answer a proxy that asks whether a request may pass, for an API in any language.",
     "client": "Register, list, show, change and remove clients.",
     "registration": "Make the tokens by which clients may register themselves.",
     "user": "Add, list, show, change, lock out and remove people who log in.",

@@ -8,8 +8,20 @@ from typing import Annotated, cast
 
 import typer
 
+from certbound.cli._commands import WrongUse
+from certbound.cli._proxied import (
+    Behind,
+    Network,
+    Plaintext,
+    Renamed,
+    SecretFile,
+    Socket,
+    announced,
+    forwarded,
+    require_private,
+)
 from certbound.core.errors import ConfigurationError
-from certbound.tls import ASGIApplication, Port, VirtualHost, serve
+from certbound.tls import AnyPort, ASGIApplication, PlainPort, Port, VirtualHost, serve
 
 Name = Annotated[
     list[str] | None,
@@ -19,8 +31,8 @@ Name = Annotated[
 
 def run(
     app: Annotated[str, typer.Argument(help="The application, as module:attribute.", metavar="APP")],
-    cert: Annotated[Path, typer.Option(help="Server certificate, PEM, followed by its issuers.")],
-    key: Annotated[Path, typer.Option(help="Its private key, PEM, not encrypted.")],
+    cert: Annotated[Path | None, typer.Option(help="Server certificate, PEM, followed by its issuers.")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key, PEM, not encrypted.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8443,
     name: Name = None,
@@ -28,30 +40,62 @@ def run(
     tls13_only: Annotated[bool, typer.Option("--tls13-only", help="Refuse TLS 1.2.")] = False,
     workers: Annotated[int, typer.Option(help="Processes that share the port.", min=1)] = 1,
     websockets: Annotated[bool, typer.Option("--websockets", help="Hand websockets to the application.")] = False,
+    behind: Behind = None,
+    proxy_secret_file: SecretFile = None,
+    proxy_network: Network = None,
+    proxy_header: Renamed = None,
+    socket: Socket = None,
+    plaintext: Plaintext = False,
 ) -> None:
     """Run any ASGI application with client certificates, which it finds in scope["extensions"]["tls"].
 
     The client proves that it holds the certificate's key; whether the certificate is any good is for the application to
     decide.
 
-    Example: certbound run shop:app --cert server.pem --key server.key
-    """
+    With --behind a proxy ends TLS and forwards the certificate; without --cert, plain HTTP is spoken with it.
 
-    def make_ports() -> Sequence[Port]:
+    Example: certbound run shop:app --cert server.pem --key server.key
+
+    Example: certbound run shop:app --behind nginx --proxy-secret-file proxy.secret --proxy-network 127.0.0.1
+    """
+    if (cert is None) != (key is None):
+        raise WrongUse("--cert and --key go together; give both")
+    if behind is None and cert is None:
+        raise WrongUse("--cert and --key are missing; or say with --behind what ends TLS in front")
+    if behind is None and (proxy_secret_file or proxy_network or proxy_header or socket or plaintext):
+        raise WrongUse("--behind is missing: name the contract of the proxy, such as --behind nginx")
+    if socket is not None and cert is not None:
+        raise WrongUse("--socket and --cert exclude each other: a Unix socket needs no TLS")
+    if cert is None:
+        require_private(host, socket, plaintext=plaintext)
+
+    def imported() -> ASGIApplication:
+        found = import_application(app)
+        if behind is None:
+            return found
+        return forwarded(
+            found, behind, secret_files=proxy_secret_file or (), networks=proxy_network or (),
+            headers=proxy_header or (), socket=socket,
+        )  # fmt: skip
+
+    def make_ports() -> Sequence[AnyPort]:
+        names = frozenset(name) if name else None
+        if cert is None or key is None:
+            return [PlainPort(host=host, port=port, path=socket, app=imported(), names=names, websockets=websockets)]
         virtual_host = VirtualHost(
             certificate=cert,
             key=key,
-            app=import_application(app),
-            asks_for_certificate=mtls,
-            names=frozenset(name) if name else None,
+            app=imported(),
+            asks_for_certificate=mtls and behind is None,
+            names=names,
             websockets=websockets,
         )
         return [Port(host=host, port=port, virtual_hosts=(virtual_host,), minimum_tls="1.3" if tls13_only else "1.2")]
 
     def announce(addresses: list[tuple[str, int]]) -> None:
         for address, bound in addresses:
-            shown = f"[{address}]" if ":" in address else address
-            typer.echo(f"https://{shown}:{bound}/ serves {app}; stop it with Ctrl-C")
+            where = announced(address, bound, "https" if cert is not None else "http")
+            typer.echo(f"{where} serves {app}; stop it with Ctrl-C")
 
     serve(make_ports, workers=workers, on_ready=announce)
 

@@ -1,0 +1,197 @@
+"""What a proxy asks about each request, for an API in any language: may it pass, and who calls?
+
+    app = ForwardedCertificates(ForwardAuth(api, routes={"/accounts": {"accounts"}}), contract="nginx", secrets=[…])
+
+nginx `auth_request`, Envoy `ext_authz` over HTTP, Traefik `forwardAuth`, Caddy `forward_auth`.
+
+Rule 1: only a declared proxy is answered; what it forwards of the request is the request.
+Rule 2: where routes are declared, a path below none of them is refused, and so is one that servers read in two ways:
+`//`, `.` and `..`, `;`, a backslash, and whatever is percent-encoded without need.
+Rule 3: each identity header stands on every 200, empty or not, so that the proxy replaces what a client wrote; a value
+that cannot stand in a header is a refusal.
+Rule 4: answers are 200, 401, 403 and 503: of others some proxies make a 500.  The body is never read.
+"""
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from certbound.core.display import shown
+from certbound.core.errors import ConfigurationError, InvalidToken, ProtectedResourceError
+from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource.protected import Asked, ProtectedResource
+from certbound.resource.refusal import Answer, refuse
+from certbound.resource.verify import Principal
+from certbound.tls.facts import connection_facts
+from certbound.tls.ports import Receive, Scope, Send
+
+SUBJECT, CLIENT_ID, SCOPE, THUMBPRINT, ISSUER = IDENTITY_HEADERS = (
+    b"certbound-subject", b"certbound-client-id", b"certbound-scope", b"certbound-thumbprint", b"certbound-issuer",
+)  # fmt: skip
+"""Who calls, as the API hears it from the proxy."""
+
+PATH_HEADER = "x-original-uri"
+"""Where the proxy says the path and query as the client wrote them, unless another header is declared."""
+
+PATH_HEADERS: Mapping[str, str] = {"traefik": "x-forwarded-uri"}
+"""By contract, where the proxy has a header of its own for it."""
+
+
+class PathRefused(ProtectedResourceError):
+    """Nobody may ask for this path, or nobody can be sure which one it is."""
+
+    error = ""
+    status = 403
+    description = ""
+
+
+class NotAProxy(PathRefused):
+    """Whoever asks is no declared proxy."""
+
+
+class ForwardAuth:
+    """ASGI application that answers a proxy's questions; `ForwardedCertificates` stands in front of it."""
+
+    def __init__(
+        self,
+        api: ProtectedResource,
+        *,
+        routes: Mapping[str, Set[str]] | None = None,
+        path_header: str = PATH_HEADER,
+    ) -> None:
+        """`routes` are the scopes that paths need beside those of the whole API: each for its path and all below it,
+        the longest first; None asks the same everywhere.  `ConfigurationError` for a path that no request can have.
+        """
+        self._api = api
+        self._path_header = path_header.lower().encode("ascii")
+        self._routes = None if routes is None else {_route(path): frozenset(scopes) for path, scopes in routes.items()}
+        if self._routes is not None and len(self._routes) < len(routes or ()):
+            raise ConfigurationError("routes: two of them are the same path")
+        self._metadata_path = metadata_path(api)
+        self._metadata_url = metadata_url(api)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _respond(await self._answer(scope), scope, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _answer(self, scope: Scope) -> "Answer | Principal":
+        targets = [value for name, value in scope["headers"] if name == self._path_header]
+        if not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}:
+            body = describe(self._api)
+            headers = (("content-type", "application/json"), ("content-length", str(len(body))))
+            return Answer(status=200, headers=headers, body=body)
+        try:
+            return await self._decide(scope, targets)
+        except ProtectedResourceError as refusal:
+            answer = refuse(refusal, metadata_url=self._metadata_url)
+            return replace(answer, status=401) if answer.status == 400 else answer
+
+    async def _decide(self, scope: Scope, targets: list[bytes]) -> Principal:
+        # (1) A declared proxy asks.
+        facts = connection_facts(scope)
+        if facts is None or facts.forwarded_by is None:
+            raise NotAProxy("it was not sent by a declared proxy")
+        # (2) It says for which path, once.
+        if len(targets) != 1:
+            raise PathRefused(f"the proxy sent {len(targets)} values of {self._path_header.decode()}, not one")
+        path, _, query = targets[0].partition(b"?")
+        # (3) The path is one that is served.
+        scopes = self._scopes_of(path)
+        # (4) The token is good, for this certificate and this path.
+        principal = await self._api.admit(
+            Asked(
+                authorization=[value for name, value in scope["headers"] if name == b"authorization"],
+                peer=facts.peer_certificate,
+                query=query,
+                scopes=scopes,
+            )
+        )
+        # (5) Who calls can be told to the API.
+        for name, value in _identity(principal):
+            if not _VALUE.fullmatch(value):
+                raise InvalidToken(f"the value of {name.decode()} cannot stand in a header: {shown(value)!r:.200}")
+        return principal
+
+    def _scopes_of(self, raw: bytes) -> Set[str]:
+        if self._routes is None:
+            return frozenset()
+        path = raw.decode("latin-1")
+        if not _is_plain(path):
+            raise PathRefused(f"the path can be read in two ways: {shown(path)!r:.200}")
+        below = path.rstrip("/")
+        while (scopes := self._routes.get(below)) is None:
+            if not below:
+                raise PathRefused(f"the path is below no route: {shown(path)!r:.200}")
+            below = below.rpartition("/")[0]
+        return scopes
+
+
+def _route(path: str) -> str:
+    if not _is_plain(path):
+        raise ConfigurationError(
+            f"routes: {path!r:.80} is no path as requests have it; begin it with / and write it without //, dots, ; "
+            "and needless percent-encoding"
+        )
+    return path.rstrip("/")
+
+
+def _is_plain(path: str) -> bool:
+    """Whether every server reads the same in it."""
+    if _PLAIN.fullmatch(path) is None or _DOTS.search(path):
+        return False
+    return "%" not in path or all(unquote_to_bytes(each)[0] in _NEED_ESCAPE for each in _ESCAPED.findall(path))
+
+
+def _identity(principal: Principal) -> tuple[tuple[bytes, str], ...]:
+    return (
+        (SUBJECT, principal.subject or ""),
+        (CLIENT_ID, principal.client_id or ""),
+        (SCOPE, " ".join(sorted(principal.scope))),
+        (THUMBPRINT, principal.thumbprint or ""),
+        (ISSUER, principal.issuer),
+    )
+
+
+async def _respond(answer: "Answer | Principal", scope: Scope, send: Send) -> None:
+    headers: list[Any]
+    if isinstance(answer, Principal):
+        status, body = 200, b""
+        headers = [(name, value.encode("ascii")) for name, value in _identity(answer)]
+        headers += _OF_YES
+    else:
+        status, body = answer.status, answer.body
+        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def health(scope: Scope, receive: Receive, send: Send) -> None:
+    """ASGI application: 200 at /healthz, for those who run the guard."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+    elif scope["type"] == "http":
+        status, body = (200, b"ok\n") if scope["path"] == "/healthz" else (404, b"")
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+_OF_YES = ((b"content-length", b"0"), (b"cache-control", b"no-store"))
+_VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
+_PLAIN = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?")
+_DOTS = re.compile(r"/\.\.?(/|$)")
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
+_NEED_ESCAPE = frozenset(b' "<>[]^`{|}#?') | frozenset(range(0x80, 0x100))
+"""What cannot stand in a path itself, and is no separator to anybody."""
