@@ -5,6 +5,7 @@ A face is a class that inherits `GuardedAPI` and says in `serve` how its server 
     GET /         {"client_id": …}; the whole API needs the scope `read`
     GET /write    as /, and needs `write` besides, by what the framework has for that (a decorator, a dependency)
     GET /late     as /, and asks for `write` inside, by `principal.require("write")`
+    /ws           a websocket that sends {"client_id": …}
     GET /headers  a list of the names of headers that the application sees
 
 What a face cannot do it says in `cannot`, and overrides that test with one of what happens instead: the table in
@@ -29,6 +30,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
 
 from certbound.testing.forwarded import forwarded_headers
 from certbound.trust.authority import Issued
@@ -52,9 +55,10 @@ class Cast:
     world: World
     owner: Issued
     thief: Issued
+    self_signed: Issued
     tokens: Mapping[str, str]
-    """`good` (read and write), `reading` (read alone), `writing` (write alone), `expired`, `unbound`, `revoked`; and
-    `opaque`, for the API `OPAQUE`."""
+    """Of `owner`: `good` (read and write), `reading` (read alone), `writing` (write alone), `expired`, `unbound`,
+    `revoked`; and `opaque`, for the API `OPAQUE`.  Of `self_signed`: `self_signed`."""
     resource: str = RESOURCE
     """The API that servers are."""
 
@@ -102,6 +106,16 @@ class Face:
             connection.endheaders()
             response = connection.getresponse()
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+
+    def websocket(self, token: str | None, identity: Issued | None) -> ClientConnection:
+        """A websocket to `/ws`."""
+        fields = [] if token is None else [("authorization", f"Bearer {token}")]
+        if self.is_proxied:
+            return connect(
+                self.url.replace("http", "ws", 1) + "/ws", additional_headers=fields + self.proxied(identity)
+            )
+        context = self.cast.world.context(identity)
+        return connect(self.url.replace("http", "ws", 1) + "/ws", additional_headers=fields, ssl=context)
 
     def proxied(self, identity: Issued | None) -> list[tuple[str, str]]:
         """What the proxy sends for a client with this certificate."""
@@ -249,6 +263,35 @@ class GuardedAPI:
         for spelled in (list(said.items()), [(name.replace("-", "_"), value) for name, value in said.items()]):
             answer = face.ask(face.cast.tokens["good"], face.cast.thief, headers=spelled)
             assert answer.status in {400, 401}, answer
+
+    def test_a_twin_beside_the_proxys_header_is_noticed(self, face: Face) -> None:
+        """400 from a declared proxy; where there is none, such headers are nobody's."""
+        said = forwarded_headers(CONTRACT, face.cast.thief.certificate)
+        twins = [(name.replace("-", "_"), value) for name, value in said.items()]
+        answer = face.ask(face.cast.tokens["good"], face.cast.owner, headers=twins)
+        assert (400 if face.is_proxied else 200) == answer.status, answer
+
+    def test_a_header_that_comes_twice_from_the_proxy_is_noticed(self, face: Face) -> None:
+        """400, as above."""
+        said = forwarded_headers(CONTRACT, face.cast.owner.certificate)
+        for name, value in said.items():
+            answer = face.ask(face.cast.tokens["good"], face.cast.owner, headers=[(name, value)])
+            assert (400 if face.is_proxied else 200) == answer.status, answer
+
+    def test_a_self_signed_certificate_is_as_good_as_any(self, face: Face) -> None:
+        """The API asks for no chain (RFC 8705 section 6.2)."""
+        answer = face.ask(face.cast.tokens["self_signed"], face.cast.self_signed)
+        assert (200, "self") == (answer.status, answer.json["client_id"]), answer
+
+    def test_a_websocket_is_for_its_owner_alone(self, face: Face) -> None:
+        """`/ws` sends {"client_id": …}; whoever may not pass is refused before it is accepted."""
+        good, owner = face.cast.tokens["good"], face.cast.owner
+        with face.websocket(good, owner) as opened:
+            assert "owner" == json.loads(opened.recv(10))["client_id"]
+        for token, identity in ((None, owner), (good, face.cast.thief), (good, None)):
+            with pytest.raises(InvalidStatus) as refusal, face.websocket(token, identity):
+                pass
+            assert refusal.value.response.status_code in {401, 403}
 
     def test_what_a_proxy_lost_is_no_answer(self, face: Face) -> None:
         """A client that names a header in `Connection` makes some proxies drop it: then nobody passes."""

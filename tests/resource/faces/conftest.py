@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from certbound.core.signing import SigningKey, sign_jwt
-from e2e.world import world
+from e2e.world import self_signed, world
 from faces.suite import OPAQUE, Cast, claims_of
 
 
@@ -27,6 +27,8 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
         )  # fmt: skip
         (directory / "introspecting.pem").write_bytes(api.certificate_pem)
         (directory / "introspecting.key").write_bytes(api.key_pem)
+        own = self_signed("CN=self")
+        running.register_self_signed("self", own)
         good = running.token("owner", owner)
         revoked = running.token("owner", owner)
         assert 200 == running.revoke(revoked, "owner", owner).status
@@ -39,6 +41,7 @@ def cast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cast]:
             "revoked": revoked,
             "expired": sign_jwt({**claims, "iat": now - 400, "exp": now - 100}, key, "at+jwt"),
             "opaque": running.token("owner", owner, resource=OPAQUE),
+            "self_signed": running.token("self", own),
             "unbound": sign_jwt(unbound, key, "at+jwt"),
         }
-        yield Cast(running, owner, thief, tokens)
+        yield Cast(running, owner, thief, own, tokens)

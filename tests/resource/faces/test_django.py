@@ -1,8 +1,12 @@
 """The guard in Django: WSGI under gunicorn, ASGI on our own listener; and REST framework."""
 
 from contextlib import AbstractContextManager
+from typing import ClassVar
 
-from faces.gunicorn import behind_proxy
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from faces.gunicorn import OnWSGI, behind_proxy
 from faces.listener import on_listener
 from faces.suite import METADATA, Cast, Face, GuardedAPI, refused
 
@@ -17,7 +21,7 @@ class OwnViews(GuardedAPI):
         refused(answer, 403, "insufficient_scope", 'scope="write"')
 
 
-class TestDjango(OwnViews):
+class TestDjango(OwnViews, OnWSGI):
     """Behind a proxy."""
 
     title = "Django (gunicorn, sync)"
@@ -33,18 +37,28 @@ class TestDjangoASGI(OwnViews):
 
     title = "Django, ASGI (certbound run)"
     source = "certbound's listener"
+    cannot: ClassVar[dict[str, str]] = {
+        "a_websocket_is_for_its_owner_alone": "Django's ASGI application has none; in front of Channels put `Guard`",
+    }
+
+    def test_a_websocket_is_for_its_owner_alone(self, face: Face) -> None:
+        """The listener does not let it in."""
+        for identity in (face.cast.owner, face.cast.thief):
+            with pytest.raises(InvalidStatus), face.websocket(face.cast.tokens["good"], identity):
+                pass
 
     @staticmethod
     def serve(cast: Cast) -> AbstractContextManager[Face]:
         return on_listener(cast, "django_app:asgi")
 
 
-class TestRESTFramework(GuardedAPI):
+class TestRESTFramework(OnWSGI):
     """The authentication class and permissions, without the middleware."""
 
     title = "Django REST framework (gunicorn, sync)"
     source = "a declared proxy"
-    cannot = {  # noqa: RUF012  as ClassVar in the base
+    cannot: ClassVar[dict[str, str]] = {
+        **OnWSGI.cannot,
         "nothing_but_the_metadata_is_open": "without the middleware, views of others are the project's own affair",
     }
 

@@ -2,11 +2,11 @@
 
 from contextlib import AbstractContextManager
 
-from faces.gunicorn import behind_proxy
-from faces.suite import Cast, Face, GuardedAPI, refused
+from faces.gunicorn import OnWSGI, behind_proxy
+from faces.suite import Cast, Face, refused
 
 
-class TestFlask(GuardedAPI):
+class TestFlask(OnWSGI):
     """Behind a proxy."""
 
     title = "Flask (gunicorn, gthread)"

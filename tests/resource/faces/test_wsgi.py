@@ -2,14 +2,14 @@
 
 from contextlib import AbstractContextManager
 
-from faces.gunicorn import behind_proxy, with_tls
-from faces.suite import Cast, Face, GuardedAPI
+from faces.gunicorn import OnWSGI, WithOwnTLS, behind_proxy, with_tls
+from faces.suite import Cast, Face
 
 BY_PROXY = "a declared proxy"
 BY_GUNICORN = "gunicorn's TLS, CA-issued alone"
 
 
-class TestBehindAProxy(GuardedAPI):
+class TestBehindAProxy(OnWSGI):
     """The test is the proxy."""
 
     title = "WSGI (gunicorn, sync)"
@@ -20,7 +20,7 @@ class TestBehindAProxy(GuardedAPI):
         return behind_proxy(cast, "plain_wsgi:app")
 
 
-class TestWithTLS(GuardedAPI):
+class TestWithTLS(WithOwnTLS):
     """gunicorn asks for certificates and verifies them."""
 
     title = "WSGI (gunicorn, sync)"
