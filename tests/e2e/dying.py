@@ -6,7 +6,8 @@ life costs no interpreter start; what is killed is always a whole process, or a 
 Rules kept here:
 - a kill is `SIGKILL` from within, at a step, while other processes and threads do what they like;
 - the code under test is the package's own, unchanged: SQLite tells each statement that it is about to execute,
-  SQLAlchemy who has a connection, and requests are seen where any ASGI middleware sees them;
+  SQLAlchemy those for PostgreSQL, where nothing goes past it, and who has a connection; requests are seen where any
+  ASGI middleware sees them;
 - of a server only what one request does is counted, or only what it writes for no request; of a command everything is;
 - a step has a name, and is one of those of its name: what a server reads now and then shifts no others;
 - a step is told before the kill that follows it, so what is told did happen.
@@ -24,7 +25,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Pool, event
+from sqlalchemy import Connection, Engine, Pool, event
 
 from certbound.cli import main as certbound
 from certbound.server.asgi import Application
@@ -51,6 +52,8 @@ class Failpoint:
     def watch_database(self) -> None:
         """What any engine does is seen from now on."""
         event.listen(Pool, "connect", self._connect)
+        event.listen(Engine, "before_cursor_execute", self._execute)
+        event.listen(Engine, "commit", lambda connection: self._execute(connection, None, "COMMIT"))
         event.listen(Pool, "checkout", self._checkout)
         event.listen(Pool, "reset", self._reset)
 
@@ -98,7 +101,12 @@ class Failpoint:
     def _connect(self, connection: Any, _: Any) -> None:
         """SQLite itself tells each statement before it is executed, whoever executes it."""
         key = id(connection)
-        connection.run_async(lambda driver: driver.set_trace_callback(lambda text: self._statement(key, text)))
+        if hasattr(connection.driver_connection, "set_trace_callback"):
+            connection.run_async(lambda driver: driver.set_trace_callback(lambda text: self._statement(key, text)))
+
+    def _execute(self, connection: Connection, _: Any, text: str, *__: Any) -> None:
+        if connection.dialect.name == "postgresql":
+            self._statement(id(connection.connection.dbapi_connection), text)
 
     def _checkout(self, connection: Any, *_: Any) -> None:
         if self._what == "command" or _counted.get():

@@ -1,9 +1,11 @@
 """A deployment whose server and commands are killed at a step of their work, and started again on what they left."""
 
+import asyncio
 import contextlib
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,8 +14,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+
+import asyncpg
 
 from certbound.trust.authority import Authority
 from e2e.world import Answer, World, _settings
@@ -157,8 +162,15 @@ class Mortal:
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
         """What the database holds."""
+        if not self.is_sqlite:
+            return asyncio.run(_asked(self.world.settings.store.url, statement, values))
         with contextlib.closing(sqlite3.connect(self.database)) as database:
             return database.execute(statement, values).fetchall()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether the database is a file, which the methods below are for."""
+        return self.world.settings.store.url.startswith("sqlite:")
 
     @property
     def database(self) -> Path:
@@ -228,6 +240,17 @@ class Mortal:
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+
+async def _asked(url: str, statement: str, values: Sequence[Any]) -> list[Any]:
+    """What PostgreSQL answers."""
+    numbers = count(1)
+    numbered = re.sub(r"\?", lambda _: f"${next(numbers)}", statement)
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(numbered, *values)]
+    finally:
+        await connection.close()
 
 
 @contextlib.contextmanager

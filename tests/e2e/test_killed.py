@@ -121,7 +121,7 @@ class Place(Mortal):
         )
         return [row[0] for row in rows]
 
-    def count(self, table: str, condition: str = "1") -> int:
+    def count(self, table: str, condition: str = "1 = 1") -> int:
         """How many rows there are."""
         return int(self.rows(f"SELECT count(*) FROM {table} WHERE {condition}")[0][0])
 
