@@ -210,6 +210,57 @@ class TestConfidentialClients:
         assert refresh(built, token, "rolled", old).status == 401
 
 
+class TestChanges:
+    """What becomes of what a client holds when it changes, as docs/decisions/0017 has it in a table."""
+
+    def test_access_tokens_live_on_and_the_next_ones_are_as_the_client_is_now(self, built: World) -> None:
+        """A stronger method, a weaker one and back, a flag on and off, another certificate, less scope, no grant."""
+        api = self_signed("CN=fate")
+        built.register_self_signed("fate-api", api, protected_resources=[RESOURCE])
+        old, new = self_signed("CN=fate"), self_signed("CN=fate")
+        own, other = ({"jwks": make_jwks([read_certificate(each.der)])} for each in (old, new))
+        by_key = {"token_endpoint_auth_method": "self_signed_tls_client_auth"}
+        none = {"token_endpoint_auth_method": "none", "grant_types": ["refresh_token"]}
+        flag = "tls_client_certificate_bound_access_tokens"
+        strong = {"method": by_key["token_endpoint_auth_method"], "holder": "", "rotates": False}
+        for name in ("stronger", "on", "narrower", "without"):
+            built.register(f"to-{name}", **none, **{flag: False})
+        for name in ("weaker", "keys"):
+            built.register(f"to-{name}", **by_key, **own, grant_types=GRANTS)
+        built.register("to-off", **none, **{flag: True})
+        held = {name: built.open_grant(f"to-{name}") for name in ("stronger", "on", "narrower", "without")}
+        held |= {name: built.open_grant(f"to-{name}", old, **strong) for name in ("weaker", "keys")}
+        held["off"] = built.open_grant("to-off", old)
+        certificates = {"weaker": old, "keys": old, "off": old}
+        first = {name: refresh(built, each, f"to-{name}", certificates.get(name)) for name, each in held.items()}
+        bound = {name for name, each in first.items() if "cnf" in claims(each)}
+        assert bound == {"weaker", "keys", "off"}
+        held |= {name: each.json["refresh_token"] for name, each in first.items() if "refresh_token" in each.json}
+        changes: dict[str, dict[str, Any]] = {
+            "stronger": {**by_key, **own}, "weaker": {"token_endpoint_auth_method": "none", "jwks": None},
+            "on": {flag: True}, "off": {flag: False}, "keys": other, "narrower": {"scope": "read"},
+            "without": {"token_endpoint_auth_method": "self_signed_tls_client_auth", **own, "grant_types": GRANTS[:1]},
+        }  # fmt: skip
+        for name, change in changes.items():
+            built.update(f"to-{name}", **change)
+        time.sleep(1)
+        for name, answer in first.items():
+            assert built.introspect(answer.json["access_token"], "fate-api", api).json["active"], name
+        certificates |= {"stronger": old, "on": old, "keys": new, "without": old}
+        after = {name: refresh(built, each, f"to-{name}", certificates.get(name)) for name, each in held.items()}
+        assert is_refused(after.pop("weaker"))
+        assert is_refused(after.pop("without"), "unauthorized_client")
+        said = {name: claims(each) for name, each in after.items()}
+        assert {name: said[name]["cnf"]["x5t#S256"] for name in ("on", "off", "keys")} == {
+            "on": thumbprint(old), "off": thumbprint(old), "keys": thumbprint(new),
+        }  # fmt: skip
+        assert said["narrower"]["scope"] == "read"
+        assert refresh(built, held["keys"], "to-keys", old).status == 401
+        built.update("to-weaker", **by_key, **own)
+        time.sleep(1)
+        assert refresh(built, held["weaker"], "to-weaker", old).status == 200, "for as long as it was so"
+
+
 class TestBoundByRequest:
     """A client that signs assertions, whose access tokens are bound to what is on the connection."""
 
