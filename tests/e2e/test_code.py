@@ -5,7 +5,6 @@ import secrets
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from certbound.core.ports import ConsentRecord, Store, TicketKind
 from certbound.server.accounts import AccountBook
 from certbound.trust.authority import Issued
 from e2e.acting import make_app, people_world
-from e2e.codes import ALICE, BACK, CODE, PEOPLE, agreed, in_store, is_refused, redeem, refresh
+from e2e.codes import ALICE, BACK, CODE, PEOPLE, VERIFIER, agreed, in_store, is_refused, redeem, refresh
 from e2e.world import RESOURCE, Answer, World, self_signed, thumbprint, world
 
 OTHER = "https://other.example"
@@ -326,8 +325,8 @@ def at_once(built: World, name: str, count: int) -> int:
     """How many of `count` who redeem one code get tokens; what they got is worth nothing."""
     grant_id = secrets.token_urlsafe(16)
     code = agreed(built, name, grant_id=grant_id)
-    with ThreadPoolExecutor(min(count, 10)) as pool:
-        answers = list(pool.map(lambda _: redeem(built, code, name, WEB), range(count)))
+    said = {"grant_type": CODE, "code": code, "redirect_uri": BACK, "code_verifier": VERIFIER}
+    answers = built.post_at_once(count, "token", name, WEB, **said)
     good = [each for each in answers if each.status == 200]
     assert all(is_refused(each) for each in answers if each.status != 200)
     assert not any(is_active(built, each) for each in good)

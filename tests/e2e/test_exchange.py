@@ -87,8 +87,12 @@ def test_a_chain_of_services_stands_in_act(built: World, client: Issued, api: Is
 
 
 def test_it_lives_no_longer(built: World, client: Issued, api: Issued) -> None:
-    token = built.token("client", client)
-    assert claims(exchange(built, token, "api", api))["exp"] <= said_by(token)["exp"]
+    """Than the subject token, however little that has left."""
+    said = said_by(built.token("client", client))
+    brief = signed(json.dumps({**said, "exp": said["exp"] - 200}).encode(), key=KEY)
+    answer = exchange(built, brief, "api", api)
+    assert claims(answer)["exp"] == said["exp"] - 200
+    assert answer.json["expires_in"] <= 100
 
 
 def test_who_it_was_not_meant_for_gets_nothing(built: World, client: Issued, api: Issued) -> None:

@@ -1,14 +1,12 @@
 """Refresh over real TLS (RFC 6749 section 6, RFC 8705 sections 4 and 7.1): bound, checked each time, replaced once."""
 
 import asyncio
-import contextlib
 import json
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -46,22 +44,6 @@ def claims(answer: Answer) -> Any:
     assert answer.status == 200, answer
     part = answer.json["access_token"].split(".")[1]
     return json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-
-
-def at_once(built: World, count: int, **form: str) -> list[Answer]:
-    """The answers to so many token requests, none of which can be answered before all have begun."""
-    body = urlencode(form).encode()
-    with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(contextlib.closing(built.connect(built.mtls))) for _ in range(count)]
-        for each in connections:
-            each.putrequest("POST", "/token")
-            each.putheader("content-type", "application/x-www-form-urlencoded")
-            each.putheader("content-length", str(len(body)))
-            each.endheaders(body[:-1])
-        for each in connections:
-            each.send(body[-1:])
-        answers = [each.getresponse() for each in connections]
-        return [Answer(each.status, dict(each.getheaders()), each.read()) for each in answers]
 
 
 class TestPublicClients:
@@ -129,7 +111,7 @@ class TestRotation:
         """Fifty requests have come but for their last byte, and nobody can be answered; then come all of these."""
         public(built, "spa-3", bound=False)
         first = built.open_grant("spa-3")
-        answers = at_once(built, 50, grant_type="refresh_token", client_id="spa-3", refresh_token=first)
+        answers = built.post_at_once(50, "token", "spa-3", grant_type="refresh_token", refresh_token=first)
         assert {each.status for each in answers} == {200}
         [successor] = {each.json["refresh_token"] for each in answers}
         assert successor != first

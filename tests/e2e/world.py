@@ -164,6 +164,25 @@ class World:
         named = {} if client_id is None else {"client_id": client_id}
         return self.ask(f"{self.mtls}/{endpoint}", identity, form={**named, **form}, headers=headers)
 
+    def post_at_once(
+        self, count: int, endpoint: str, client_id: str, identity: Issued | None = None, **form: Any
+    ) -> list[Answer]:
+        """The answers to so many equal requests at the alias, none of which can be answered before all have begun."""
+        body = urlencode({"client_id": client_id, **form}).encode()
+        with contextlib.ExitStack() as stack:
+            connections = [
+                stack.enter_context(contextlib.closing(self.connect(self.mtls, identity))) for _ in range(count)
+            ]
+            for each in connections:
+                each.putrequest("POST", f"/{endpoint}")
+                each.putheader("content-type", "application/x-www-form-urlencoded")
+                each.putheader("content-length", str(len(body)))
+                each.endheaders(body[:-1])
+            for each in connections:
+                each.send(body[-1:])
+            answers = [each.getresponse() for each in connections]
+            return [Answer(each.status, dict(each.getheaders()), each.read()) for each in answers]
+
     def introspect(self, token: str, client_id: str | None, identity: Issued | None = None, **form: Any) -> Answer:
         return self.post("introspect", client_id, identity, token=token, **form)
 
