@@ -14,6 +14,7 @@ from collections.abc import Mapping, Set
 from typing import Any
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError
+from certbound.resource._scopes import require_words
 from certbound.resource.metadata import describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
@@ -32,10 +33,10 @@ class Guard:
     """ASGI middleware that lets a request pass only with a valid token, bound to the certificate on its connection."""
 
     def __init__(self, app: ASGIApplication, api: ProtectedResource, *, scopes: Set[str] = frozenset()) -> None:
-        """Every one of `scopes` is needed, beside those that the whole API needs."""
+        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none."""
         self._app = app
         self._api = api
-        self._scopes = frozenset(scopes)
+        self._scopes = require_words(scopes)
         self._metadata_url = metadata_url(api)
         self._metadata_path = metadata_path(api)
 

@@ -27,9 +27,9 @@ import grpc.aio
 import msgspec
 
 from certbound.core.certificate import PeerCertificate, read_pem_certificates
-from certbound.core.errors import BadCertificate, ConfigurationError, InvalidScope, ProtectedResourceError
-from certbound.core.scope import parse_scope
+from certbound.core.errors import BadCertificate, ConfigurationError, ProtectedResourceError
 from certbound.resource import blocking
+from certbound.resource._scopes import require_words
 from certbound.resource.metadata import metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import refuse
@@ -105,7 +105,7 @@ class _Rules:
         """
         _require_names(scopes, open_methods)
         self._api = api
-        self._scopes = {name: frozenset(needed) for name, needed in scopes.items()}
+        self._scopes = {name: require_words(needed) for name, needed in scopes.items()}
         self._open = frozenset(open_methods)
         self._forwarded = forwarded
         self._metadata_url = metadata_url(api)
@@ -305,11 +305,6 @@ def _require_names(scopes: Scopes, open_methods: Set[str]) -> None:
     for name in (*scopes, *open_methods):
         if not _METHOD.fullmatch(name) or (name in open_methods and name.endswith("*")):
             raise ConfigurationError(f"{name!r:.200} is no method; write /package.Service/Method, as gRPC calls it")
-    try:
-        for scope in frozenset().union(*scopes.values()):
-            parse_scope(scope)
-    except InvalidScope as error:
-        raise ConfigurationError(f"the scopes of methods: {error.reason}") from error
 
 
 _END = object()

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from starlette.websockets import WebSocket, WebSocketState
 
 from certbound.core.errors import ConfigurationError, ProtectedResourceError
-from certbound.core.scope import parse_scope
+from certbound.resource._scopes import require_words
 from certbound.resource.asgi import CLOSE, METADATA, Guard, connected, described, principal_of, respond
 from certbound.resource.metadata import metadata_path
 from certbound.resource.protected import ProtectedResource
@@ -45,8 +45,7 @@ def requires(*scopes: str) -> Callable[[Endpoint], Endpoint]:
     """The endpoint (a function, a method, or a class) is for tokens with every one of `scopes`; 403 otherwise."""
     if not scopes:
         raise ConfigurationError("requires() names no scope; without it every token that the guard admits passes")
-    for scope in scopes:
-        parse_scope(scope)
+    require_words(scopes)
 
     def decorate(endpoint: Endpoint) -> Endpoint:
         if inspect.isclass(endpoint):
