@@ -5,7 +5,7 @@ A face is a class that inherits `GuardedAPI` and says in `serve` how its server 
     GET /         {"client_id": …}; the whole API needs the scope `read`
     GET /write    as /, and needs `write` besides, by what the framework has for that (a decorator, a dependency)
     GET /late     as /, and asks for `write` inside, by `principal.require("write")`
-    /ws           a websocket that sends {"client_id": …}
+    /talk         a websocket that sends the client_id as text
     GET /headers  a list of the names of headers that the application sees
 
 What a face cannot do it says in `cannot`, and overrides that test with one of what happens instead: the table in
@@ -108,14 +108,14 @@ class Face:
             return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
     def websocket(self, token: str | None, identity: Issued | None) -> ClientConnection:
-        """A websocket to `/ws`."""
+        """A websocket to `/talk`."""
         fields = [] if token is None else [("authorization", f"Bearer {token}")]
         if self.is_proxied:
             return connect(
-                self.url.replace("http", "ws", 1) + "/ws", additional_headers=fields + self.proxied(identity)
+                self.url.replace("http", "ws", 1) + "/talk", additional_headers=fields + self.proxied(identity)
             )
         context = self.cast.world.context(identity)
-        return connect(self.url.replace("http", "ws", 1) + "/ws", additional_headers=fields, ssl=context)
+        return connect(self.url.replace("http", "ws", 1) + "/talk", additional_headers=fields, ssl=context)
 
     def proxied(self, identity: Issued | None) -> list[tuple[str, str]]:
         """What the proxy sends for a client with this certificate."""
@@ -284,10 +284,10 @@ class GuardedAPI:
         assert (200, "self") == (answer.status, answer.json["client_id"]), answer
 
     def test_a_websocket_is_for_its_owner_alone(self, face: Face) -> None:
-        """`/ws` sends {"client_id": …}; whoever may not pass is refused before it is accepted."""
+        """Whoever may not pass is refused before it is accepted."""
         good, owner = face.cast.tokens["good"], face.cast.owner
         with face.websocket(good, owner) as opened:
-            assert "owner" == json.loads(opened.recv(10))["client_id"]
+            assert "owner" == opened.recv(10)
         for token, identity in ((None, owner), (good, face.cast.thief), (good, None)):
             with pytest.raises(InvalidStatus) as refusal, face.websocket(token, identity):
                 pass

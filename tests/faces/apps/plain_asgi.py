@@ -15,7 +15,7 @@ async def who(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
-        await send({"type": "websocket.send", "text": json.dumps(said)})
+        await send({"type": "websocket.send", "text": said["client_id"]})
         await send({"type": "websocket.close"})
         return
     if scope["path"] == "/late":

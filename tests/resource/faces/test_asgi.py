@@ -10,7 +10,7 @@ class TestOnOurListener(GuardedAPI):
     """`certbound run`."""
 
     title = "ASGI (certbound run)"
-    source = "certbound's listener"
+    source = "our listener, any certificate"
 
     @staticmethod
     def serve(cast: Cast) -> AbstractContextManager[Face]:

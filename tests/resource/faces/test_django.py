@@ -36,7 +36,7 @@ class TestDjangoASGI(OwnViews):
     """On our own listener."""
 
     title = "Django, ASGI (certbound run)"
-    source = "certbound's listener"
+    source = "our listener, any certificate"
     cannot: ClassVar[dict[str, str]] = {
         "a_websocket_is_for_its_owner_alone": "Django's ASGI application has none; in front of Channels put `Guard`",
     }
