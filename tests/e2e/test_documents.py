@@ -3,12 +3,14 @@
 import socket
 import ssl
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from certbound.core.errors import ConfigurationError
 from certbound.settings import load
 from certbound.trust.authority import Issued, self_signed
+from e2e.acting import people_world
 from e2e.world import World, free_port, world
 
 METADATA = "/.well-known/oauth-authorization-server"
@@ -52,6 +54,29 @@ def test_every_endpoint_in_the_metadata_answers(deployment: World, pki: Issued) 
     assert 200 == deployment.ask(document["jwks_uri"], method="GET").status
     for url in (document["token_endpoint"], *document["mtls_endpoint_aliases"].values()):
         assert 400 == deployment.ask(url, pki, form={}).status
+
+
+def test_every_endpoint_that_clients_call_has_an_alias_that_answers(tmp_path: Path) -> None:
+    """With everything on: at both URLs a form that says nothing is refused by the endpoint, and pages have one URL."""
+    way = {"name": "open", "needs": [], "methods": ["tls_client_auth"], "scopes": ["read"]}
+    with people_world(tmp_path, login__device=True, registration__ways=[way]) as running:
+        document = running.ask(running.issuer + METADATA, method="GET").json
+        named = {name for name in document if name.endswith("_endpoint")}
+        pages = {"authorization_endpoint", "end_session_endpoint", "status_list_aggregation_endpoint"}
+        aliases = document["mtls_endpoint_aliases"]
+        assert named - pages == aliases.keys()
+        assert len(aliases) == 7
+        for name, url in aliases.items():
+            assert (url, document[name]) == (f"{running.mtls}{_path(url)}", f"{running.issuer}{_path(url)}")
+            for each in (url, document[name]):
+                assert running.ask(each, self_signed("CN=nobody"), form={}).status in {400, 401}, each
+        for name in pages:
+            assert running.ask(document[name], method="GET").status in {200, 400}, name
+            assert running.ask(running.mtls + _path(document[name]), method="GET").status == 404, name
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path
 
 
 def test_the_mutual_tls_host_serves_direct_endpoints_only(deployment: World, pki: Issued) -> None:

@@ -138,6 +138,21 @@ def test_a_registered_client_obtains_tokens(registering: World) -> None:
     assert 200 == registering.token_request(known["client_id"], certificate).status
 
 
+def test_nobody_chooses_a_name_or_a_secret(registering: World) -> None:
+    """Both are made here, whatever the request says; nobody registers over somebody else."""
+    registering.register("taken", **SECRET)
+    before = asyncio.run(kept(registering, "taken"))
+    chosen = {"client_id": "taken", "client_secret": "cbcs_chosen", "registration_access_token": "cbrg_chosen"}
+    for name, value in chosen.items():
+        answer = send(registering, "POST", {**SECRET, name: value}, invite(registering))
+        made = answer.json
+        assert answer.status == 400 or value not in made.values(), (name, answer)
+    one, two = (send(registering, "POST", SECRET, invite(registering)).json["client_id"] for _ in range(2))
+    assert one != two
+    assert min(len(one), len(two)) >= 16
+    assert asyncio.run(kept(registering, "taken")) == before
+
+
 def test_a_token_has_so_many_uses(registering: World) -> None:
     """Of eight who come at once with a token of three uses, three register; a refused request uses up nothing."""
     token = invite(registering, uses=3)
