@@ -32,6 +32,7 @@ class TestDjango(OwnViews, OnWSGI):
         return behind_proxy(cast, "django_app:application")
 
 
+@pytest.mark.wide
 class TestDjangoASGI(OwnViews):
     """On our own listener."""
 

@@ -2,6 +2,8 @@
 
 from contextlib import AbstractContextManager
 
+import pytest
+
 from faces.gunicorn import OnWSGI, WithOwnTLS, behind_proxy, with_tls
 from faces.suite import Cast, Face
 
@@ -9,6 +11,7 @@ BY_PROXY = "a declared proxy"
 BY_GUNICORN = "gunicorn's TLS, CA-issued alone"
 
 
+@pytest.mark.wide  # Flask behind a proxy stands on the same guard
 class TestBehindAProxy(OnWSGI):
     """The test is the proxy."""
 
