@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Annotated, Any, ClassVar
 
 import pytest
-from fastapi import APIRouter, FastAPI, Security
+from fastapi import APIRouter, FastAPI, Security, WebSocket
 from openapi_spec_validator import validate
 
 from certbound.core.errors import ConfigurationError
@@ -54,13 +54,14 @@ class TestOnOurListener(FastAPIs):
     """TLS ends here."""
 
     title = "FastAPI, dependency (certbound run)"
-    source = "our listener, any certificate"
+    source = "certbound's listener"
 
     @staticmethod
     def serve(cast: Cast) -> AbstractContextManager[Face]:
         return on_listener(cast, "fastapi_app:app", "--websockets")
 
 
+@pytest.mark.wide
 class TestUnderUvicorn(Proxied, FastAPIs):
     """Behind a proxy."""
 
@@ -99,10 +100,10 @@ def with_route(bound: BoundToken) -> FastAPI:
     return app
 
 
-def asked(app: Any) -> Any:
+def asked(app: Any, **facts: Any) -> Any:
     scope = {
         "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
-        "headers": [], "server": ("api", 443), "scheme": "https",
+        "headers": [], "server": ("api", 443), "scheme": "https", **facts,
     }  # fmt: skip
     sent: list[Any] = []
 
@@ -129,6 +130,26 @@ def test_a_dependency_may_be_made_before_its_application() -> None:
 
     assert bound is protect(app, bound)
     assert 401 == asked(app)[0]["status"]
+
+
+def test_an_application_may_ask_on_every_route() -> None:
+    """By its own dependencies; a websocket is a route."""
+    bound = BoundToken(api())
+    app = FastAPI(dependencies=[Security(bound)])
+
+    @app.get("/")
+    async def read() -> str:
+        raise AssertionError
+
+    @app.websocket("/ws")
+    async def talk(websocket: WebSocket) -> None:
+        raise AssertionError
+
+    protect(app, bound)
+    [start, _] = asked(app)
+    [closed] = asked(app, type="websocket", path="/ws", raw_path=b"/ws")
+
+    assert (401, "websocket.close", 1008) == (start["status"], closed["type"], closed["code"])
 
 
 def test_the_middleware_guards_the_documentation_as_well() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -40,7 +41,7 @@ class TestOnOurListener(Starlettes):
     """TLS ends here."""
 
     title = "Starlette (certbound run)"
-    source = "our listener, any certificate"
+    source = "certbound's listener"
 
     @staticmethod
     def serve(cast: Cast) -> AbstractContextManager[Face]:
@@ -107,6 +108,20 @@ def test_an_application_keeps_the_headers_that_the_guard_saw() -> None:
     asked(Guard(app, api()), headers=headers)
 
     assert [b"authorization"] == [name for name, _ in seen]
+
+
+def test_what_browsers_ask_before_needs_no_token() -> None:
+    """Where CORSMiddleware stands in front of the guard: it was added later."""
+    app = Starlette()
+    app.add_middleware(Guard, api=api())
+    app.add_middleware(CORSMiddleware, allow_origins=["https://app.example"], allow_headers=["authorization"])
+    headers = [
+        (b"origin", b"https://app.example"), (b"access-control-request-method", b"GET"),
+        (b"access-control-request-headers", b"authorization"),
+    ]  # fmt: skip
+
+    assert 200 == asked(app, method="OPTIONS", headers=headers)[0]["status"]
+    assert 401 == asked(app, headers=headers)[0]["status"]
 
 
 def test_a_state_that_a_server_shares_gets_no_principal() -> None:
