@@ -77,14 +77,16 @@ def proxy_config(
         key=key,
         secret=_secret(secret_file),
     )
-    typer.echo(config(name, deployment), nl=False)
+    text = config(name, deployment)
+    typer.echo(text, nl=False)
+    if NO_SECRET in text:
+        note(f"no --secret-file: put a secret in the place of {NO_SECRET}, such as `openssl rand -hex 32` prints")
     if not KINDS[name].is_tested:
-        note(f"{name} runs in a cloud, where the tests of certbound cannot: run certbound doctor against it")
+        note(f"the tests of certbound cannot start {name}: run certbound doctor against yours")
 
 
 def _secret(file: Path | None) -> str:
     if file is None:
-        note(f"no --secret-file: put a secret in the place of {NO_SECRET}, such as `openssl rand -hex 32` prints")
         return NO_SECRET
     if not file.exists():
         raise ConfigurationError(f"{file} is not there; make it: (umask 077; openssl rand -hex 32 > {file})")

@@ -2,7 +2,8 @@
 
 Rule 1: which headers belong to other contracts comes from the table of contracts: a new contract is removed everywhere.
 Rule 2: a name or a path that could end a line or a word of a configuration is refused, not escaped.
-Rule 3: a template has three marks: `@NAME@`, a line with `@EACH_…@` that is repeated, and `@if words@ … @end@`.
+Rule 3: a template has three marks: `@NAME@`, a line with `@EACH_…@` that is repeated, and `@if words@ … @end@` (or
+`@unless words@`), which stays if one of the words holds.
 """
 
 import re
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
+from itertools import chain, product
 from typing import Literal
 
 from certbound.core.errors import ConfigurationError
@@ -91,7 +93,7 @@ def config(name: str, deployment: Deployment) -> str:
     if deployment.upstream.startswith("unix:") and not kind.reaches_sockets:
         raise ConfigurationError(f"{name} reaches no Unix socket: let the application listen on address:port")
     template = files(__name__).joinpath(kind.file).read_text(encoding="utf-8")
-    return fill(template, _words(deployment), _values(kind, deployment), _lists(kind))
+    return fill(template, _words(kind, deployment), _values(kind, deployment), _lists(kind))
 
 
 def foreign_headers(contract: str) -> tuple[str, ...]:
@@ -130,8 +132,9 @@ def _value(values: Mapping[str, str], mark: re.Match[str]) -> str:
     return values[mark[1]]
 
 
-def _words(deployment: Deployment) -> frozenset[str]:
+def _words(kind: Kind, deployment: Deployment) -> frozenset[str]:
     found = {deployment.purpose, "socket" if deployment.upstream.startswith("unix:") else "tcp"}
+    found.add("verify" if kind.contract.endswith("-verify") else "passthrough")
     return frozenset(found | ({"two"} if deployment.issuer_host else {"one"}))
 
 
@@ -167,7 +170,20 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
 
 
 def _lists(kind: Kind) -> dict[str, Sequence[str]]:
-    return {"EACH_FOREIGN": foreign_headers(kind.contract), "EACH_IDENTITY": IDENTITY_HEADERS}
+    own = (*CONTRACTS[kind.contract]().headers, SECRET_HEADER)
+    return {
+        "EACH_FOREIGN": foreign_headers(kind.contract),
+        "EACH_IDENTITY": IDENTITY_HEADERS,
+        "EACH_TWIN": tuple(twin for header in own for twin in _twins(header)),
+    }
+
+
+def _twins(header: str) -> Iterator[str]:
+    """Every spelling with `_` for some `-`, which WSGI takes for the same."""
+    words = header.split("-")
+    for signs in product("-_", repeat=len(words) - 1):
+        if "_" in signs:
+            yield "".join(chain.from_iterable(zip(words, (*signs, ""), strict=True)))
 
 
 _IF = re.compile(r"\s*@(if|unless) ([a-z ]+)@\s*")
@@ -179,6 +195,11 @@ _PLACE = re.compile(r"unix:/.+|.+:[0-9]{1,5}")
 _SAID: Mapping[Purpose, str] = {
     "server": "the authorization server", "api": "an API in Python", "guard": "an API in any language",
 }  # fmt: skip
+
+_CLOUD = (
+    "it asks no other service about a request. Put certbound.resource.Guard into the API, or nginx, Envoy, Traefik or "
+    "Caddy behind it"
+)
 
 KINDS: Mapping[str, Kind] = {
     "nginx": Kind(file="nginx.conf", contract="nginx", about="nginx 1.19.4 or newer; a file for conf.d"),
@@ -198,5 +219,16 @@ KINDS: Mapping[str, Kind] = {
         reaches_sockets=False,
     ),
     "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.10 or newer; a whole Caddyfile"),
+    **{
+        name: Kind(file=file, contract=name, about=about, purposes=("server", "api"), is_tested=False, instead=_CLOUD)
+        for name, file, about in (
+            ("aws-alb", "aws-alb.tf", "AWS Application Load Balancer, passthrough; Terraform"),
+            ("aws-alb-verify", "aws-alb.tf", "AWS Application Load Balancer, with a trust store; Terraform"),
+            ("azure-app-service", "azure-app-service.sh", "Azure App Service; lines for az"),
+            ("gcp", "gcp.sh", "Google Cloud load balancer; lines for gcloud"),
+            ("cloudflare", "cloudflare.sh", "Cloudflare; lines for curl"),
+            ("kong", "kong.yaml", "Kong Gateway Enterprise; for decK"),
+        )
+    },
 }  # fmt: skip
 """Every proxy by the name that the command takes."""

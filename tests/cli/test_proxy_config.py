@@ -1,0 +1,102 @@
+"""`certbound proxy-config` prints what can be given to a proxy as it is; what proxies make of it: tests/proxies."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from certbound.cli._commands import command
+from certbound.cli.proxies import KINDS, NO_SECRET, PURPOSES, Deployment, config, foreign_headers
+from certbound.core.errors import ConfigurationError
+from certbound.tls.forwarded import CONTRACTS
+from certbound.tls.proxies import SECRET_HEADER
+
+SECRET = "5e" * 32
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(command(), ["proxy-config", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_contract_that_a_proxy_speaks_can_be_printed(name: str) -> None:
+    """For each purpose that it serves, with no mark left in it and no line beyond an ordinary screen's."""
+    for purpose in KINDS[name].purposes:
+        issuer_host = "as.example" if purpose == "server" else ""
+        text = config(name, Deployment(purpose=purpose, host="h.example", issuer_host=issuer_host))
+        assert re.findall(r"@[A-Za-z_ ]+@", text) == []
+        assert "h.example" in text
+        assert KINDS[name].contract in text
+
+
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.is_tested and kind.reaches_sockets])
+def test_an_application_can_listen_on_a_socket(name: str) -> None:
+    """Its path stands in the configuration, and no port."""
+    text = config(name, Deployment(purpose="api", host="h.example", upstream="unix:/run/app.sock"))
+    assert "/run/app.sock" in text
+    assert "8080" not in text
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if KINDS[name].is_tested])
+def test_the_secret_and_what_others_say(name: str) -> None:
+    """The secret is sent, and every header of every other contract removed, on each host."""
+    text = config(name, Deployment(purpose="api", host="h.example", secret=SECRET)).lower()
+    assert SECRET in text
+    assert SECRET_HEADER in text
+    assert [each for each in foreign_headers(KINDS[name].contract) if each not in text.replace("\\", "")] == []
+
+
+def test_foreign_headers_are_those_of_all_others() -> None:
+    """So a contract that is added is removed everywhere else."""
+    for name in CONTRACTS:
+        own = set(CONTRACTS[name]().headers)
+        every = {header for kind in CONTRACTS.values() for header in kind().headers}
+        assert every - own <= set(foreign_headers(name))
+        assert not own & set(foreign_headers(name))
+
+
+def test_the_secret_comes_from_a_file(tmp_path: Path) -> None:
+    """Which is named, so that it stands in no list of processes; without one there is a place to put it."""
+    file = tmp_path / "proxy.secret"
+    missing = run("nginx", "--secret-file", file)
+    assert isinstance(missing.exception, ConfigurationError)
+    assert "openssl rand -hex 32" in str(missing.exception)
+    file.write_text("short\n")
+    assert isinstance(run("nginx", "--secret-file", file).exception, ConfigurationError)
+    file.write_text(SECRET + "\n")
+    assert SECRET in run("nginx", "--secret-file", file).stdout
+    without = run("nginx")
+    assert NO_SECRET in without.stdout
+    assert "--secret-file" in without.stderr
+
+
+def test_an_unknown_name_lists_the_names() -> None:
+    """And a purpose that a proxy cannot serve says what can."""
+    assert "haproxy" in str(run("nginks").exception)
+    assert "let nginx" in str(run("haproxy", "--for", "guard").exception)
+    assert all(set(kind.purposes) <= set(PURPOSES) for kind in KINDS.values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--host", "a.example;"), ("--host", "A.example"), ("--host", "a b"), ("--host", "a\nb"),
+        ("--upstream", "8080"),
+        ("--upstream", "127.0.0.1:80;"), ("--cert", "a b.pem"), ("--listen", "0"), ("--listen", "x"), ("--key", 'a"'),
+        ("--guard", "unix:"), ("--for", "server", "--host", "a.example", "--issuer-host", "a.example"),
+        ("--listen", "{:443"),
+    ],
+)  # fmt: skip
+def test_words_that_could_end_a_line_are_refused(options: tuple[str, ...]) -> None:
+    """And nothing is printed."""
+    result = run("nginx", *options)
+    assert isinstance(result.exception, ConfigurationError), result.output
+    assert result.stdout == ""
+
+
+def test_help_teaches() -> None:
+    """It names the proxies and shows lines that work."""
+    said = run("--help").stdout
+    assert all(name in said for name in KINDS)
+    assert "certbound proxy-config nginx --for api" in said
