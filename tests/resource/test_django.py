@@ -69,7 +69,7 @@ def test_what_is_right_is_one_protected_resource() -> None:
     asking = {"client_id": "a", "certificate": "/nowhere.pem", "key": "/nowhere.key"}
     with (
         override_settings(CERTBOUND={**GOOD, "introspection": asking}),
-        pytest.raises(ImproperlyConfigured, match="introspection: the certificate /nowhere.pem"),
+        pytest.raises(ImproperlyConfigured, match=r"introspection: the certificate /nowhere\.pem"),
     ):
         api()
 
