@@ -1,4 +1,4 @@
-"""`certbound.client.metadata`: which issuer is believed, and which URL is used."""
+"""`certbound.client.flow.discovery`: which issuer is believed, and which URL is used."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from certbound.client import MetadataUnusable, ServerUnreachable, fetch_metadata, open_client, read_metadata
-from certbound.client._answers import MAX_ANSWER
 from certbound.client.errors import AnswerUnusable
+from certbound.client.flow import MAX_ANSWER
 from client.served import Served, served
 
 ISSUER = "https://as.example"

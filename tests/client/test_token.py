@@ -1,4 +1,4 @@
-"""`certbound.client.token`: what is asked, and what is made of the answer."""
+"""`certbound.client.flow.grants`: what is asked, and what is made of the answer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,8 +54,8 @@ def test_what_is_asked(server: Served, client: httpx.Client, own: Identity) -> N
     path, body, thumbprint = server.asked[-1]
     assert (path, thumbprint) == ("/token", own.thumbprint)
     assert parse_qsl(body.decode()) == [
-        ("grant_type", "client_credentials"), ("client_id", "me"), ("scope", "read write"),
-        ("resource", "https://a"), ("resource", "https://b"),
+        ("grant_type", "client_credentials"), ("scope", "read write"),
+        ("resource", "https://a"), ("resource", "https://b"), ("client_id", "me"),
     ]  # fmt: skip
     assert (token.access_token, token.expires_in, token.scope) == (SECRET, 300, "read")
 

@@ -1,4 +1,4 @@
-"""Where an issuer's endpoints are (RFC 8414, RFC 8705 section 5).
+"""Where an issuer's endpoints are (RFC 8414, OpenID Connect Discovery 1.0, RFC 8705 section 5).
 
 Rule 1: metadata counts only if it is that of exactly the issuer who was asked, over https, without a redirect.
 Rule 2: which URL is used is decided in `endpoint` and nowhere else: the alias where mutual TLS is intended and there
@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
-
-from certbound.client._answers import load_object
 from certbound.client.errors import MetadataUnusable, quoted
-from certbound.core.metadata import well_known
+from certbound.client.flow.message import Answer, Flow, Request, is_https
+from certbound.core.metadata import discovery_paths, well_known
 from certbound.core.tokens import Issuer
 
 
@@ -32,25 +30,34 @@ class ServerMetadata:
             url = _aliases(self.document).get(name, url)
         if url is None:
             raise MetadataUnusable(f"the metadata of {self.issuer} has no {name}; this server does not offer it")
-        if not isinstance(url, str) or not _is_https(url):
+        if not isinstance(url, str) or not is_https(url):
             raise MetadataUnusable(
                 f"the {name} of {self.issuer} is {quoted(url)!r}, not an https URL; nothing is sent there"
             )
         return url
 
+    def offers(self, name: str) -> bool:
+        """Whether there is an endpoint `name` at all."""
+        return name in self.document or (name in DIRECT_ENDPOINTS and name in _aliases(self.document))
 
-def fetch_metadata(client: httpx.Client, issuer: str) -> ServerMetadata:
-    """The issuer's metadata.  `MetadataUnusable` or `ServerUnreachable` says why there is none."""
-    if not _is_https(issuer) or urlsplit(issuer).query:
+
+def discover(issuer: str) -> Flow[ServerMetadata]:
+    """The issuer's metadata: at RFC 8414's place, and where that answers 404, at OpenID's.  `MetadataUnusable`."""
+    if not is_https(issuer) or urlsplit(issuer).query:
         raise MetadataUnusable(f"the issuer {quoted(issuer)!r} is not an https URL without query and fragment")
-    parts = urlsplit(issuer)
-    url = f"https://{parts.netloc}{well_known(Issuer(issuer))}"
-    status, document = load_object(client, "GET", url)
-    if status != 200:
-        raise MetadataUnusable(f"{url} answered {status}; is {issuer} the issuer, and does it speak RFC 8414?")
-    if document is None:
-        raise MetadataUnusable(f"{url} answered no JSON object")
-    return read_metadata(document, issuer)
+    origin = f"https://{urlsplit(issuer).netloc}"
+    first = origin + well_known(Issuer(issuer))
+    answer = yield _look(first)
+    url = first
+    if answer.status == 404:
+        url = origin + discovery_paths(Issuer(issuer))[0]
+        answer = yield _look(url)
+    if answer.status != 200:
+        also = f", as did {first}" if url != first else ""
+        raise MetadataUnusable(
+            f"{url} answered {answer.status}{also}; is {issuer} the issuer, and does it speak RFC 8414?"
+        )
+    return _read(url, answer, issuer)
 
 
 def read_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
@@ -64,17 +71,20 @@ def read_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
     return ServerMetadata(issuer=Issuer(issuer), document=document)
 
 
+def _look(url: str) -> Request:
+    return Request(method="GET", url=url, mutual_tls=False)
+
+
+def _read(url: str, answer: Answer, issuer: str) -> ServerMetadata:
+    document = answer.document()
+    if document is None:
+        raise MetadataUnusable(f"{url} answered no JSON object")
+    return read_metadata(document, issuer)
+
+
 def _aliases(document: Mapping[str, Any]) -> Mapping[str, Any]:
     aliases = document.get("mtls_endpoint_aliases")
     return aliases if isinstance(aliases, Mapping) else {}
-
-
-def _is_https(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme == "https" and bool(parts.hostname) and not parts.fragment and "@" not in parts.netloc
-    except ValueError:
-        return False
 
 
 # Endpoints that a client calls by itself; an alias for any other names none (RFC 8705 section 5).

@@ -1,0 +1,122 @@
+"""What a flow asks of whoever drives it, and what it is told."""
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from certbound.client.errors import AnswerUnusable, Refused, TokenRefused, quoted
+
+MAX_ANSWER = 256 * 1024
+"""Bytes of an answer; nothing we ask for is longer."""
+
+Form = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request.  No redirect of it is followed, and it is never sent twice."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    form: Form | None = field(default=None, repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    mutual_tls: bool = True
+    """The client's own certificate is presented where the server asks for one."""
+    stranger: bool = False
+    """Another certificate is presented, made up for this request alone."""
+    most: int = MAX_ANSWER
+    """Bytes of the answer beyond which it is none."""
+
+    def fields(self) -> dict[str, str]:
+        """All headers, with those of the body."""
+        kind = {} if self.form is None else {"content-type": "application/x-www-form-urlencoded"}
+        if self.json is not None:
+            kind = {"content-type": "application/json"}
+        return {"accept": "application/json", "accept-encoding": "identity", **kind, **self.headers}
+
+    def body(self) -> bytes | None:
+        """What is sent behind the headers."""
+        if self.json is not None:
+            return msgspec.json.encode(self.json)
+        return None if self.form is None else urlencode(self.form).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; the names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    def document(self) -> dict[str, Any] | None:
+        """The JSON object in the body; None if there is none."""
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except (msgspec.MsgspecError, RecursionError):
+            return None
+
+
+_T = TypeVar("_T")
+Flow = Generator[Request, Answer, _T]
+"""What yields requests, is sent their answers, and returns a `_T`."""
+
+
+def ask(request: Request, *, status: int = 200) -> Flow[dict[str, Any]]:
+    """The JSON object that is answered with `status`.  `Refused` or `AnswerUnusable` otherwise."""
+    answer = yield request
+    document = answer.document()
+    if answer.status != status:
+        raise refusal(request.url, answer)
+    if document is None:
+        raise AnswerUnusable(f"{request.url} answered {answer.status} without a JSON object")
+    return document
+
+
+def refusal(endpoint: str, answer: Answer, kind: type[Refused] = Refused) -> Refused | AnswerUnusable:
+    """What an answer that is none of the wanted says (RFC 6749 section 5.2)."""
+    document = answer.document() or {}
+    error = document.get("error")
+    if 300 <= answer.status < 400:
+        return AnswerUnusable(f"{endpoint} answered {answer.status}, a redirect; none is followed from there")
+    if not isinstance(error, str):
+        what = "; is it a token endpoint?" if issubclass(kind, TokenRefused) else ""
+        return AnswerUnusable(f"{endpoint} answered {answer.status} without an OAuth error{what}")
+    return kind(
+        endpoint=endpoint,
+        status=answer.status,
+        error=quoted(error),
+        description=quoted(document.get("error_description") or ""),
+        request_id=quoted(document.get("request_id") or ""),
+    )
+
+
+def is_https(url: str) -> bool:
+    """Whether something may be sent to `url` at all."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme == "https"
+            and bool(parts.hostname)
+            and not parts.fragment
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
+    except ValueError:
+        return False
+
+
+def text(document: Mapping[str, Any], name: str) -> str | None:
+    """A member that is text and not empty; None for anything else."""
+    value = document.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def seconds(document: Mapping[str, Any], name: str) -> float | None:
+    """A member that is a number; None for anything else."""
+    value = document.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
