@@ -33,6 +33,7 @@ COMMANDS: Mapping[str, str] = {
     "token": "Obtain an access token and show what it says.",
     "openapi": "Print the OpenAPI document of the server.",
     "proxy-config": "Print what a proxy needs so that the certificates it forwards can be believed.",
+    "doctor": "Try on a running deployment what a client could try, and say what is wrong.",
     "config": "Write, check and show settings.",
     "version": "Say which certbound this is, and which OpenSSL it uses.",
 }
