@@ -990,6 +990,44 @@ async def test_who_is_no_client_is_shown_nothing_of_it_and_sent_nowhere(place: P
             await person.asks(**wrong)
 
 
+async def test_a_defect_of_a_page_is_told_the_client_that_the_person_came_for(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing of the request is lost by it; a client that may send people nowhere any more is told nothing."""
+    person = await place.person().asks()
+    person.service = place.with_people(accounts=5)
+    with caplog.at_level(logging.ERROR):
+        await person.logs_in()
+    assert person.location.startswith(f"{BACK}?")
+    assert (person.told["error"], person.told["state"], person.told["iss"]) == ("server_error", "xyz", ISSUER)
+    assert "AttributeError" in caplog.text
+    waits = replace(person, page=Reply(0), cookies=dict(person.cookies), service=place.service)
+    await waits.goes(f"{ISSUER}/interaction/{person.at}")
+    assert waits.sees("login")
+    record = await place.store.clients.find("app")
+    assert record is not None
+    await place.store.clients.replace(replace(record, metadata={**record.metadata, "redirect_uris": [f"{BACK}/new"]}))
+    await place.service.clients.refresh()
+    waits.service = place.with_people(pages=None)
+    with pytest.raises(InvalidRequest, match="none that the client registered, any more"):
+        await waits.goes(f"{ISSUER}/interaction/{person.at}")
+
+
+async def test_a_defect_of_a_page_of_ones_own_is_told_nobody_else(place: Place) -> None:
+    """There is no client that waits for the answer: the person is told, as of every defect."""
+    person = place.person()
+    began = await interactions.require_login(Call(now=place.clock.now), place.service, "/account")
+    assert isinstance(began, Reply)
+    for name, value in began.headers:
+        if name == b"set-cookie":
+            person.cookies |= {each: morsel.value for each, morsel in SimpleCookie(value.decode()).items()}
+    await person.goes(dict(began.headers)[b"location"].decode())
+    assert person.sees("login")
+    person.service = place.with_people(accounts=5)
+    with pytest.raises(AttributeError):
+        await person.logs_in()
+
+
 async def test_a_defect_after_the_button_counted_is_told_to_the_client(place: Place) -> None:
     """Nobody can press it again; the deployment that works says so."""
     person = await (await place.person().asks()).logs_in()

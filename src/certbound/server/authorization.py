@@ -172,11 +172,11 @@ async def _begin_or_answer(
     call: Call, service: Service, client: Client, request: AuthorizationRequest, waiting: Waiting
 ) -> Reply:
     """The way to the page for what is missing; the answer, where nothing is, or where it cannot be had."""
-    # (4) What a person must do for it, they are asked; else the answer is there.
-    session = await find_session(call, service)
     try:
-        if waiting.pushed:
+        if waiting.pushed:  # before anything can fail: the redirect URI may be none of the client's any more
             require_current(request, client, service.policy)
+        # (4) What a person must do for it, they are asked; else the answer is there.
+        session = await find_session(call, service)
         cleared = await missing(call, service, client, request, waiting, session)
         if isinstance(cleared, Cleared):
             return await give_code(call, service, client, cleared, waiting)
@@ -237,14 +237,23 @@ async def _heard(call: Call, service: Service, client: Client, to: ReturnTo, ans
         return await answer
     except StoreUnavailable as error:
         why = TemporarilyUnavailable(str(error))
-        error_code, description, call.notes.reason = why.error, why.description, why.reason
+        call.notes.reason = why.reason
+        return _failed(call, service, client, to, why.error, why.description)
     except CertboundError:
         raise
     except Exception:  # noqa: BLE001 - a defect of ours: the client learns that, and the id to ask about
-        _log.exception("request %s to the authorization endpoint failed", call.request_id)
-        error_code, description = SERVER_ERROR, f"the server failed at request {call.request_id}"
-    call.notes.fail(error_code)
-    return _answer(call, service, client, to, {"error": error_code, "error_description": description}, ())
+        return tell_defect(call, service, client, to)
+
+
+def tell_defect(call: Call, service: Service, client: Client, to: ReturnTo) -> Reply:
+    """The client hears of the exception that is being handled, and no more than that; the log has it all."""
+    _log.exception("request %s for an authorization failed", call.request_id)
+    return _failed(call, service, client, to, "server_error", f"the server failed at request {call.request_id}")
+
+
+def _failed(call: Call, service: Service, client: Client, to: ReturnTo, error: str, description: str) -> Reply:
+    call.notes.fail(error)
+    return _answer(call, service, client, to, {"error": error, "error_description": description}, ())
 
 
 async def _client(call: Call, service: Service, parameters: Form) -> Client:
@@ -289,7 +298,6 @@ def _answer(
 
 _log = logging.getLogger("certbound.server")
 
-SERVER_ERROR = "server_error"
 INTERACTION = "/interaction/"
 """The path of what waits, below the issuer; its id stands behind it."""
 ANSWERED = "this request was answered already; go back to the app and start again"

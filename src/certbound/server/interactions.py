@@ -4,6 +4,7 @@ Rule 1: what waits goes on in the browser that brought it, and nowhere else: its
 Rule 2: each request asks anew what is missing, so the order of pages is nobody's to choose, and none can be skipped.
 Rule 3: a consent counts in the request that gives it, for whoever it was shown to.
 Rule 4: what a login application says counts for the browser that comes back from it, once.
+Rule 5: of a defect of ours the client hears, if there is one and it may still send people anywhere.
 """
 
 import hmac
@@ -15,14 +16,24 @@ import msgspec
 from certbound.core.authentication import digest_of
 from certbound.core.authorization import AuthorizationError, AuthorizationRequest, Prompt, require_current
 from certbound.core.clients import Client
-from certbound.core.errors import InvalidRequest
+from certbound.core.errors import CertboundError, InvalidRequest
 from certbound.core.grants import refresh_token
 from certbound.core.interaction import Cleared, Step, Waiting, read_waiting, write_waiting
 from certbound.core.login import Login
 from certbound.core.people import MAX_USERNAME
 from certbound.core.ports import SessionRecord, TicketKind, TicketRecord
-from certbound.core.redirects import ResponseMode, response_uri
-from certbound.server.authorization import ANSWERED, INTERACTION, UNKNOWN, asking, begin, give_code, missing, tell
+from certbound.core.redirects import ResponseMode, match_redirect_uri, response_uri
+from certbound.server.authorization import (
+    ANSWERED,
+    INTERACTION,
+    UNKNOWN,
+    asking,
+    begin,
+    give_code,
+    missing,
+    tell,
+    tell_defect,
+)
 from certbound.server.call import Call, Reply, redirect_reply, with_headers
 from certbound.server.consents import consent_to
 from certbound.server.guesses import TooManyGuesses
@@ -76,8 +87,8 @@ async def show(call: Call, service: Service) -> Reply:
     """The page for what is missing, or the answer."""
     found = await _find(call, service)
     if found.waiting.proof and hmac.compare_digest(found.waiting.proof, digest_of(call.query.one("proof") or "")):
-        return await _come_back(found)
-    return await _go_on(found)
+        return await _heard(found, _come_back(found))
+    return await _heard(found, _go_on(found))
 
 
 async def submit(call: Call, service: Service) -> Reply:
@@ -86,7 +97,23 @@ async def submit(call: Call, service: Service) -> Reply:
     action = call.form.one("action") or ""
     if action not in _ACTIONS:
         raise InvalidRequest("the form says nothing that can be done")
-    return await _ACTIONS[action](found)
+    return await _heard(found, _ACTIONS[action](found))
+
+
+async def _heard(found: Found, answer: Awaitable[Reply]) -> Reply:
+    """`answer`, or what the client is told of a defect (RFC 6749 section 4.1.2.1)."""
+    try:
+        return await answer
+    except CertboundError:
+        raise
+    except Exception:
+        request = found.waiting.request
+        client = await found.service.clients.find(request.client_id) if request else None
+        if request is None or client is None or not client.enabled:
+            raise
+        if not match_redirect_uri(request.to.redirect_uri, client.redirect_uris):
+            raise
+        return tell_defect(found.call, found.service, client, request.to)
 
 
 async def _find(call: Call, service: Service) -> Found:
