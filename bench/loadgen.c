@@ -2,11 +2,14 @@
  *
  *   loadgen -p PORT -C client.crt -K client.key -b BODY|-f FILE [-u PATH] [-m keep|new] [-n REQUESTS] [-c CONNECTIONS]
  *           [-e TEXT] [-o FILE] [-k NAME]
+ *   loadgen -p PORT -P -r FILE [-n REQUESTS] [-c CONNECTIONS] [-e TEXT]
  *   loadgen -V      prints the version of OpenSSL it runs with
  *
  *   -m keep   requests in a closed loop over CONNECTIONS, which are opened beforehand and stay open
  *   -m new    a connection and a full handshake for each request, CONNECTIONS of them in flight
  *
+ *   -P        without TLS; connections stay open
+ *   -r FILE   a whole request, header and body, sent as it is
  *   -f FILE   bodies, one on each line, sent in turn, and from the first again when all were sent
  *   -e TEXT   what a good answer contains ("access_token" in quotes); '' for an empty body
  *   -o FILE   where the access tokens of the answers go, one on each line
@@ -57,7 +60,7 @@ static int port = 0;
 static const char *path = "/token", *body = "", *expected = "\"access_token\"";
 static const char *kept_member = "access_token";
 static FILE *tokens = NULL;
-static bool keep_alive = true;
+static bool keep_alive = true, plain = false;
 static long requests = 1000;
 static int connections = 16;
 
@@ -121,6 +124,24 @@ static void wait_for_tls(connection *c, int result, const char *doing) {
   else die("%s failed after %ld answers (SSL_get_error %d)", doing, answered, error);
 }
 
+static int give(connection *c) {
+  const char *rest = c->request + c->written;
+  int length = c->request_length - c->written;
+  return plain ? (int)send(c->fd, rest, (size_t)length, MSG_NOSIGNAL) : SSL_write(c->ssl, rest, length);
+}
+
+static int take(connection *c) {
+  char *room = c->reply + c->read;
+  int length = REPLY_MAX - 1 - c->read;
+  return plain ? (int)recv(c->fd, room, (size_t)length, 0) : SSL_read(c->ssl, room, length);
+}
+
+static void wait_for_peer(connection *c, int result, const char *doing) {
+  if (!plain) return wait_for_tls(c, result, doing);
+  if (result == 0 || errno != EAGAIN) die("%s failed after %ld answers: %s", doing, answered, strerror(errno));
+  watch(c, c->state == WRITING ? EPOLLOUT : EPOLLIN);
+}
+
 /* ---- one connection ---- */
 
 static void open_connection(connection *c) {
@@ -134,16 +155,19 @@ static void open_connection(connection *c) {
   c->began = now_ns();
   if (connect(c->fd, (struct sockaddr *)&address, sizeof address) && errno != EINPROGRESS)
     die("cannot connect to port %d: %s", port, strerror(errno));
+  watch(c, EPOLLOUT);
+  if (plain) return;
   c->ssl = SSL_new(context);
   SSL_set_fd(c->ssl, c->fd);
   SSL_set_tlsext_host_name(c->ssl, "localhost");
   SSL_set_connect_state(c->ssl);
-  watch(c, EPOLLOUT);
 }
 
 static void close_connection(connection *c) {
-  SSL_shutdown(c->ssl);
-  SSL_free(c->ssl);
+  if (!plain) {
+    SSL_shutdown(c->ssl);
+    SSL_free(c->ssl);
+  }
   close(c->fd);
   c->state = CLOSED;
   ERR_clear_error();
@@ -223,22 +247,24 @@ static void advance(connection *c) {
       c->state = HANDSHAKE;
       break;
     case HANDSHAKE:
-      if ((result = SSL_do_handshake(c->ssl)) != 1) return wait_for_tls(c, result, "the handshake");
-      note_handshake(c);
+      if (!plain) {
+        if ((result = SSL_do_handshake(c->ssl)) != 1) return wait_for_tls(c, result, "the handshake");
+        note_handshake(c);
+      }
       c->state = keep_alive ? IDLE : WRITING;
       c->written = c->read = 0;
       break;
     case WRITING:
-      result = SSL_write(c->ssl, c->request + c->written, c->request_length - c->written);
-      if (result <= 0) return wait_for_tls(c, result, "writing");
+      result = give(c);
+      if (result <= 0) return wait_for_peer(c, result, "writing");
       c->written += result;
       if (c->written < c->request_length) break;
       c->state = READING;
       watch(c, EPOLLIN);
       return;
     case READING:
-      result = SSL_read(c->ssl, c->reply + c->read, REPLY_MAX - 1 - c->read);
-      if (result <= 0) return wait_for_tls(c, result, "reading");
+      result = take(c);
+      if (result <= 0) return wait_for_peer(c, result, "reading");
       c->read += result;
       if (c->read == REPLY_MAX - 1) die("a reply is longer than %d bytes", REPLY_MAX - 1);
       if (!is_whole(c)) break;
@@ -307,9 +333,20 @@ static void read_bodies(const char *name) {
   free(line);
 }
 
+static void read_request(const char *name) {
+  FILE *file = fopen(name, "r");
+  messages = calloc(1, sizeof *messages);
+  lengths = calloc(1, sizeof *lengths);
+  messages[0] = calloc(1, REPLY_MAX);
+  if (!file) die("cannot read %s: %s", name, strerror(errno));
+  lengths[0] = (int)fread(messages[0], 1, REPLY_MAX, file);
+  message_count = 1;
+  fclose(file);
+}
+
 int main(int count, char **arguments) {
-  const char *certificate = NULL, *key = NULL, *bodies = NULL, *kept = NULL;
-  for (int option; (option = getopt(count, arguments, "p:C:K:b:f:u:m:n:c:e:o:k:V")) != -1;) switch (option) {
+  const char *certificate = NULL, *key = NULL, *bodies = NULL, *kept = NULL, *whole = NULL;
+  for (int option; (option = getopt(count, arguments, "p:C:K:b:f:u:m:n:c:e:o:k:Pr:V")) != -1;) switch (option) {
     case 'p': port = atoi(optarg); break;
     case 'C': certificate = optarg; break;
     case 'K': key = optarg; break;
@@ -322,12 +359,16 @@ int main(int count, char **arguments) {
     case 'm': keep_alive = strcmp(optarg, "new") != 0; break;
     case 'n': requests = atol(optarg); break;
     case 'c': connections = atoi(optarg); break;
+    case 'P': plain = true; break;
+    case 'r': whole = optarg; break;
     case 'V': puts(OpenSSL_version(OPENSSL_VERSION)); return 0;
     default: return 2;
     }
-  if (!port || !certificate || !key || requests < 1 || connections < 1) die("see the first lines of loadgen.c");
-  make_context(certificate, key);
-  if (bodies) read_bodies(bodies);
+  bool is_usable = plain ? keep_alive && whole : certificate && key;
+  if (!port || !is_usable || requests < 1 || connections < 1) die("see the first lines of loadgen.c");
+  if (!plain) make_context(certificate, key);
+  if (whole) read_request(whole);
+  else if (bodies) read_bodies(bodies);
   else add_request(body);
   if (kept && !(tokens = fopen(kept, "w"))) die("cannot write %s: %s", kept, strerror(errno));
   if (connections > requests) connections = (int)requests;

@@ -15,7 +15,6 @@ Rule 4: answers are 200, 401, 403 and 503: of others some proxies make a 500.  T
 import re
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from certbound.core.display import shown
@@ -37,6 +36,12 @@ PATH_HEADER = "x-original-uri"
 
 PATH_HEADERS: Mapping[str, str] = {"traefik": "x-forwarded-uri"}
 """By contract, where the proxy has a header of its own for it."""
+
+
+MEMORY = 4096
+"""How many identities are kept as headers."""
+
+Headers = list[tuple[bytes, bytes]]
 
 
 class PathRefused(ProtectedResourceError):
@@ -69,6 +74,7 @@ class ForwardAuth:
         self._routes = None if routes is None else {_route(path): frozenset(scopes) for path, scopes in routes.items()}
         if self._routes is not None and len(self._routes) < len(routes or ()):
             raise ConfigurationError("routes: two of them are the same path")
+        self._told: dict[int, tuple[Principal, list[tuple[bytes, bytes]]]] = {}
         self._metadata_path = metadata_path(api)
         self._metadata_url = metadata_url(api)
 
@@ -80,19 +86,24 @@ class ForwardAuth:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _answer(self, scope: Scope) -> "Answer | Principal":
-        targets = [value for name, value in scope["headers"] if name == self._path_header]
+    async def _answer(self, scope: Scope) -> "Answer | Headers":
+        targets, authorization = [], []
+        for name, value in scope["headers"]:
+            if name == self._path_header:
+                targets.append(value)
+            elif name == b"authorization":
+                authorization.append(value)
         if not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}:
             body = describe(self._api)
             headers = (("content-type", "application/json"), ("content-length", str(len(body))))
             return Answer(status=200, headers=headers, body=body)
         try:
-            return await self._decide(scope, targets)
+            return await self._decide(scope, targets, authorization)
         except ProtectedResourceError as refusal:
             answer = refuse(refusal, metadata_url=self._metadata_url)
             return replace(answer, status=401) if answer.status == 400 else answer
 
-    async def _decide(self, scope: Scope, targets: list[bytes]) -> Principal:
+    async def _decide(self, scope: Scope, targets: list[bytes], authorization: list[bytes]) -> "Headers":
         # (1) A declared proxy asks.
         facts = connection_facts(scope)
         if facts is None or facts.forwarded_by is None:
@@ -105,18 +116,22 @@ class ForwardAuth:
         scopes = self._scopes_of(path)
         # (4) The token is good, for this certificate and this path.
         principal = await self._api.admit(
-            Asked(
-                authorization=[value for name, value in scope["headers"] if name == b"authorization"],
-                peer=facts.peer_certificate,
-                query=query,
-                scopes=scopes,
-            )
+            Asked(authorization=authorization, peer=facts.peer_certificate, query=query, scopes=scopes)
         )
         # (5) Who calls can be told to the API.
-        for name, value in _identity(principal):
-            if not _VALUE.fullmatch(value):
-                raise InvalidToken(f"the value of {name.decode()} cannot stand in a header: {shown(value)!r:.200}")
-        return principal
+        return self._identity(principal)
+
+    def _identity(self, principal: Principal) -> "Headers":
+        """What is told of who calls; remembered for as long as it is the very same value.  `InvalidToken` if it cannot
+        be told."""
+        told = self._told.get(id(principal))
+        if told is not None and told[0] is principal:
+            return told[1]
+        headers = [*((name, _header(name, value)) for name, value in _said(principal)), *_OF_YES]
+        if len(self._told) >= MEMORY:
+            self._told.clear()
+        self._told[id(principal)] = principal, headers
+        return headers
 
     def _scopes_of(self, raw: bytes) -> Set[str]:
         if self._routes is None:
@@ -143,12 +158,18 @@ def _route(path: str) -> str:
 
 def _is_plain(path: str) -> bool:
     """Whether every server reads the same in it."""
-    if _PLAIN.fullmatch(path) is None or _DOTS.search(path):
+    if _PLAIN.fullmatch(path) is None or ("/." in path and _DOTS.search(path)):
         return False
     return "%" not in path or all(unquote_to_bytes(each)[0] in _NEED_ESCAPE for each in _ESCAPED.findall(path))
 
 
-def _identity(principal: Principal) -> tuple[tuple[bytes, str], ...]:
+def _header(name: bytes, value: str) -> bytes:
+    if not _VALUE.fullmatch(value):
+        raise InvalidToken(f"the value of {name.decode()} cannot stand in a header: {shown(value)!r:.200}")
+    return value.encode("ascii")
+
+
+def _said(principal: Principal) -> tuple[tuple[bytes, str], ...]:
     return (
         (SUBJECT, principal.subject or ""),
         (CLIENT_ID, principal.client_id or ""),
@@ -158,12 +179,9 @@ def _identity(principal: Principal) -> tuple[tuple[bytes, str], ...]:
     )
 
 
-async def _respond(answer: "Answer | Principal", scope: Scope, send: Send) -> None:
-    headers: list[Any]
-    if isinstance(answer, Principal):
-        status, body = 200, b""
-        headers = [(name, value.encode("ascii")) for name, value in _identity(answer)]
-        headers += _OF_YES
+async def _respond(answer: "Answer | Headers", scope: Scope, send: Send) -> None:
+    if isinstance(answer, list):
+        status, body, headers = 200, b"", answer
     else:
         status, body = answer.status, answer.body
         headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers]
