@@ -168,12 +168,12 @@ class ProtectedResource:
             return issuer, (yield from self._introspected(token, issuer, peer))
         # (c) Its header is that of an access token, before anything is fetched for its key.
         policy = self._policies[url]
-        kid = read_header(token, policy).kid
-        keys = issuer.keys.known(kid)
+        header = read_header(token, policy)
+        keys = issuer.keys.known(header.kid)
         if keys is None:
-            keys = yield partial(issuer.keys.keys, kid)
+            keys = yield partial(issuer.keys.keys, header.kid)
         # (d) Everything else that it says.
-        principal = verify(token, peer, keys=keys, policy=policy, now=self._clock())
+        principal = verify(token, peer, keys=keys, policy=policy, now=self._clock(), header=header)
         self._seen.keep(token, Verified(issuer, keys, principal))
         return issuer, principal
 

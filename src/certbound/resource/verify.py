@@ -113,13 +113,21 @@ def read_header(token: str, policy: Policy) -> Header:
         raise InvalidToken(str(error)) from error
 
 
-def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float) -> Principal:
+def verify(
+    token: str,
+    peer: PeerCertificate | None,
+    *,
+    keys: KeySet,
+    policy: Policy,
+    now: float,
+    header: Header | None = None,
+) -> Principal:
     """The token is valid at `now` (seconds since the epoch), for this audience, and for this connection.
 
-    `keys` are those of `policy.issuer`, `peer` is what the TLS layer says.  `InvalidToken` (401) or
-    `InsufficientScope` (403) otherwise.
+    `keys` are those of `policy.issuer`, `peer` is what the TLS layer says, `header` what `read_header` found in this
+    token by this policy, if it was asked before.  `InvalidToken` (401) or `InsufficientScope` (403) otherwise.
     """
-    header = read_header(token, policy)
+    header = header or read_header(token, policy)
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
     return judge(_verified(token, header, keys), peer, policy=policy, now=now)
 
