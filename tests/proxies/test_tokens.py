@@ -10,10 +10,25 @@ from urllib.parse import urlencode
 import pytest
 
 from certbound.app import make_ports
+from certbound.cli.proxies import IDENTITY_HEADERS, KINDS
 from certbound.resource import Guard, ProtectedResource
+from certbound.resource.forward_auth import PATH_HEADER, PATH_HEADERS, ForwardAuth
 from certbound.trust.authority import Issued
-from e2e.world import RESOURCE, World, _settings, free_port, sample_api
-from proxies.frame import HOST, ISSUER_HOST, SECRET, Kinds, Program, Proxied, Seen, behind, served, serving, wrapped
+from e2e.world import RESOURCE, World, _settings, free_port, sample_api, thumbprint
+from proxies.frame import (
+    HOST,
+    ISSUER_HOST,
+    SECRET,
+    Kinds,
+    Observer,
+    Program,
+    Proxied,
+    Seen,
+    behind,
+    served,
+    serving,
+    wrapped,
+)
 from proxies.programs import PROGRAMS
 from proxies.variants import forged, spelled
 
@@ -22,11 +37,13 @@ pytestmark = pytest.mark.proxies
 
 @dataclass(frozen=True)
 class Behind:
-    """Server and API, each behind the proxy."""
+    """Server and API, each behind the proxy; and an API in any language about which the proxy asks, if it can."""
 
     server: Proxied
     api: Proxied
     owner: Issued
+    asking: Proxied | None
+    observer: Observer
 
     def token_request(self, identity: Issued | None, *headers: tuple[str, str], host: str = HOST) -> Seen:
         body = urlencode({"grant_type": "client_credentials", "client_id": "owner"}).encode()
@@ -51,7 +68,11 @@ def both(request: pytest.FixtureRequest, kinds: Kinds, tmp_path_factory: pytest.
         api = stack.enter_context(_api(program, folder, kinds, f"https://{ISSUER_HOST}:{server.port}"))
         owner = kinds["CA-signed"]
         assert owner is not None
-        yield Behind(server, api, owner)
+        observer, asking = Observer(program.name), None
+        if "guard" in KINDS[program.name].purposes:
+            issuer = f"https://{ISSUER_HOST}:{server.port}"
+            asking = stack.enter_context(_asking(program, folder, kinds, issuer, observer))
+        yield Behind(server, api, owner, asking, observer)
 
 
 @contextlib.contextmanager
@@ -88,6 +109,26 @@ def _api(program: Program, above: Path, kinds: Kinds, issuer: str) -> Iterator[P
     with (
         served(wrapped(guarded, program.name), websockets=True) as inside,
         behind(program, f"127.0.0.1:{inside}", folder, kinds) as proxied,
+    ):
+        yield proxied
+
+
+@contextlib.contextmanager
+def _asking(program: Program, above: Path, kinds: Kinds, issuer: str, observer: Observer) -> Iterator[Proxied]:
+    folder = above / "asking"
+    folder.mkdir()
+    resource = ProtectedResource(RESOURCE, issuer=issuer, scopes={"read"}, issuer_ca=str(above / "ca.pem"))
+    asked = ForwardAuth(
+        resource,
+        routes={"/accounts": set(), "/payments": {"pay"}},
+        path_header=PATH_HEADERS.get(program.name, PATH_HEADER),
+    )
+    with (
+        served(observer) as inside,
+        served(wrapped(asked, program.name)) as guard,
+        behind(
+            program, f"127.0.0.1:{inside}", folder, kinds, purpose="guard", options=["--guard", f"127.0.0.1:{guard}"]
+        ) as proxied,
     ):
         yield proxied
 
@@ -144,3 +185,47 @@ def test_a_websocket_to_a_guarded_path_is_refused(both: Behind) -> None:
         ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
     ]  # fmt: skip
     assert both.api.ask(both.owner, *upgrade).status in {400, 401, 403}
+
+
+def test_an_api_in_any_language_hears_who_calls(both: Behind, kinds: Kinds) -> None:
+    """The proxy asks the guard: the owner passes, a stolen token and a path that nobody serves do not."""
+    if both.asking is None:
+        pytest.skip("it asks nobody about a request")
+    token = both.token()
+    forged_names = [(name, "forged") for name in IDENTITY_HEADERS]
+    bearer = ("Authorization", f"Bearer {token}")
+    both.observer.seen.clear()
+    answer = both.asking.ask(both.owner, bearer, *forged_names, path="/accounts/1?a=b")
+    assert 200 == answer.status, (answer, both.asking.log)
+    [seen] = both.observer.seen
+    told = {name: value for name, value in seen["headers"] if name in IDENTITY_HEADERS}
+    assert ("owner", "read write", "owner") == tuple(
+        told.get(f"certbound-{each}") for each in ("client-id", "scope", "subject")
+    )
+    assert thumbprint(both.owner) == told["certbound-thumbprint"]
+    both.observer.seen.clear()
+    names = forged(both.asking.program.name, Kinds(kinds.authority, kinds.all, both.owner))
+    for kind in ("none", "self-signed", "unknown CA"):
+        stolen = both.asking.ask(kinds[kind], bearer, path="/accounts/1")
+        assert 401 == stolen.status, (kind, stolen)
+        assert "oauth-protected-resource" in stolen.headers["www-authenticate"]
+        assert both.asking.ask(kinds[kind], bearer, *names, path="/accounts/1").status in {400, 401}
+    for path in ("/", "/other", "/accounts/../other", "/accounts/%2e%2e/other", "//accounts", "/accounts;a=b/../x"):
+        # Refused; or made plain by the proxy before anybody reads it, and then below the route for both.
+        both.observer.seen.clear()
+        answer = both.asking.ask(both.owner, bearer, path=path)
+        served_paths = [each["path"] for each in both.observer.seen]
+        assert answer.status in {400, 403, 404} or served_paths == ["/accounts"], (path, served_paths)
+    both.observer.seen.clear()
+    lacking = both.asking.ask(both.owner, bearer, path="/payments")
+    assert 403 == lacking.status
+    assert 'error="insufficient_scope"' in lacking.headers["www-authenticate"]
+    assert [] == both.observer.seen
+
+
+def test_the_metadata_of_that_api_is_the_guards(both: Behind) -> None:
+    """So whoever calls without a token learns where to get one (RFC 9728)."""
+    if both.asking is None:
+        pytest.skip("it asks nobody about a request")
+    answer = both.asking.ask(None, path="/.well-known/oauth-protected-resource")
+    assert (200, RESOURCE) == (answer.status, answer.json and answer.json["resource"]), answer
