@@ -376,6 +376,24 @@ def test_a_twin_from_a_believed_proxy_is_refused(proxied: Served) -> None:
 
 
 @pytest.mark.parametrize("server", SERVERS)
+def test_a_proxys_own_certificate_is_nobodys(server: str) -> None:
+    """Where a proxy is declared, what it says counts alone: its token must not be its client's."""
+    declared = Forwarded("envoy", secrets=[SECRET], networks=["127.0.0.1"])
+    with SERVERS[server](forwarded=declared) as running:
+        found = [running.bearer(), running.call("Read", OWNER, *forwarded(None)), running.call("Read", OWNER)]
+        owner = running.call("Read", OTHER, *forwarded(OWNER))
+
+    assert [CODES.UNAUTHENTICATED] * 3 == [each.code for each in found]
+    assert CODES.OK is owner.code
+
+
+def test_a_proxy_without_a_secret_cannot_be_declared() -> None:
+    """Its address proves no call."""
+    with pytest.raises(ConfigurationError, match="secret"):
+        Forwarded("envoy", secrets=[], networks=["127.0.0.1"])
+
+
+@pytest.mark.parametrize("server", SERVERS)
 def test_an_issuer_that_is_silent_makes_the_call_unavailable(server: str, unused_issuer: str) -> None:
     """UNAVAILABLE, which clients repeat."""
     silent = ProtectedResource(AUDIENCE, issuer=unused_issuer, clock=lambda: NOW)
@@ -404,5 +422,3 @@ def test_names_that_are_none_stop_the_start(facts: dict[str, Any]) -> None:
     """A typing error must not open a method."""
     with pytest.raises(ConfigurationError):
         Guard(api(), **facts)
-    with pytest.raises(ConfigurationError):
-        Forwarded("envoy", secrets=[])
