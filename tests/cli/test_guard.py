@@ -23,7 +23,8 @@ from certbound.tls import peer_certificate
 async def app(scope, receive, send):
     if scope["type"] == "http":
         found = peer_certificate(scope)
-        body = found.leaf.thumbprint.encode() if found else b"nobody"
+        published = scope["extensions"].get("tls", {}).get("client_cert_name")
+        body = f"{found.leaf.thumbprint} {published}".encode() if found else b"nobody"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 """
@@ -96,7 +97,7 @@ def test_run_behind_a_proxy_on_a_unix_socket(
     own = read_certificate(self_signed("CN=own").der)
     words = forwarded_headers("nginx", own)
     said = {**words, "certbound-proxy-secret": SECRET}
-    assert (200, own.thumbprint) == get(folder / "shop.sock", headers=said)
+    assert (200, f"{own.thumbprint} CN=own") == get(folder / "shop.sock", headers=said)
     assert (200, "nobody") == get(folder / "shop.sock", headers=words)
     process.terminate()
     assert 0 == process.wait(15)

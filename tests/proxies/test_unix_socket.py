@@ -1,4 +1,4 @@
-"""The authorization server on a Unix socket behind a real nginx: tokens are bound through it, and no others obtained."""
+"""The authorization server on a Unix socket behind a real nginx: tokens are bound through it, and to nobody else."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -22,6 +22,7 @@ from certbound.cli._proxied import (
 )
 from certbound.core.errors import ConfigurationError
 from certbound.tls import AnyPort, ASGIApplication, PlainPort, Port, VirtualHost, serve
+from certbound.tls.forwarded.behind import TLSExtensionToo
 
 Name = Annotated[
     list[str] | None,
@@ -74,7 +75,7 @@ def run(
         if behind is None:
             return found
         return forwarded(
-            found, behind, secret_files=proxy_secret_file or (), networks=proxy_network or (),
+            TLSExtensionToo(found), behind, secret_files=proxy_secret_file or (), networks=proxy_network or (),
             headers=proxy_header or (), socket=socket,
         )  # fmt: skip
 

@@ -96,7 +96,7 @@ class TLSExtension(dict[str, Any]):
 
     __slots__ = ("_facts", "_server_certificate")
 
-    def __init__(self, facts: ConnectionFacts, server_certificate: str) -> None:
+    def __init__(self, facts: ConnectionFacts, server_certificate: str | None) -> None:
         super().__init__()
         self._facts: ConnectionFacts | None = facts
         self._server_certificate = server_certificate
@@ -122,7 +122,7 @@ for _name in (
     setattr(TLSExtension, _name, _written_first(getattr(dict, _name)))
 
 
-def _tls_extension(facts: ConnectionFacts, server_certificate: str) -> dict[str, Any]:
+def _tls_extension(facts: ConnectionFacts, server_certificate: str | None) -> dict[str, Any]:
     peer = facts.peer_certificate
     ders = [peer.leaf.der, *peer.chain] if peer else [facts.unusable_der] if facts.unusable_der else []
     return {

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from certbound.tls.facts import connection_facts
+from certbound.tls.facts import TLSExtension, connection_facts
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
 
 
@@ -45,6 +45,20 @@ class BehindProxy:
         if said and facts is not None and facts.forwarded_by is not None and (address := _last(said)) is not None:
             scope = {**scope, "client": (address, 0)}
         await self._app({**scope, "headers": kept}, receive, send)
+
+
+class TLSExtensionToo:
+    """ASGI middleware: what a believed proxy forwarded stands in the ASGI TLS extension as well, for an application
+    that reads no other."""
+
+    def __init__(self, app: ASGIApplication) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        facts = connection_facts(scope)
+        if facts is not None and facts.forwarded_by is not None:
+            scope = {**scope, "extensions": {**scope["extensions"], "tls": TLSExtension(facts, None)}}
+        await self._app(scope, receive, send)
 
 
 def _last(value: bytes) -> str | None:
