@@ -6,6 +6,7 @@ The server is real and so is what fails: somebody takes a table away, or a trigg
 import contextlib
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,19 @@ def test_before_the_redirect_uri_is_known_the_person_is_told_by_a_page(app: App,
     with without(app.world, "sessions"):
         assert is_told(app.visit_pushed(reference, anna))
     assert "code" in app.visit_pushed(reference, anna).members
+
+
+def test_nobody_is_sent_where_the_client_sends_people_no_more(app: App, anna: Browser) -> None:
+    """What was pushed before names a redirect URI that is none of the client's any more."""
+    moved = make_app(app.world, "moved")
+    references = [moved.push().json["request_uri"] for _ in range(2)]
+    with without(app.world, "sessions"):
+        assert is_told(moved.visit_pushed(references[0], anna))
+    app.world.update("moved", redirect_uris=["https://elsewhere.example/cb"])
+    time.sleep(1)
+    with without(app.world, "sessions"):
+        page = moved.visit_pushed(references[1], anna)
+        assert (page.status, page.location) == (400, "")
 
 
 def test_where_a_button_can_be_pressed_again_the_person_is_told(app: App) -> None:
