@@ -68,6 +68,25 @@ def test_the_guard_keeps_the_rules_of_wsgi() -> None:
     assert "403 Forbidden" == server.status
 
 
+def test_a_token_has_one_place() -> None:
+    """A second one in the query, or behind a comma, is one too many."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return []
+
+    text = token()
+    for environ, status in (
+        ({"QUERY_STRING": "a=b"}, "200 OK"),
+        ({"QUERY_STRING": f"a=b&access_token={text}"}, "400 Bad Request"),
+        ({"HTTP_AUTHORIZATION": f"Bearer {text},Bearer {text}"}, "400 Bad Request"),
+        ({"HTTP_AUTHORIZATION": "Bearer \u20ac"}, "401 Unauthorized"),
+    ):
+        server = Server()
+        server.ask(guard(app), **environ)
+        assert status == server.status
+
+
 class Watched:
     """A body that says whether it was closed."""
 
