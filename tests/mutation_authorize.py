@@ -49,7 +49,6 @@ MUTATIONS = [
     (AUTHORIZATION, "rule", "has_acr=people_of(service).login_url is not None,", "has_acr=False,"),
     (INTERACTIONS, "rule", "        require_current(request, client, service.policy)\n", "        pass\n"),
     (INTERACTIONS, "rule", "    except Exception:\n", "    except ZeroDivisionError:\n"),
-    (INTERACTIONS, "rule", "if request is None or client is None or not", "if client is None or not"),
     (
         PUSHED,
         "1",

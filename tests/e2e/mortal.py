@@ -169,7 +169,7 @@ class Mortal:
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a file, which the methods below are for."""
+        """Whether the database is a file; a copy can be kept of no other."""
         return self.world.settings.store.url.startswith("sqlite:")
 
     @property
@@ -178,6 +178,10 @@ class Mortal:
 
     def write(self, statement: str, *values: Any) -> None:
         """As somebody else's process changes the database; those that serve hear of it."""
+        if not self.is_sqlite:
+            self.rows(statement, *values)
+            self.rows("UPDATE revision SET number = number + 1")
+            return
         with contextlib.closing(sqlite3.connect(self.database)) as database, database:
             database.execute(statement, values)
             database.execute("UPDATE revision SET number = number + 1")
