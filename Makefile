@@ -62,6 +62,7 @@ check: .venv/.dev ## Style, types, layers, generated files
 	$(BIN)/python -m certbound.cli._reference --check
 
 bench: .venv/.dev ## Measure tokens, introspection, revocation and codes beside a floor and a peer; writes bench/results.md
+	$(BIN)/python bench/guard.py
 	$(BIN)/python bench/run.py
 
 bench-postgres: .venv/.dev ## Measure two processes beside one, on a PostgreSQL that it starts; writes bench/postgres.md

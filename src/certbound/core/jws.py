@@ -106,12 +106,12 @@ def _decode(segment: str) -> Mapping[str, Any]:
 
 def _bytes(segment: str) -> bytes:
     """What the segment encodes, if it does so in the one way there is (RFC 7515 section 2)."""
-    padded = segment.translate(_ALPHABET) + "=" * (-len(segment) % 4)
+    padded = segment.encode("ascii").translate(_ALPHABET) + b"=" * (-len(segment) % 4)  # `_split` found it ASCII
     try:
         data = a2b_base64(padded)
     except ValueError as error:
         raise BadJwt(f"the token is no JWT: {error}") from error
-    if b2a_base64(data, newline=False).decode("ascii") != padded:
+    if b2a_base64(data, newline=False) != padded:
         raise BadJwt("the token is no JWT: a segment is not base64url without padding")
     return data
 
@@ -126,6 +126,6 @@ def _object(data: bytes) -> Mapping[str, Any]:
     return value
 
 
-_ALPHABET = str.maketrans("-_+/=", "+/***")
+_ALPHABET = bytes.maketrans(b"-_+/=", b"+/***")
 """From base64url (RFC 4648 section 5) to what `binascii` reads; what only base64 has becomes what nothing has."""
 ASYMMETRIC = frozenset(ALGORITHMS)

@@ -15,7 +15,7 @@ from typing import Any
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError
 from certbound.resource._scopes import require_words
-from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
@@ -103,9 +103,10 @@ def asked_of(scope: Scope, scopes: Set[str] = frozenset()) -> Asked:
 def described(api: ProtectedResource) -> Answer:
     """The metadata of the API, as an answer."""
     body = describe(api)
-    return Answer(
-        status=200, headers=(("content-type", "application/json"), ("content-length", str(len(body)))), body=body
-    )
+    headers = (
+        ("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", CACHE_CONTROL),
+    )  # fmt: skip
+    return Answer(status=200, headers=headers, body=body)
 
 
 async def respond(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
