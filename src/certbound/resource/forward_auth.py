@@ -125,7 +125,7 @@ class ForwardAuth:
         """What is told of who calls; remembered for as long as it is the very same value.  `InvalidToken` if it cannot
         be told."""
         told = self._told.get(id(principal))
-        if told is not None and told[0] is principal:
+        if told is not None:  # it is kept beside its headers, so its id is nobody else's
             return told[1]
         headers = [*((name, _header(name, value)) for name, value in _said(principal)), *_OF_YES]
         if len(self._told) >= MEMORY:

@@ -2,7 +2,7 @@
 
 Rule 1: what lies at the path is removed only if it is a socket and nobody listens on it.
 Rule 2: it is never wider open than 0660, not for a moment.
-Rule 3: only the process that made it removes it, and only if it is still the one that it made.
+Rule 3: what is removed at the end is the socket that was made, and not one that somebody else has put there since.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ class UnixSocket(socket.socket):
         """`ConfigurationError` if somebody listens there, or if it cannot be made."""
         super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
         self._path = path.absolute()
-        self._maker = os.getpid()
         try:
             _clear(self._path)
             before = os.umask(0o777 & ~MODE)
@@ -44,7 +43,7 @@ class UnixSocket(socket.socket):
 
     def remove(self) -> None:
         """Its path leads nowhere."""
-        if os.getpid() == self._maker and _identity(self._path) == self._made:
+        if _identity(self._path) == self._made:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
