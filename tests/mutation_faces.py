@@ -60,7 +60,8 @@ MUTATIONS = [
     ),
     (SOURCES, "1", "{**environ, EXTENSION: facts}", "{EXTENSION: facts, **environ}"),
     (SOURCES, "2", "connection.getpeercert(binary_form=True)", "None"),
-    (SOURCES, "3", "[] if error else _ders", "_ders"),
+    (SOURCES, "3", "[] if error else [*map", "[*map"),
+    (SOURCES, "3", ".split()), validate=True)", ".split()))"),
     (SOURCES, "rule 3", "if found.context.verify_mode == ssl.CERT_NONE:", "if False:"),
     (SOURCES, "rule 3", "if not isinstance(found, ssl.SSLSocket):", "if False:"),
 ]

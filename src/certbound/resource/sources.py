@@ -11,6 +11,7 @@ Rule 3: a server that was not told to ask is an error with the option's name in 
 """
 
 import ssl
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -89,18 +90,22 @@ def _facts_in(extension: Mapping[str, Any] | None) -> ConnectionFacts:
         )
     # (3) What the server itself did not find good is nobody's certificate.
     error = extension.get("client_cert_error")
-    peer, unusable = _peer([] if error else _ders(extension.get("client_cert_chain") or ()))
+    peer, unusable = _peer([] if error else [*map(_der, extension.get("client_cert_chain") or ())])
     return ConnectionFacts(
         peer_certificate=peer, unusable_certificate=str(error) if error else unusable,
         tls_version=_VERSIONS.get(extension.get("tls_version"), ""), cipher="", group=None, asks_for_certificate=True,
     )  # fmt: skip
 
 
-def _ders(chain: Iterable[str]) -> list[bytes]:
+def _der(pem: str) -> bytes:
+    """What one block holds; of anything else nothing, which is no certificate."""
+    text = pem.strip()
+    if not (text.startswith(_BEGIN) and text.endswith(_END)):
+        return b""
     try:
-        return [ssl.PEM_cert_to_DER_cert(each) for each in chain]
+        return b64decode("".join(text[len(_BEGIN) : -len(_END)].split()), validate=True)
     except ValueError:
-        return [b""]  # which is no certificate either
+        return b""
 
 
 def _peer(ders: Sequence[bytes]) -> tuple[PeerCertificate | None, str | None]:
@@ -113,4 +118,5 @@ def _peer(ders: Sequence[bytes]) -> tuple[PeerCertificate | None, str | None]:
         return None, str(error)
 
 
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _VERSIONS: Mapping[Any, str] = {0x0303: "TLSv1.2", 0x0304: "TLSv1.3"}
