@@ -27,12 +27,16 @@ from certbound.client.flow import (
     discover,
     poll_device,
 )
+from certbound.client.identity import Identity
+from certbound.client.transport import IDENTITY
 
 _T = TypeVar("_T")
 
 
-def drive(client: httpx.Client, flow: Flow[_T], *, strangers: httpx.Client | None = None) -> _T:
-    """What `flow` returns, after all it asked was asked over `client`."""
+def drive(
+    client: httpx.Client, flow: Flow[_T], *, strangers: httpx.Client | None = None, identity: Identity | None = None
+) -> _T:
+    """What `flow` returns, after all it asked was asked over `client`, as `identity` if its transport has several."""
     answer: Answer | ClientError | None = None
     while True:
         try:
@@ -40,12 +44,18 @@ def drive(client: httpx.Client, flow: Flow[_T], *, strangers: httpx.Client | Non
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
         try:
-            answer = send(_chosen(request, client, strangers), request)
+            answer = send(_chosen(request, client, strangers), request, identity)
         except ClientError as error:
             answer = error
 
 
-async def drive_async(client: httpx.AsyncClient, flow: Flow[_T], *, strangers: httpx.AsyncClient | None = None) -> _T:
+async def drive_async(
+    client: httpx.AsyncClient,
+    flow: Flow[_T],
+    *,
+    strangers: httpx.AsyncClient | None = None,
+    identity: Identity | None = None,
+) -> _T:
     """As `drive`."""
     answer: Answer | ClientError | None = None
     while True:
@@ -54,25 +64,25 @@ async def drive_async(client: httpx.AsyncClient, flow: Flow[_T], *, strangers: h
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
         try:
-            answer = await send_async(_chosen(request, client, strangers), request)
+            answer = await send_async(_chosen(request, client, strangers), request, identity)
         except ClientError as error:
             answer = error
 
 
-def send(client: httpx.Client, request: Request) -> Answer:
+def send(client: httpx.Client, request: Request, identity: Identity | None = None) -> Answer:
     """One request, one bounded answer.  `ServerUnreachable` if none comes, `AnswerUnusable` if it is too long."""
     body = bytearray()
-    with _reaching(request), client.stream(**_sent(request)) as response:
+    with _reaching(request), client.stream(**_sent(request, identity)) as response:
         for chunk in response.iter_raw():
             _take(body, chunk, request)
     return _answer(response, body)
 
 
-async def send_async(client: httpx.AsyncClient, request: Request) -> Answer:
+async def send_async(client: httpx.AsyncClient, request: Request, identity: Identity | None = None) -> Answer:
     """As `send`."""
     body = bytearray()
     with _reaching(request):
-        async with client.stream(**_sent(request)) as response:
+        async with client.stream(**_sent(request, identity)) as response:
             async for chunk in response.aiter_raw():
                 _take(body, chunk, request)
     return _answer(response, body)
@@ -141,10 +151,10 @@ def _chosen(request: Request, client: _C, strangers: _C | None) -> _C:
     return strangers
 
 
-def _sent(request: Request) -> dict[str, Any]:
+def _sent(request: Request, identity: Identity | None) -> dict[str, Any]:
     return {
         "method": request.method, "url": request.url, "headers": request.fields(), "content": request.body(),
-        "follow_redirects": False, "auth": None,
+        "follow_redirects": False, "auth": None, "extensions": None if identity is None else {IDENTITY: identity},
     }  # fmt: skip
 
 

@@ -1,16 +1,34 @@
-"""Who a client is on a connection: a certificate, what stands behind it, and the private key."""
+"""Who a client is on a connection: a certificate, what stands behind it, and the private key.
+
+Rule 1: the key belongs to the certificate; a pair that does not fit is none.
+Rule 2: no part of a key, and no password, is in a message or a repr.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 from certbound.client.errors import IdentityUnusable
 from certbound.core.certificate import Certificate, Thumbprint, read_pem_certificates
 from certbound.core.errors import BadCertificate
+
+
+class IdentitySource(Protocol):
+    """Who a client is at this moment."""
+
+    def current(self) -> "Identity":
+        """The same object for as long as nothing changed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +52,35 @@ class Identity:
         object.__setattr__(self, "certificate", leaf)
 
     @classmethod
-    def load(cls, certificate: Path, key: Path) -> Self:
-        """The identity in two PEM files, which may be the same file."""
-        return cls(_read(certificate, "certificate"), _read(key, "key"))
+    def read(cls, certificate_chain_pem: bytes, key_pem: bytes, password: str | None = None) -> Self:
+        """The identity in PEM from memory; the key may be encrypted under `password`."""
+        if password is None or b"ENCRYPTED" not in key_pem:
+            return cls(certificate_chain_pem, key_pem)
+        return cls(certificate_chain_pem, _decrypted(_load(key_pem, password)))
+
+    @classmethod
+    def read_pkcs12(cls, data: bytes, password: str | None = None) -> Self:
+        """The identity in PKCS #12 (RFC 7292) from memory."""
+        try:
+            found = pkcs12.load_pkcs12(data, None if password is None else password.encode())
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise IdentityUnusable("the PKCS #12 file cannot be read; is it one, and the password right?") from None
+        if found.key is None or found.cert is None:
+            raise IdentityUnusable("the PKCS #12 file holds no private key, or no certificate of it")
+        chain = [found.cert.certificate, *(each.certificate for each in found.additional_certs)]
+        return cls(b"".join(each.public_bytes(Encoding.PEM) for each in chain), _decrypted(found.key))
+
+    @classmethod
+    def load(cls, certificate: Path, key: Path | None = None, password: str | None = None) -> Self:
+        """The identity in two PEM files, which may be the same; without `key`, in one of PEM or PKCS #12."""
+        first = _read(certificate, "certificate")
+        if key is None and b"-----BEGIN " not in first:
+            return cls.read_pkcs12(first, password)
+        return cls.read(first, first if key is None else _read(key, "key"), password)
+
+    def current(self) -> "Identity":
+        """Itself: nothing changes here."""
+        return self
 
     @property
     def thumbprint(self) -> Thumbprint:
@@ -49,13 +93,23 @@ class Identity:
 
     def private_key(self) -> Any:
         """The key, as `cryptography` has it."""
-        try:
-            return load_pem_private_key(self.key_pem, None)
-        except TypeError as error:
-            raise IdentityUnusable("the private key is encrypted; give it without a password") from error
-        except (ValueError, UnsupportedAlgorithm):
-            # Without the cause: a parser may quote what it read.
-            raise IdentityUnusable("the private key is not PEM, or of an unknown kind") from None
+        return _load(self.key_pem, None)
+
+
+def _load(key_pem: bytes, password: str | None) -> Any:
+    try:
+        return load_pem_private_key(key_pem, None if password is None else password.encode())
+    except TypeError as error:
+        raise IdentityUnusable("the private key is encrypted; give its password, or the key without one") from error
+    except (ValueError, UnsupportedAlgorithm):
+        # Without the cause: a parser may quote what it read.
+        wrong = "" if password is None else ", or the password is wrong"
+        raise IdentityUnusable(f"the private key is not PEM, or of an unknown kind{wrong}") from None
+
+
+def _decrypted(key: Any) -> bytes:
+    pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem
 
 
 def _read(file: Path, what: str) -> bytes:

@@ -1,22 +1,29 @@
-"""`httpx` over our TLS: `httpx.Client(transport=Transport(identity, ca=...))`.
+"""`httpx` over our TLS: `httpx.Client(transport=Transport(identity, ca=...))`, and the same with `Async` before both.
 
 Rule 1: https only; a plain http URL is refused before a connection is made.
-Rule 2: one transport is one identity; another certificate is another transport, and never the same connection.
+Rule 2: one identity is one pool; another certificate is another pool, and never the same connection.
+Rule 3: a request that failed is not sent again here.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import httpcore
 import httpx
 
-from certbound.client.identity import Identity
-from certbound.client.tls import TLSBackend, TLSContext
+from certbound.client.identity import Identity, IdentitySource
+from certbound.client.pools import Held, Pools
+from certbound.client.tls import AsyncTLSBackend, TLSBackend, TLSContext
 
 TIMEOUT = 10.0
 """Seconds that connecting, and each wait for bytes, may take."""
+
+IDENTITY = "certbound_identity"
+"""The extension of a request that says over whose connection it goes."""
+
+MinimumTLS = Literal["1.2", "1.3"]
 
 
 class Transport(httpx.BaseTransport):
@@ -24,48 +31,161 @@ class Transport(httpx.BaseTransport):
 
     def __init__(
         self,
-        identity: Identity | None = None,
+        identity: IdentitySource | None = None,
         *,
         ca: Path | None = None,
-        minimum_tls: Literal["1.2", "1.3"] = "1.2",
+        minimum_tls: MinimumTLS = "1.2",
     ) -> None:
         """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
-        context = TLSContext(identity, ca=ca, minimum_tls=minimum_tls)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=cast("Any", context), network_backend=TLSBackend(), http1=True, http2=False, keepalive_expiry=30
-        )
+
+        def make(who: Identity | None) -> httpcore.ConnectionPool:
+            context = TLSContext(who, ca=ca, minimum_tls=minimum_tls)
+            return httpcore.ConnectionPool(
+                ssl_context=cast("Any", context), network_backend=TLSBackend(), **_POOL
+            )  # fmt: skip
+
+        self.pools = Pools(identity, make)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.scheme != "https":
-            raise httpx.UnsupportedProtocol(f"{request.url.scheme}: is not https:, and nothing else is spoken here")
-        with _as_httpx(request):
-            answer = self._pool.handle_request(_to_httpcore(request))
-        stream = _Stream(cast("httpcore.ConnectionPool", answer.stream), request)
+        _require_https(request)
+        held, idle = self.pools.enter(request.extensions.get(IDENTITY))
+        _close(idle)
+        try:
+            with _as_httpx(request):
+                answer = held.pool.handle_request(_to_httpcore(request))
+        except BaseException:
+            self._leave(held)
+            raise
+        stream = _Stream(cast("httpcore.ConnectionPool", answer.stream), request, lambda: self._leave(held))
         return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
 
     def close(self) -> None:
-        self._pool.close()
+        _close(self.pools.empty())
+
+    def _leave(self, held: Held[httpcore.ConnectionPool]) -> None:
+        _close(self.pools.leave(held))
+
+
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """As `Transport`, on an `asyncio` loop."""
+
+    def __init__(
+        self,
+        identity: IdentitySource | None = None,
+        *,
+        ca: Path | None = None,
+        minimum_tls: MinimumTLS = "1.2",
+    ) -> None:
+        """As `Transport`."""
+
+        def make(who: Identity | None) -> httpcore.AsyncConnectionPool:
+            context = TLSContext(who, ca=ca, minimum_tls=minimum_tls)
+            return httpcore.AsyncConnectionPool(
+                ssl_context=cast("Any", context), network_backend=AsyncTLSBackend(), **_POOL
+            )  # fmt: skip
+
+        self.pools = Pools(identity, make)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        _require_https(request)
+        held, idle = self.pools.enter(request.extensions.get(IDENTITY))
+        try:
+            await _aclose(idle)
+            with _as_httpx(request):
+                answer = await held.pool.handle_async_request(_to_httpcore(request))
+        except BaseException:
+            await self._leave(held)
+            raise
+        stream = _AsyncStream(answer.stream, request, lambda: self._leave(held))
+        return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
+
+    async def aclose(self) -> None:
+        await _aclose(self.pools.empty())
+
+    async def _leave(self, held: Held[httpcore.AsyncConnectionPool]) -> None:
+        await _aclose(self.pools.leave(held))
 
 
 def open_client(
-    identity: Identity | None = None, *, ca: Path | None = None, minimum_tls: Literal["1.2", "1.3"] = "1.2"
+    identity: IdentitySource | None = None, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2"
 ) -> httpx.Client:
     """An `httpx.Client` over `Transport` that follows no redirect and reads neither proxies nor .netrc."""
-    transport = Transport(identity, ca=ca, minimum_tls=minimum_tls)
-    return httpx.Client(transport=transport, timeout=TIMEOUT, follow_redirects=False, trust_env=False)
+    return client_over(Transport(identity, ca=ca, minimum_tls=minimum_tls))
+
+
+def open_async_client(
+    identity: IdentitySource | None = None, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2"
+) -> httpx.AsyncClient:
+    """As `open_client`."""
+    return async_client_over(AsyncTransport(identity, ca=ca, minimum_tls=minimum_tls))
+
+
+def client_over(transport: httpx.BaseTransport, **more: Any) -> httpx.Client:
+    """A client over that transport, and over nothing else."""
+    return httpx.Client(
+        transport=transport, **{"timeout": TIMEOUT, "follow_redirects": False, "trust_env": False, **more}
+    )
+
+
+def async_client_over(transport: httpx.AsyncBaseTransport, **more: Any) -> httpx.AsyncClient:
+    """As `client_over`."""
+    return httpx.AsyncClient(
+        transport=transport, **{"timeout": TIMEOUT, "follow_redirects": False, "trust_env": False, **more}
+    )
 
 
 class _Stream(httpx.SyncByteStream):
-    def __init__(self, stream: Any, request: httpx.Request) -> None:
+    def __init__(self, stream: Any, request: httpx.Request, done: Callable[[], None]) -> None:
         self._stream = stream
         self._request = request
+        self._done: Callable[[], None] | None = done
 
     def __iter__(self) -> Iterator[bytes]:
         with _as_httpx(self._request):
             yield from self._stream
 
     def close(self) -> None:
-        self._stream.close()
+        done, self._done = self._done, None
+        if done is not None:
+            try:
+                self._stream.close()
+            finally:
+                done()
+
+
+class _AsyncStream(httpx.AsyncByteStream):
+    def __init__(self, stream: Any, request: httpx.Request, done: Callable[[], Any]) -> None:
+        self._stream = stream
+        self._request = request
+        self._done: Callable[[], Any] | None = done
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _as_httpx(self._request):
+            async for chunk in self._stream:
+                yield chunk
+
+    async def aclose(self) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            try:
+                await self._stream.aclose()
+            finally:
+                await done()
+
+
+def _require_https(request: httpx.Request) -> None:
+    if request.url.scheme != "https":
+        raise httpx.UnsupportedProtocol(f"{request.url.scheme}: is not https:, and nothing else is spoken here")
+
+
+def _close(pools: list[httpcore.ConnectionPool]) -> None:
+    for pool in pools:
+        pool.close()
+
+
+async def _aclose(pools: list[httpcore.AsyncConnectionPool]) -> None:
+    for pool in pools:
+        await pool.aclose()
 
 
 def _to_httpcore(request: httpx.Request) -> httpcore.Request:
@@ -86,6 +206,11 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
         kind = next(_EXCEPTIONS[each] for each in type(error).__mro__ if each in _EXCEPTIONS)
         raise kind(str(error), request=request) from error
 
+
+# As many connections as `httpx` itself would have.
+_POOL: dict[str, Any] = {
+    "http1": True, "http2": False, "keepalive_expiry": 30, "max_connections": 100, "max_keepalive_connections": 20,
+}  # fmt: skip
 
 # The two libraries have the same names for the same things.
 _EXCEPTIONS: Mapping[type, type[httpx.RequestError]] = {

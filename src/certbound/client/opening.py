@@ -1,0 +1,85 @@
+"""Clients that call one API with bound tokens, in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from certbound.client.auth import CertificateBoundAuth, origin_of
+from certbound.client.flow import Credential
+from certbound.client.flow.api import Binding
+from certbound.client.identity import Identity, IdentitySource
+from certbound.client.transport import AsyncTransport, MinimumTLS, Transport, async_client_over, client_over
+from certbound.client.watching import WatchedIdentity
+
+
+def open(  # noqa: A001
+    issuer: str,
+    client: str | Credential,
+    *,
+    certificate: Path | str | bytes,
+    key: Path | str | bytes | None = None,
+    password: str | None = None,
+    resource: str | None = None,
+    scope: str | None = None,
+    api: str | None = None,
+    ca: Path | str | None = None,
+    binding: Binding = "not denied",
+    minimum_tls: MinimumTLS = "1.2",
+    **more: Any,
+) -> httpx.Client:
+    """An `httpx.Client` that calls one API with bound tokens; relative URLs begin at `api`, or at `resource`.
+
+    Certificate and key are paths, which are watched, or PEM as bytes; without `key`, the first is both, or PKCS #12.
+    `more` goes to `httpx.Client`.
+    """
+    transport = Transport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
+    auth = CertificateBoundAuth(
+        transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
+    )  # fmt: skip
+    return client_over(transport, auth=auth, base_url=_base(api, resource), **more)
+
+
+def open_async(
+    issuer: str,
+    client: str | Credential,
+    *,
+    certificate: Path | str | bytes,
+    key: Path | str | bytes | None = None,
+    password: str | None = None,
+    resource: str | None = None,
+    scope: str | None = None,
+    api: str | None = None,
+    ca: Path | str | None = None,
+    binding: Binding = "not denied",
+    minimum_tls: MinimumTLS = "1.2",
+    **more: Any,
+) -> httpx.AsyncClient:
+    """As `open`, an `httpx.AsyncClient`."""
+    transport = AsyncTransport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
+    auth = CertificateBoundAuth(
+        transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
+    )  # fmt: skip
+    return async_client_over(transport, auth=auth, base_url=_base(api, resource), **more)
+
+
+def identity_of(
+    certificate: Path | str | bytes, key: Path | str | bytes | None = None, password: str | None = None
+) -> IdentitySource:
+    """Who a client is: paths are watched, bytes stay what they are.  `IdentityUnusable` if they are no identity."""
+    if isinstance(certificate, bytes):
+        if key is None and b"-----BEGIN " not in certificate:
+            return Identity.read_pkcs12(certificate, password)
+        found = certificate if key is None else key if isinstance(key, bytes) else Path(key).read_bytes()
+        return Identity.read(certificate, found, password)
+    if isinstance(key, bytes):
+        return Identity.read(Path(certificate).read_bytes(), key, password)
+    return WatchedIdentity(Path(certificate), None if key is None else Path(key), password)
+
+
+def _base(api: str | None, resource: str | None) -> str:
+    return api or (resource if resource and origin_of(resource) else "")
+
+
+def _path(ca: Path | str | None) -> Path | None:
+    return None if ca is None else Path(ca)

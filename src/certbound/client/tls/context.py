@@ -1,0 +1,127 @@
+"""What every TLS connection of a client shares (RFC 8446, RFC 5246 with RFC 9325), and when a server is believed."""
+
+import ipaddress
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import httpcore
+from OpenSSL import SSL, crypto
+from service_identity import CertificateError, VerificationError
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+
+from certbound.client.errors import ClientError, IdentityUnusable
+from certbound.client.identity import Identity
+
+
+class TLSContext:
+    """What every connection of one client shares.  It stands where `httpcore` expects an `ssl.SSLContext`."""
+
+    def __init__(
+        self, identity: Identity | None, *, ca: Path | None = None, minimum_tls: Literal["1.2", "1.3"] = "1.2"
+    ) -> None:
+        """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
+        self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self._context.set_min_proto_version(SSL.TLS1_3_VERSION if minimum_tls == "1.3" else SSL.TLS1_2_VERSION)
+        self._context.set_cipher_list(_TLS12_CIPHERS)
+        self._context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
+        self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        self._context.set_alpn_protos([b"http/1.1"])
+        self._context.set_verify(SSL.VERIFY_PEER, _remember_why)
+        _believe(self._context, ca)
+        if identity is not None:
+            _present(self._context, identity)
+
+    def set_alpn_protocols(self, _: list[str]) -> None:
+        """`httpcore` asks for HTTP/1.1, which is all we offer."""
+
+    def connection(self, server_name: str) -> SSL.Connection:
+        """A connection over memory, for a server of that name; not yet begun."""
+        connection = SSL.Connection(self._context, None)
+        connection.set_app_data([])
+        if _address(server_name) is None:  # RFC 6066 section 3: literal addresses are no server names
+            connection.set_tlsext_host_name(server_name.encode("ascii"))
+        connection.set_connect_state()
+        return connection
+
+
+def _believe(context: SSL.Context, ca: Path | None) -> None:
+    if ca is None:
+        context.set_default_verify_paths()
+        return
+    try:
+        ca.open("rb").close()
+        context.load_verify_locations(str(ca))
+    except OSError as error:
+        raise ClientError(f"the CA file {ca} cannot be read: {error.strerror}") from error
+    except SSL.Error as error:
+        raise ClientError(f"the CA file {ca} holds no PEM certificate") from error
+
+
+def _present(context: SSL.Context, identity: Identity) -> None:
+    leaf, *issuers = identity.certificates()
+    try:
+        context.use_certificate(leaf)
+        for issuer in issuers:
+            context.add_extra_chain_cert(issuer)
+        _use_key(context, identity)
+    except (SSL.Error, crypto.Error, TypeError, ValueError) as error:
+        raise IdentityUnusable("OpenSSL cannot use the client's certificate and key; is the key too weak?") from error
+
+
+def _use_key(context: SSL.Context, identity: Identity) -> None:
+    try:
+        context.use_privatekey(identity.private_key())
+    except TypeError:
+        # pyOpenSSL takes no ML-DSA key from `cryptography` yet, only what it has read itself, which it deprecates.
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, identity.key_pem, b"")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.use_privatekey(key)
+
+
+def require_name(connection: SSL.Connection, name: str) -> None:
+    """The certificate is for the host that we asked for (RFC 9525)."""
+    verify = verify_hostname if _address(name) is None else verify_ip_address
+    try:
+        verify(connection, name)
+    except (VerificationError, CertificateError) as error:
+        raise httpcore.ConnectError(f"the server's certificate is not for {name}; is this the right host?") from error
+
+
+def _remember_why(connection: SSL.Connection, _: object, error: int, __: int, ok: int) -> bool:
+    if error:
+        connection.get_app_data().append(error)
+    return bool(ok)
+
+
+def why(connection: SSL.Connection, error: Exception) -> str:
+    if problems := connection.get_app_data():
+        return "the server's certificate cannot be trusted: " + _PROBLEMS.get(
+            problems[0], f"OpenSSL says verify error {problems[0]}"
+        )
+    if isinstance(error, OSError):
+        return f"the connection broke: {error.strerror or error}"
+    reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return "TLS failed: " + (", ".join(str(reason[-1]) for reason in reasons) or "the server closed the connection")
+
+
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(name)
+    except ValueError:
+        return None
+
+
+_TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+
+# OpenSSL's verify errors that people meet.
+_PROBLEMS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed; name it as the CA if it is the server's",
+    19: "its issuer is not among the CAs that are believed; give the right --ca",
+    20: "its issuer is not among the CAs that are believed; give the right --ca",
+    21: "its issuer is not among the CAs that are believed; give the right --ca",
+    26: "it is not made for servers",
+}

@@ -1,0 +1,86 @@
+"""An identity in files that somebody renews.
+
+Rule 1: the files are looked at once a second at most, and read only if they changed.
+Rule 2: what cannot be used, a key that does not fit its certificate for one (half of a renewal), leaves the identity as
+        it was, and is said once in the log; the next change is tried again.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from certbound.client.errors import ClientError
+from certbound.client.identity import Identity
+from certbound.client.tls.context import TLSContext
+
+_log = logging.getLogger(__name__)
+
+PERIOD = 1.0
+"""Seconds between two looks at the files."""
+
+
+class WatchedIdentity:
+    """The identity in those files, as `Identity.load` reads them; read again when they change."""
+
+    def __init__(
+        self,
+        certificate: Path,
+        key: Path | None = None,
+        password: str | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`IdentityUnusable` if they hold none now."""
+        self._files = (certificate,) if key is None else (certificate, key)
+        self._password = password
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen = self._signature()
+        self._identity = self._load()
+        self._next = clock() + PERIOD
+
+    def __repr__(self) -> str:
+        return f"WatchedIdentity({', '.join(map(str, self._files))})"
+
+    def current(self) -> Identity:
+        """The identity that the files held when they were last good."""
+        if self._clock() >= self._next and self._lock.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._identity
+
+    def _look(self) -> None:
+        self._next = self._clock() + PERIOD
+        # Before they are read: what changes meanwhile is seen the next time.
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        self._seen = signature
+        try:
+            found = self._load()
+        except ClientError as error:
+            _log.warning("the client's identity stays %s: %s", self._identity.thumbprint, error)
+            return
+        if found != self._identity:
+            _log.info("the client's identity is now %s", found.thumbprint)
+            self._identity = found
+
+    def _load(self) -> Identity:
+        identity = Identity.load(self._files[0], self._files[1] if len(self._files) > 1 else None, self._password)
+        TLSContext(identity)  # OpenSSL takes it
+        return identity
+
+    def _signature(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(_sign(file) for file in self._files)
+
+
+def _sign(file: Path) -> tuple[int, ...]:
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
