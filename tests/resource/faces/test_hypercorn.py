@@ -80,12 +80,19 @@ def on_unix_socket(cast: Cast, server: str, path: Path) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as answering:  # `running` waits for a port, and we for the socket
         port = answering.getsockname()[1]
         with running(cast, server, "socket_asgi:app", *bound, port=port, environment={"SOURCE": "proxy"}):
-            for _ in range(300):
-                with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trying:
-                    trying.connect(str(path))
-                    break
+            until = time.monotonic() + 30
+            while not answers(path):
+                assert time.monotonic() < until, (cast.world.directory / f"server-{port}.log").read_text()
                 time.sleep(0.05)
             yield
+
+
+def answers(path: Path) -> bool:
+    """Whether somebody listens there."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as trying:
+        trying.connect(str(path))
+        return True
+    return False
 
 
 def status(path: Path, *headers: tuple[str, Any]) -> int:
