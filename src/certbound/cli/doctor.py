@@ -115,12 +115,14 @@ def _report(findings: "Sequence[Finding]", target: "Target", *, as_json: bool) -
     if as_json:
         say_json({"url": target.url, "kind": target.kind, "checks": [asdict(each) for each in findings]})
         return
+    before: tuple[str, ...] = ()
     for each in findings:
         say(f"{_SIGNS[each.verdict]} {each.says}")
         if each.seen:
             say(f"       {each.seen}")
-        for line in each.mend:
+        for line in ("the same",) if len(each.mend) > 1 and each.mend == before else each.mend:
             say(f"       -> {line}")
+        before = each.mend or before
     count = {verdict: sum(each.verdict == verdict for each in findings) for verdict in _SIGNS}
     say("", ", ".join(f"{count[verdict]} {verdict}" for verdict in _SIGNS))
 

@@ -23,7 +23,7 @@ def mend(check: str, proxy: str, seen: str, target: Target) -> Lines:
         if made:
             return made
     sentence = _SENTENCES[group]
-    if proxy:
+    if proxy and group not in _NOT_OF_PROXIES:
         return (f"{sentence}; compare with: certbound proxy-config {proxy} --for {_purpose(target)}",)
     return (sentence,)
 
@@ -98,6 +98,9 @@ _SENTENCES: Mapping[str, str] = {
     "hsts": "let the proxy pass on Strict-Transport-Security",
 }
 """By check; those of the same kind share one."""
+
+_NOT_OF_PROXIES = frozenset({"nobody", "another", "plain", "metadata", "metadata-bound"})
+"""What no configuration of a proxy mends."""
 
 _LINES: Mapping[tuple[str, str], Lines | Callable[[str, Target], Lines]] = {
     ("asked", "nginx"): ("ssl_verify_client optional_no_ca;",),

@@ -198,6 +198,7 @@ class Reach:
     def _open(self, place: Place) -> Iterator[socket.socket]:
         host, port = self.connect or (place.host, None)
         with socket.create_connection((host, port or place.port), timeout=TIMEOUT) as stream:
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield stream
 
     def _secured(

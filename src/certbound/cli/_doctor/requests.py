@@ -51,7 +51,8 @@ def _early(target: Target) -> Found:
 def _plain(target: Target) -> Found:
     if target.plain is None:
         return cannot_tell("give --plain-url, where the application or the proxy listens without TLS")
-    return _forged(target, lambda to, written: to.send(*written, place=to.plain))
+    place, host = target.plain.at(target.place.path), target.place.authority
+    return _forged(target, lambda to, written: to.reach.ask(place, to.bytes_of(*written, place=place, host=host)))
 
 
 def _forged(target: Target, variant: Variant) -> Found:
