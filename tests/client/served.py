@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,16 +21,24 @@ class Answer:
     status: int = 200
     body: bytes = b"{}"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    repeat: int = 1
+    """How often the body is sent; several megabytes take no memory here."""
+    cut: bool = False
+    """The connection ends before the body does."""
 
 
 @dataclass
 class Served:
-    """`answers` by path; `asked` is what came: path, form or query, thumbprint of the client or None."""
+    """`answers` by path, or what makes one of the headers and the body; `asked` is what came: path, form or query, thumbprint of the client or None."""
 
     url: str
     ca: Path
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, Answer | Callable[[dict[str, str], bytes], Answer]] = field(default_factory=dict)
     asked: list[tuple[str, bytes, str | None]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    """Of the same requests."""
+    sent: int = 0
+    """Bytes of bodies that went out."""
 
     def answer(self, path: str, document: Any = None, *, status: int = 200, **headers: str) -> None:
         encoded = tuple((name.encode(), value.encode()) for name, value in headers.items())
@@ -46,10 +54,22 @@ class Served:
                 break
         peer = peer_certificate(scope)
         self.asked.append((scope["path"], body, peer.leaf.thumbprint if peer else None))
+        self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         answer = self.answers.get(scope["path"], Answer(404))
-        length = (b"content-length", b"%d" % len(answer.body))
+        if callable(answer):
+            answer = answer(self.headers[-1], body)
+        length = (b"content-length", b"%d" % (len(answer.body) * answer.repeat + answer.cut))
         await send({"type": "http.response.start", "status": answer.status, "headers": [length, *answer.headers]})
-        await send({"type": "http.response.body", "body": answer.body})
+        for _ in range(answer.repeat):
+            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            self.sent += len(answer.body)
+        if answer.cut:
+            raise ConnectionAbortedError("as the test wants it")
+        await send({"type": "http.response.body"})
+
+    def paths(self) -> list[str]:
+        """What was asked, in order."""
+        return [path for path, *_ in self.asked]
 
 
 @contextmanager
