@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from certbound.tls import PlainPort
 from proxies.asked import guarded, require_that_it_asks
-from proxies.frame import HOST, Kinds, Observer, behind, served, wrapped
+from proxies.frame import HOST, Kinds, Observer, behind, served, serving, wrapped
 from proxies.programs import NGINX
 
 pytestmark = pytest.mark.proxies
@@ -50,9 +51,6 @@ def test_a_configuration_without_the_secret_is_believed_by_nobody(kinds: Kinds, 
 
 def test_an_application_can_listen_on_a_socket(kinds: Kinds, tmp_path: Path) -> None:
     """And the secret still proves the request."""
-    from certbound.tls import PlainPort
-    from proxies.frame import serving
-
     observer, path = Observer("nginx"), tmp_path / "app.sock"
     app = wrapped(observer, "nginx", networks=[], unix_socket=True)
     with (
