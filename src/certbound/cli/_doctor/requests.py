@@ -56,11 +56,13 @@ def _plain(target: Target) -> Found:
 
 
 def _forged(target: Target, variant: Variant) -> Found:
-    """Which contracts are believed when `variant` writes them."""
-    if target.blind:
+    """Which contracts are believed when `variant` writes them; that they are is seen even where the owner is not."""
+    if target.needs or target.let_in(target.naked):
         return cannot_tell(target.blind)
     believed = [name for name, written in _written(target) if target.let_in(variant(target, written))]
-    return wrong(f"believed: {', '.join(believed)}") if believed else OK
+    if believed:
+        return wrong(f"believed: {', '.join(believed)}")
+    return cannot_tell(target.blind) if target.blind else OK
 
 
 def _written(target: Target) -> Iterator[tuple[str, Written]]:
