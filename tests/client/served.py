@@ -29,7 +29,9 @@ class Answer:
 
 @dataclass
 class Served:
-    """`answers` by path, or what makes one of the headers and the body; `asked` is what came: path, form or query, thumbprint of the client or None."""
+    """`answers` by path, or what makes one of the headers and the body; `asked` is what came: path, form or query,
+    thumbprint of the client or None.
+    """
 
     url: str
     ca: Path
