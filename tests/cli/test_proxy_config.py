@@ -2,14 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
 from certbound.cli._commands import command
-from certbound.cli.proxies import KINDS, NO_SECRET, PURPOSES, Deployment, config, foreign_headers
+from certbound.cli.proxies import KINDS, NO_SECRET, PURPOSES, Deployment, config, foreign_headers, other_side
 from certbound.core.errors import ConfigurationError
-from certbound.tls.forwarded import CONTRACTS
+from certbound.settings import load
+from certbound.tls.forwarded import CONTRACTS, ForwardedCertificates
 from certbound.tls.proxies import SECRET_HEADER
 
 SECRET = "5e" * 32
@@ -45,6 +47,34 @@ def test_the_secret_and_what_others_say(name: str) -> None:
     assert SECRET in text
     assert SECRET_HEADER in text
     assert [each for each in foreign_headers(KINDS[name].contract) if each not in text.replace("\\", "")] == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_it_says_of_the_other_side_is_taken_there(name: str, tmp_path: Path) -> None:
+    """The settings are settings, the line of Python is one, the command has these options."""
+    (tmp_path / "proxy.secret").write_text(SECRET)
+    real = "10.0.0.0/8"
+    for upstream in ("127.0.0.1:8080", "10.1.1.1:8080"):
+        said = {
+            purpose: re.sub(r"<[^>]*>", real, "\n".join(other_side(KINDS[name], Deployment(
+                purpose=purpose, host="h.example", upstream=upstream)))) for purpose in KINDS[name].purposes
+        }  # fmt: skip
+        file = tmp_path / "certbound.toml"
+        file.write_text(
+            '[server]\nissuer = "https://as.example"\nmtls_url = "https://h.example"\n[tokens]\nresources = '
+            f'["https://api.example"]\n{said["server"]}\n'
+        )
+        assert load(file, {}).proxy.contract == KINDS[name].contract
+        names = {
+            "ForwardedCertificates": ForwardedCertificates,
+            "app": None,
+            "os": SimpleNamespace(environ={"PROXY_SECRET": SECRET}),
+        }
+        made = eval(said["api"].removeprefix("app = "), names)
+        assert isinstance(made, ForwardedCertificates)
+    if "guard" in said:
+        options = set(re.findall(r"--[a-z-]+", said["guard"]))
+        assert options <= set(re.findall(r"--[a-z-]+", CliRunner().invoke(command(), ["guard", "--help"]).stdout))
 
 
 def test_foreign_headers_are_those_of_all_others() -> None:

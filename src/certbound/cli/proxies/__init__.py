@@ -6,13 +6,14 @@ Rule 3: a template has three marks: `@NAME@`, a line with `@EACH_…@` that is r
 `@unless words@`), which stays if one of the words holds.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from itertools import chain, product
-from typing import Literal
+from typing import Any, Literal
 
 from certbound.core.errors import ConfigurationError
 from certbound.tls.forwarded import CONTRACTS
@@ -47,6 +48,10 @@ class Kind:
     """Whether our tests start it; a service in a cloud they cannot."""
     instead: str = ""
     """What to do for a purpose that it cannot serve."""
+    networks: tuple[str, ...] = ()
+    """Where its requests come from, if that is known."""
+    has_secret: bool = True
+    """Whether it can send one."""
     reaches_sockets: bool = True
     """Whether the application behind it may listen on a Unix socket."""
 
@@ -93,7 +98,32 @@ def config(name: str, deployment: Deployment) -> str:
     if deployment.upstream.startswith("unix:") and not kind.reaches_sockets:
         raise ConfigurationError(f"{name} reaches no Unix socket: let the application listen on address:port")
     template = files(__name__).joinpath(kind.file).read_text(encoding="utf-8")
-    return fill(template, _words(kind, deployment), _values(kind, deployment), _lists(kind))
+    return fill(template, _words(kind, deployment), _values(kind, deployment), _lists(kind, deployment))
+
+
+def other_side(kind: Kind, deployment: Deployment) -> tuple[str, ...]:
+    """What to write behind the proxy, where it is believed: settings, a line of Python, or a command."""
+    socket = deployment.upstream.removeprefix("unix:") if deployment.upstream.startswith("unix:") else None
+    place = deployment.guard if deployment.purpose == "guard" else deployment.upstream
+    near = place.startswith(("127.", "localhost:", "[::1]:"))
+    networks = list(kind.networks or (("127.0.0.1",) if near else ("<the address of the proxy>",)))
+    listed = json.dumps(networks)
+    if deployment.purpose == "server":
+        return (
+            "[proxy]",
+            f'contract = "{kind.contract}"',
+            f'socket = "{socket}"' if socket else f"networks = {listed}",
+            'secret_files = ["proxy.secret"]' if kind.has_secret else "without_secret = true",
+            *(('client_address_header = "x-forwarded-for"',) if kind.is_tested else ()),
+        )
+    if deployment.purpose == "api":
+        hop = "unix_socket=True" if socket else f"networks={listed}"
+        secret = 'secrets=[os.environ["PROXY_SECRET"]]' if kind.has_secret else "without_secret=True"
+        return (f'app = ForwardedCertificates(app, contract="{kind.contract}", {hop}, {secret})',)
+    return (
+        f"certbound guard https://{deployment.host} --issuer https://as.example --behind {kind.contract} \\",
+        f"  --proxy-network {networks[0]} --proxy-secret-file proxy.secret",
+    )
 
 
 def foreign_headers(contract: str) -> tuple[str, ...]:
@@ -169,11 +199,12 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
     }
 
 
-def _lists(kind: Kind) -> dict[str, Sequence[str]]:
+def _lists(kind: Kind, deployment: Deployment) -> dict[str, Sequence[str]]:
     own = (*CONTRACTS[kind.contract]().headers, SECRET_HEADER)
     return {
         "EACH_FOREIGN": foreign_headers(kind.contract),
         "EACH_IDENTITY": IDENTITY_HEADERS,
+        "EACH_OTHER_SIDE": other_side(kind, deployment),
         "EACH_TWIN": tuple(twin for header in own for twin in _twins(header)),
     }
 
@@ -196,10 +227,12 @@ _SAID: Mapping[Purpose, str] = {
     "server": "the authorization server", "api": "an API in Python", "guard": "an API in any language",
 }  # fmt: skip
 
-_CLOUD = (
-    "it asks no other service about a request. Put certbound.resource.Guard into the API, or nginx, Envoy, Traefik or "
-    "Caddy behind it"
-)
+_CLOUD: Any = {
+    "purposes": ("server", "api"),
+    "is_tested": False,
+    "instead": "it asks no other service about a request. Put certbound.resource.Guard into the API, or nginx, Envoy, "
+    "Traefik or Caddy behind it",
+}
 
 KINDS: Mapping[str, Kind] = {
     "nginx": Kind(file="nginx.conf", contract="nginx", about="nginx 1.19.4 or newer; a file for conf.d"),
@@ -219,16 +252,26 @@ KINDS: Mapping[str, Kind] = {
         reaches_sockets=False,
     ),
     "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.10 or newer; a whole Caddyfile"),
-    **{
-        name: Kind(file=file, contract=name, about=about, purposes=("server", "api"), is_tested=False, instead=_CLOUD)
-        for name, file, about in (
-            ("aws-alb", "aws-alb.tf", "AWS Application Load Balancer, passthrough; Terraform"),
-            ("aws-alb-verify", "aws-alb.tf", "AWS Application Load Balancer, with a trust store; Terraform"),
-            ("azure-app-service", "azure-app-service.sh", "Azure App Service; lines for az"),
-            ("gcp", "gcp.sh", "Google Cloud load balancer; lines for gcloud"),
-            ("cloudflare", "cloudflare.sh", "Cloudflare; lines for curl"),
-            ("kong", "kong.yaml", "Kong Gateway Enterprise; for decK"),
-        )
-    },
+    "aws-alb": Kind(
+        file="aws-alb.tf", contract="aws-alb", about="AWS Application Load Balancer, passthrough; Terraform",
+        has_secret=False, networks=("<the subnets of the load balancer>",), **_CLOUD,
+    ),
+    "aws-alb-verify": Kind(
+        file="aws-alb.tf", contract="aws-alb-verify", about="AWS Application Load Balancer, trust store; Terraform",
+        has_secret=False, networks=("<the subnets of the load balancer>",), **_CLOUD,
+    ),
+    "azure-app-service": Kind(
+        file="azure-app-service.sh", contract="azure-app-service", about="Azure App Service; lines for az",
+        has_secret=False, networks=("<where its requests come from>",), **_CLOUD,
+    ),
+    "gcp": Kind(
+        file="gcp.sh", contract="gcp", about="Google Cloud load balancer; lines for gcloud",
+        networks=("35.191.0.0/16", "130.211.0.0/22"), **_CLOUD,
+    ),
+    "cloudflare": Kind(
+        file="cloudflare.sh", contract="cloudflare", about="Cloudflare; lines for curl",
+        networks=("<what https://www.cloudflare.com/ips/ says>",), **_CLOUD,
+    ),
+    "kong": Kind(file="kong.yaml", contract="kong", about="Kong Gateway Enterprise; for decK", **_CLOUD),
 }  # fmt: skip
 """Every proxy by the name that the command takes."""

@@ -2,7 +2,7 @@
 #   certbound doctor https://@HOST@ --cert client.pem --key client.key
 #
 # A load balancer cannot send a secret, so certbound has to be the listener itself and to be told so in words:
-#   contract "@CONTRACT@", networks ["<the subnets of the load balancer>"], without_secret = true
+#   @EACH_OTHER_SIDE@
 # Whoever can reach certbound past the load balancer then names any certificate: the security group below is the lock.
 # Mutual TLS is of the whole listener: give the authorization server's conventional host a load balancer of its own.
 

@@ -3,7 +3,7 @@
 #
 # The front ends put the certificate into X-ARR-ClientCert and judge it in no way; they cannot send a secret, so certbound
 # has to be the listener itself and to be told so in words:
-#   contract "azure-app-service", networks ["<the addresses that its requests come from>"], without_secret = true
+#   @EACH_OTHER_SIDE@
 # Whoever reaches the application past the front ends then names any certificate: no other way in may be open.
 set -euo pipefail
 : "${GROUP:?the resource group}" "${APP:?the name of the web app}"

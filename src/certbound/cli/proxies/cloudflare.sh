@@ -1,7 +1,8 @@
 # Cloudflare in front of @PURPOSE@, for curl.  Our tests cannot run this: try it with
 #   certbound doctor https://@HOST@ --cert client.pem --key client.key
 #
-# On the other side:  contract "cloudflare", networks ["<what https://www.cloudflare.com/ips/ says>"], the secret as below.
+# On the other side, in certbound:
+#   @EACH_OTHER_SIDE@
 # Everybody's zone comes from those addresses: the secret says that it is yours.
 # A certificate beyond 10 KiB comes empty, which is no certificate.  Cloudflare forwards it whether it is valid or not.
 set -euo pipefail

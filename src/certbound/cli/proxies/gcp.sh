@@ -1,7 +1,8 @@
 # Google Cloud load balancer in front of @PURPOSE@, for gcloud.  Our tests cannot run this: try it with
 #   certbound doctor https://@HOST@ --cert client.pem --key client.key
 #
-# On the other side:  contract "gcp", networks ["35.191.0.0/16", "130.211.0.0/22"], the secret as below.
+# On the other side, in certbound:
+#   @EACH_OTHER_SIDE@
 # The policy is of the whole proxy: at the conventional host browsers are asked as well, and certbound hears nothing of it.
 # The secret stands in the settings of the backend service: who may read those may speak for the load balancer.
 set -euo pipefail
