@@ -6,7 +6,7 @@ TEST_OPTIONS ?=
 FUZZ_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-wide test-more test-peers test-clients test-postgres test-browser test-proxies fuzz test-mutation check bench bench-postgres bench-turnover docs clean
+.PHONY: help setup demo dev test test-wide test-more test-peers test-clients test-postgres test-browser test-proxies fuzz fuzz-atheris test-mutation check bench bench-postgres bench-turnover docs clean
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test-proxies: .venv/.dev ## Start nginx, HAProxy, Apache, Envoy, Traefik and Cad
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)
 
+fuzz-atheris: .work/fuzz/venv/.ready ## Feed what reads strangers' bytes by coverage, a minute a target; needs CPython 3.11
+	.work/fuzz/venv/bin/python tests/fuzz/atheris_run.py $(FUZZ_OPTIONS)
+
 test-mutation: .venv/.dev ## Switch off each numbered security step; some test must notice
 	$(BIN)/python tests/mutation.py
 
@@ -86,6 +89,12 @@ ifdef UV
 else
 	$(PYTHON) -m venv .venv
 endif
+
+# atheris is there for CPython 3.11 alone, so it is no tool of development.
+.work/fuzz/venv/.ready: pyproject.toml
+	python3.11 -m venv .work/fuzz/venv
+	.work/fuzz/venv/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 -e '.[server,resource]'
+	@touch $@
 
 # What running needs.
 .venv/.run: .venv/bin/python pyproject.toml
