@@ -234,6 +234,7 @@ class GuardedAPI:
         """Without a token; HEAD tells the same without a body."""
         answer = face.ask(None, None, METADATA)
         assert (200, RESOURCE) == (answer.status, answer.json["resource"])
+        assert "public, max-age=300" == answer.headers["cache-control"]
         assert answer.json["tls_client_certificate_bound_access_tokens"]
         head = face.ask(None, None, METADATA, method="HEAD")
         assert (200, b"") == (head.status, head.body)

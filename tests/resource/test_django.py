@@ -13,10 +13,14 @@ if not settings.configured:
 
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory, override_settings
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import cache_page
 
 from certbound.core.errors import ConfigurationError
-from certbound.resource import FixedKeys, ProtectedResource
+from certbound.resource import FixedKeys, ProtectedResource, flask
 from certbound.resource.django import Guard, api, metadata, principal_of, requires
+from certbound.resource.rest_framework import HasScopes
 from certbound.tls.facts import EXTENSION, ConnectionFacts
 from certificates import NOW
 from issuing import AUDIENCE, ISSUER, KEYS, PEER, token
@@ -31,7 +35,7 @@ def configured() -> Iterator[None]:
         yield
 
 
-def asked(scope: str | None = "read", path: str = "/", **facts: Any) -> HttpRequest:
+def asked(scope: Any = "read", path: Any = "/", **facts: Any) -> HttpRequest:
     headers = {} if scope is None else {"authorization": f"Bearer {token(scope=scope)}"}
     return RequestFactory().get(path, headers=headers, **{EXTENSION: FACTS, **facts})
 
@@ -108,6 +112,61 @@ def test_a_decorator_without_its_brackets_is_an_error() -> None:
     """`@requires` above a view would make a decorator of it, which answers nobody."""
     with pytest.raises(ConfigurationError, match="@requires"):
         requires(lambda request: request)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("require", [requires, HasScopes, flask.requires], ids=["django", "rest", "flask"])
+@pytest.mark.parametrize("scope", ["read write", "", '"'])
+def test_what_is_no_scope_is_told_when_the_module_is_imported(require: Any, scope: str) -> None:
+    """And not when the first request comes, which would be refused for ever."""
+    with pytest.raises(ConfigurationError, match="scope"):
+        require(scope)
+
+
+class Accounts(View):  # type: ignore[misc]  # Django has no types
+    """Asynchronous, so that `as_view` and `dispatch` make awaitables and are no asynchronous functions."""
+
+    async def get(self, request: HttpRequest) -> HttpResponse:
+        principal_of(request).require(request.GET.get("more", "read"))
+        return HttpResponse("in")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        requires("read")(Accounts.as_view()),
+        method_decorator(requires("read"), name="dispatch")(type("Dispatching", (Accounts,), {})).as_view(),
+        method_decorator(requires("read"), name="get")(type("Getting", (Accounts,), {"get": Accounts.get})).as_view(),
+    ],
+    ids=["as_view", "dispatch", "get"],
+)
+def test_classes_of_asynchronous_views_are_guarded_as_any(view: Any) -> None:
+    """Wherever the decorator stands, a refusal is an answer, also what the view itself asks for."""
+
+    def status(request: HttpRequest) -> Any:
+        return asyncio.run(view(request)).status_code
+
+    assert [200, 403, 401] == [status(asked()), status(asked("write")), status(asked(None))]
+    assert 403 == status(asked(path="/?more=write"))
+
+
+def test_no_cache_before_the_guard_keeps_what_is_behind_it() -> None:
+    """A `cache_page` above the decorator or the middleware would answer a thief; one below them is theirs to use."""
+    stolen, seen = f"Bearer {token()}", []
+
+    def accounts(request: HttpRequest) -> HttpResponse:
+        seen.append(request)
+        return HttpResponse("in")
+
+    def statuses(view: Any, path: str) -> list[int]:
+        headers = {"authorization": stolen}
+        requests = (RequestFactory().get(path, headers=headers, **{EXTENSION: each}) for each in (FACTS, None, FACTS))
+        return [view(each).status_code for each in requests]
+
+    assert [200, 401, 200] == statuses(cache_page(60)(requires("read")(accounts)), "/above")
+    assert 2 == len(seen)
+    assert [200, 401, 200] == statuses(requires("read")(cache_page(60)(accounts)), "/below")
+    assert 3 == len(seen)
+    assert [200, 401, 200] == statuses(cache_page(60)(Guard(accounts)), "/around")
 
 
 def test_the_middleware_tells_the_metadata_and_nothing_else() -> None:

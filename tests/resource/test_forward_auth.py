@@ -26,17 +26,19 @@ from issuing import AUDIENCE, ISSUER, KEYS, PEER, THIEF, token
 SECRET = "0123456789abcdef" * 2
 ROUTES: Mapping[str, Set[str]] = {
     "/accounts": {"read"}, "/accounts/open": frozenset(), "/pay/": {"pay"}, "/caf%C3%A9": frozenset(),
+    "/accounts/all": {"pay"}, "/accounts/caf%C3%A9": {"pay"}, "/B": frozenset(),
 }  # fmt: skip
 
 SERVED = (
     "/accounts", "/accounts/", "/accounts/7?x=%2e%2e", "/accounts/open/door", "/caf%C3%A9/x", "/accounts/a%20b",
+    "/accounts/7/ALL", "/accounts/Allx", "/B/c", "/accounts/caf%C3%A8",
 )  # fmt: skip
 REFUSED = (
     "/pay", "/pay/", "/pay/now", "/", "", "/other", "/accountsx", "/Accounts", "accounts", "/accounts/open/../x",
     "/accounts/open/%2e%2e/x", "/accounts/open/..", "/accounts//x", "//accounts", "/accounts/open/..;/x",
     "/accounts;x", "/accounts/%2Fx", "/accounts/%5cx", "/accounts\\x", "/%61ccounts", "/accounts/%252e",
     "/accounts/%00", "/accounts/%0a", "/accounts/%", "/accounts/./x", "https://api.example/accounts", "*",
-    "/accounts/é",
+    "/accounts/é", "/accounts/ALL", "/accounts/All/7", "/accounts/caf%c3%a9", "/accounts/Open", "/b",
 )  # fmt: skip
 
 
@@ -166,7 +168,8 @@ async def test_the_metadata_is_told_to_everybody_and_is_no_answer_to_a_question(
     """RFC 9728: at its well-known path; a question about that path is a question."""
     path = "/.well-known/oauth-protected-resource"
     async with guarding() as ask:
-        assert AUDIENCE == (await ask(None, path=path, secret="")).json()["resource"]
+        told = await ask(None, path=path, secret="")
+        assert (AUDIENCE, "public, max-age=300") == (told.json()["resource"], told.headers["cache-control"])
         assert 403 == (await ask(path, path=path)).status_code
         assert 403 == (await ask(None, path=path, method="POST")).status_code
 
@@ -180,8 +183,16 @@ def test_a_route_that_no_request_can_have_stops_the_start(path: str) -> None:
 
 def test_one_route_has_one_row() -> None:
     api = ProtectedResource(AUDIENCE, issuer=ISSUER, keys=FixedKeys(KEYS))
-    with pytest.raises(ConfigurationError, match="the same path"):
-        ForwardAuth(api, routes={"/a": {"x"}, "/a/": set()})
+    for other in ("/a/", "/A"):
+        with pytest.raises(ConfigurationError, match="the same path"):
+            ForwardAuth(api, routes={"/a": {"x"}, other: set()})
+
+
+def test_a_text_is_no_set_of_scopes() -> None:
+    """It would be asked for letter by letter."""
+    api = ProtectedResource(AUDIENCE, issuer=ISSUER, keys=FixedKeys(KEYS))
+    with pytest.raises(ConfigurationError, match="set of words"):
+        ForwardAuth(api, routes={"/a": "read"})  # type: ignore[dict-item]
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=30).map(lambda text: "/" + text))

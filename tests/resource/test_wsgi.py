@@ -8,7 +8,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from certbound.core.errors import InsufficientScope
+from certbound.core.errors import ConfigurationError, InsufficientScope
 from certbound.resource import FixedKeys, ProtectedResource
 from certbound.resource.wsgi import Guard, principal_of
 from certbound.tls.facts import EXTENSION, ConnectionFacts
@@ -66,6 +66,13 @@ def test_the_guard_keeps_the_rules_of_wsgi() -> None:
     server = Server()
     server.ask(validator(guard(app, scopes={"write"})))
     assert "403 Forbidden" == server.status
+
+
+@pytest.mark.parametrize("scopes", ["read", {"read write"}, {""}, {None}])
+def test_what_is_no_scope_stops_the_start(scopes: Any) -> None:
+    """It is one that no token has, or would be asked for letter by letter."""
+    with pytest.raises(ConfigurationError):
+        guard(None, scopes=scopes)
 
 
 def test_a_token_has_one_place() -> None:

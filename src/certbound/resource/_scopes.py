@@ -12,6 +12,8 @@ def require_words(scopes: Iterable[str]) -> frozenset[str]:
         raise ConfigurationError(f"the scopes must be a set of words, not {scopes!r:.200}; write {{{scopes!r:.200}}}")
     words = frozenset(scopes)
     for word in words:
+        if not isinstance(word, str):  # a decorator without its brackets gets what it decorates
+            raise ConfigurationError(f'{word!r:.200} is no scope; write @requires("accounts"), with brackets')
         try:
             parsed = parse_scope(word)
         except InvalidScope as error:

@@ -9,7 +9,8 @@
 Rule 1: what `CERTBOUND` says wrong stops the start and names its key; unknown keys are wrong.
 Rule 2: with the middleware no view is open.  Without it `@requires` decides by itself, so that a project may guard its
 API alone; no decorated view trusts that somebody else did.
-Rule 3: WSGI and ASGI, ordinary and asynchronous views alike.
+Rule 3: WSGI and ASGI, ordinary and asynchronous views alike, classes included.
+Rule 4: no cache of Django's that stands in front of the guard keeps what is behind it.
 """
 
 import inspect
@@ -25,9 +26,10 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from certbound.core.errors import ConfigurationError, InsufficientScope, ProtectedResourceError
 from certbound.resource import asgi, wsgi
+from certbound.resource._scopes import require_words
 from certbound.resource.blocking import admit
 from certbound.resource.introspection import Introspection
-from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import refuse
 from certbound.resource.verify import Principal
@@ -83,8 +85,7 @@ class Guard:
 
 def requires(*scopes: str) -> Callable[[View], View]:
     """The view needs a token with every one of `scopes`, beside those that the whole API needs."""
-    if any(not isinstance(each, str) for each in scopes):
-        raise ConfigurationError('requires() needs the scopes: write @requires("accounts"), or @requires() for none')
+    require_words(scopes)
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -104,7 +105,7 @@ def requires(*scopes: str) -> Callable[[View], View]:
             except ProtectedResourceError as refusal:
                 return refused(refusal)
 
-        return cast("View", asynchronous if inspect.iscoroutinefunction(view) else synchronous)
+        return cast("View", asynchronous if _is_asynchronous(view) else synchronous)
 
     return decorate
 
@@ -116,7 +117,7 @@ def metadata(request: HttpRequest) -> HttpResponse:
     """
     if request.method not in {"GET", "HEAD"}:
         return HttpResponse(status=405, headers={"allow": "GET, HEAD"})
-    return HttpResponse(describe(api()), content_type="application/json")
+    return HttpResponse(describe(api()), content_type="application/json", headers={"cache-control": CACHE_CONTROL})
 
 
 def principal_of(request: HttpRequest) -> Principal:
@@ -180,12 +181,20 @@ def _value(key: str, value: Any) -> Any:
 
 def _remember(request: HttpRequest, principal: Principal) -> Principal:
     request.certbound_principal = principal
+    # Whoever asks a `cache_page` above the decorator, or a cache before the middleware, is not asked for a token.
+    request._cache_update_cache = False  # noqa: SLF001  Django has no other word for it
     return principal
 
 
 def _remembered(request: HttpRequest) -> Principal | None:
     found = getattr(request, "certbound_principal", None)
     return found if isinstance(found, Principal) else None
+
+
+def _is_asynchronous(view: Any) -> bool:
+    """A function, what `as_view` makes, or the `dispatch` of a class as `method_decorator` hands it over."""
+    of_class = getattr(getattr(view, "func", None), "__self__", None)
+    return iscoroutinefunction(view) or getattr(of_class, "view_is_async", False) is True
 
 
 def _forget(*, setting: str, **_: Any) -> None:

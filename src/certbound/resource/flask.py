@@ -19,6 +19,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.local import LocalProxy
 
 from certbound.core.errors import InsufficientScope
+from certbound.resource._scopes import require_words
 from certbound.resource.metadata import metadata_url
 from certbound.resource.protected import ProtectedResource
 from certbound.resource.refusal import refuse
@@ -46,7 +47,9 @@ def requires(*scopes: str) -> Callable[[View], View]:
     """The route needs every one of `scopes`, beside those that the whole API needs.
 
     What a function needs it needs wherever it is a view: also where it was registered before it was decorated.
+    `ConfigurationError` for what is no scope.
     """
+    require_words(scopes)
 
     def decorate(view: View) -> View:
         needed = frozenset(scopes) | getattr(view, _NEEDS, frozenset())

@@ -6,7 +6,8 @@ nginx `auth_request`, Envoy `ext_authz` over HTTP, Traefik `forwardAuth`, Caddy 
 
 Rule 1: only a declared proxy is answered; what it forwards of the request is the request.
 Rule 2: where routes are declared, a path below none of them is refused, and so is one that servers read in two ways:
-`//`, `.` and `..`, `;`, a backslash, and whatever is percent-encoded without need.
+`//`, `.` and `..`, `;`, a backslash, whatever is percent-encoded without need, and a spelling in other letters (`A` for
+`a`, `%c3` for `%C3`) that would be below another route.
 Rule 3: each identity header stands on every 200, empty or not, so that the proxy replaces what a client wrote; a value
 that cannot stand in a header is a refusal.
 Rule 4: answers are 200, 401, 403 and 503: of others some proxies make a 500.  The body is never read.
@@ -19,7 +20,8 @@ from urllib.parse import unquote_to_bytes
 
 from certbound.core.display import shown
 from certbound.core.errors import ConfigurationError, InvalidToken, ProtectedResourceError
-from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource._scopes import require_words
+from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
@@ -71,9 +73,12 @@ class ForwardAuth:
         """
         self._api = api
         self._path_header = path_header.lower().encode("ascii")
-        self._routes = None if routes is None else {_route(path): frozenset(scopes) for path, scopes in routes.items()}
-        if self._routes is not None and len(self._routes) < len(routes or ()):
-            raise ConfigurationError("routes: two of them are the same path")
+        self._routes = (
+            None if routes is None else {_route(path): require_words(scopes) for path, scopes in routes.items()}
+        )
+        self._lower = {path.lower(): path for path in self._routes or ()}
+        if len(self._lower) < len(routes or ()):
+            raise ConfigurationError("routes: two of them are the same path, or are to a server that ignores case")
         self._told: dict[int, tuple[Principal, list[tuple[bytes, bytes]]]] = {}
         self._metadata_path = metadata_path(api)
         self._metadata_url = metadata_url(api)
@@ -95,7 +100,10 @@ class ForwardAuth:
                 authorization.append(value)
         if not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}:
             body = describe(self._api)
-            headers = (("content-type", "application/json"), ("content-length", str(len(body))))
+            headers = (
+                ("content-type", "application/json"), ("content-length", str(len(body))),
+                ("cache-control", CACHE_CONTROL),
+            )  # fmt: skip
             return Answer(status=200, headers=headers, body=body)
         try:
             return await self._decide(scope, targets, authorization)
@@ -139,12 +147,12 @@ class ForwardAuth:
         path = raw.decode("latin-1")
         if not _is_plain(path):
             raise PathRefused(f"the path can be read in two ways: {shown(path)!r:.200}")
-        below = path.rstrip("/")
-        while (scopes := self._routes.get(below)) is None:
-            if not below:
-                raise PathRefused(f"the path is below no route: {shown(path)!r:.200}")
-            below = below.rpartition("/")[0]
-        return scopes
+        below = _longest(path, self._routes)
+        if below is None:
+            raise PathRefused(f"the path is below no route: {shown(path)!r:.200}")
+        if self._lower[_longest(path.lower(), self._lower) or ""] != below:
+            raise PathRefused(f"a server that ignores case reads another route in it: {shown(path)!r:.200}")
+        return self._routes[below]
 
 
 def _route(path: str) -> str:
@@ -154,6 +162,16 @@ def _route(path: str) -> str:
             "and needless percent-encoding"
         )
     return path.rstrip("/")
+
+
+def _longest(path: str, routes: Mapping[str, object]) -> str | None:
+    """The longest of the routes that the path is, or is below."""
+    below = path.rstrip("/")
+    while below not in routes:
+        if not below:
+            return None
+        below = below.rpartition("/")[0]
+    return below
 
 
 def _is_plain(path: str) -> bool:

@@ -22,6 +22,7 @@ from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError, TokenMissing
+from certbound.resource._scopes import require_words
 from certbound.resource.django import api, principal_in
 from certbound.resource.metadata import metadata_url
 from certbound.resource.refusal import refuse
@@ -92,7 +93,8 @@ def answer_refusals(exc: Exception, context: Any) -> Any:
 
 
 def HasScopes(*scopes: str) -> type[BasePermission]:  # noqa: N802  a class, as the framework names them
-    """A permission class: the token has every one of `scopes`."""
+    """A permission class: the token has every one of `scopes`.  `ConfigurationError` if one is none."""
+    require_words(scopes)
 
     class Having(BasePermission):  # type: ignore[misc]
         def has_permission(self, request: Any, view: Any) -> bool:

@@ -15,8 +15,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError
+from certbound.resource._scopes import require_words
 from certbound.resource.blocking import admit
-from certbound.resource.metadata import describe, metadata_path, metadata_url
+from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
@@ -34,10 +35,10 @@ class Guard:
     """WSGI middleware that lets a request pass only with a valid token, bound to the certificate on its connection."""
 
     def __init__(self, app: WSGIApplication, api: ProtectedResource, *, scopes: Set[str] = frozenset()) -> None:
-        """Every one of `scopes` is needed, beside those that the whole API needs."""
+        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none."""
         self._app = app
         self._api = api
-        self._scopes = frozenset(scopes)
+        self._scopes = require_words(scopes)
         self._metadata_url = metadata_url(api)
         path = metadata_path(api)
         # As WSGI has paths: decoded once, a byte a character.
@@ -100,9 +101,10 @@ def asked_of(environ: Mapping[str, Any], scopes: Set[str] = frozenset()) -> Aske
 def described(api: ProtectedResource) -> Answer:
     """The metadata, as an answer."""
     body = describe(api)
-    return Answer(
-        status=200, headers=(("content-type", "application/json"), ("content-length", str(len(body)))), body=body
-    )
+    headers = (
+        ("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", CACHE_CONTROL),
+    )  # fmt: skip
+    return Answer(status=200, headers=headers, body=body)
 
 
 class _Response:
