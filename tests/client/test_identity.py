@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 from certbound.client import Identity, IdentityUnusable
 from certbound.core.certificate import thumbprint
@@ -66,3 +68,59 @@ def test_no_certificate(pem: bytes) -> None:
     """A chain without a certificate is no identity."""
     with pytest.raises(IdentityUnusable, match="client certificate cannot be used"):
         Identity(pem, self_signed("CN=a").key_pem)
+
+
+class TestKinds:
+    KEY = ec.generate_private_key(ec.SECP256R1())
+    ISSUED = Authority.create("ca").issue("CN=a", key=KEY)
+    ENCRYPTED = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"sesame"))
+
+    def pkcs12(self, password: bytes | None = b"sesame") -> bytes:
+        leaf, *issuers = x509.load_pem_x509_certificates(self.ISSUED.chain_pem)
+        how = NoEncryption() if password is None else BestAvailableEncryption(password)
+        return serialize_key_and_certificates(b"a", self.KEY, leaf, issuers, how)
+
+    def test_an_encrypted_key(self, tmp_path: Path) -> None:
+        """In memory and in a file; a password that is not needed is not used."""
+        (tmp_path / "a.pem").write_bytes(self.ISSUED.chain_pem)
+        (tmp_path / "a.key").write_bytes(self.ENCRYPTED)
+        for found in (
+            Identity.read(self.ISSUED.chain_pem, self.ENCRYPTED, "sesame"),
+            Identity.load(tmp_path / "a.pem", tmp_path / "a.key", "sesame"),
+            Identity.read(self.ISSUED.chain_pem, private_key_pem(self.KEY), "other"),
+        ):
+            assert found.thumbprint == thumbprint(self.ISSUED.der)
+
+    def test_pkcs12(self, tmp_path: Path) -> None:
+        """With its chain; with a password and without; as one file."""
+        for password in (None, "sesame"):
+            data = self.pkcs12(None if password is None else password.encode())
+            (tmp_path / "a.p12").write_bytes(data)
+            for found in (Identity.read_pkcs12(data, password), Identity.load(tmp_path / "a.p12", None, password)):
+                assert found.thumbprint == thumbprint(self.ISSUED.der)
+                assert len(found.certificates()) == len(x509.load_pem_x509_certificates(self.ISSUED.chain_pem))
+
+    @pytest.mark.parametrize("password", [None, "", "wrong-password"])
+    def test_a_wrong_password_is_not_repeated(self, password: str | None) -> None:
+        """Neither in the message nor behind it."""
+        for attempt in (
+            lambda: Identity.read_pkcs12(self.pkcs12(), password),
+            lambda: Identity.read(self.ISSUED.chain_pem, self.ENCRYPTED, password),
+        ):
+            with pytest.raises(IdentityUnusable) as refused:
+                attempt()
+            assert "wrong-password" not in str(refused.value)
+            assert refused.value.__cause__ is None or "password" in str(refused.value)
+
+    def test_one_pem_file_for_both(self, tmp_path: Path) -> None:
+        """It is read once."""
+        (tmp_path / "both.pem").write_bytes(self.ISSUED.chain_pem + self.ENCRYPTED)
+        assert Identity.load(tmp_path / "both.pem", None, "sesame").thumbprint == thumbprint(self.ISSUED.der)
+
+    def test_pkcs12_without_a_key(self) -> None:
+        """It is no identity."""
+        data = serialize_key_and_certificates(
+            None, None, None, x509.load_pem_x509_certificates(self.ISSUED.chain_pem), NoEncryption()
+        )
+        with pytest.raises(IdentityUnusable, match="holds no private key"):
+            Identity.read_pkcs12(data)

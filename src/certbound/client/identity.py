@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from certbound.client.errors import IdentityUnusable
 from certbound.core.certificate import Certificate, Thumbprint, read_pem_certificates
 from certbound.core.errors import BadCertificate
+from certbound.core.jwks import make_jwks
 
 
 class IdentitySource(Protocol):
@@ -86,6 +87,10 @@ class Identity:
     def thumbprint(self) -> Thumbprint:
         """`x5t#S256`: what a token bound to this identity holds in `cnf`."""
         return self.certificate.thumbprint
+
+    def jwks(self) -> dict[str, Any]:
+        """What a client registers that authenticates by `self_signed_tls_client_auth` (RFC 8705 section 2.2.2)."""
+        return make_jwks([self.certificate])
 
     def certificates(self) -> list[x509.Certificate]:
         """The chain, leaf first."""
