@@ -12,15 +12,20 @@ from certbound.cli._development import Development, make_folder, now_utc
 from certbound.cli._doctor.documents import DOCUMENTS
 from certbound.cli._doctor.handshakes import HANDSHAKES
 from certbound.cli._doctor.mends import _LINES, mend
+from certbound.cli._doctor.reach import Identity, Place, Reach
+from certbound.cli._doctor.reach import place_of as place_of_url
 from certbound.cli._doctor.requests import REQUESTS
+from certbound.cli._doctor.target import Target
 from certbound.cli._sample import sample_api
 from certbound.cli._servers import in_background, open_ports, place_of, serving
 from certbound.cli.proxies import KINDS
 from certbound.resource import Guard, ProtectedResource
+from certbound.tls import Port, VirtualHost
 from certbound.tls.forwarded import ForwardedCertificates
 from certbound.trust.authority import Authority
 from cli.careless import careless
 from proxies.frame import served
+from proxies.frame import serving as listening
 
 CHECKS = (*HANDSHAKES, *REQUESTS, *DOCUMENTS)
 AT_THE_CARELESS = {
@@ -154,6 +159,67 @@ def test_a_port_without_tls_that_believes_whoever_comes_is_found(
             _, found = examine(capsys, *arguments, "--plain-url", f"http://127.0.0.1:{port}", *skipped)
         assert verdict == found["plain"]["verdict"]
     assert list(found) == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("check", "place", "conventional"),
+    [
+        ("certificate", "other.example", None),
+        ("not-asked", "localhost", "other.localhost"),
+        ("resumption-elsewhere", "localhost", "other.localhost"),
+    ],
+)
+def test_two_hosts_that_are_one_are_found(
+    check: str, place: str, conventional: str | None, found_at_the_careless: tuple[Path, list[str]]
+) -> None:
+    """One certificate, one policy and one memory of sessions for both."""
+    folder, (url, *_) = found_at_the_careless
+    port = place_of_url(url).port
+    own = Identity(folder / "client-both.pem", b"")
+    own.file.write_bytes((folder / "client.key").read_bytes() + (folder / "client.pem").read_bytes())
+    other = None if conventional is None else Place(conventional, port)
+    reach = Reach(folder / "ca.pem", ("127.0.0.1", None), own)
+    [run] = [each.run for each in CHECKS if each.name == check]
+    assert "wrong" == run(Target("API", reach, url, Place(place, port), other, token="any")).verdict
+
+
+async def lax(scope: Any, receive: Any, send: Any) -> None:
+    """An authorization server that says wrong things of itself, and gives everybody a token."""
+    told = {
+        "issuer": "https://other.example", "token_endpoint": "https://as.example/token",
+        "authorization_endpoint": "https://as.example/authorize",
+        "mtls_endpoint_aliases": {
+            "token_endpoint": "https://as.example/token", "revocation_endpoint": "https://as.example/gone",
+        },
+    }  # fmt: skip
+    body = {"/.well-known/oauth-authorization-server": told, "/token": {"access_token": "x"}, "/authorize": {}}
+    found = json.dumps(body.get(scope["path"], {})).encode()
+    status = 200 if scope["path"] in body else 404
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"%d" % len(found))]})
+    await send({"type": "http.response.body", "body": found})
+
+
+def test_a_lax_authorization_server_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of forgeries nothing can be said where nobody needs a certificate."""
+    authority = Authority.create("Test CA")
+    server = authority.issue("CN=as.example", dns=["as.example"], usage="server")
+    client = authority.issue("CN=client", dns=["client.example"])
+    for name, content in (
+        ("ca.pem", authority.certificate_pem), ("server.pem", server.chain_pem), ("server.key", server.key_pem),
+        ("client.pem", client.chain_pem), ("client.key", client.key_pem),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+    host = VirtualHost(
+        certificate=tmp_path / "server.pem", key=tmp_path / "server.key", app=lax, asks_for_certificate=True
+    )
+    with listening([Port(host="127.0.0.1", port=0, virtual_hosts=(host,))]) as [(_, port)]:
+        files = {"cert": "client.pem", "key": "client.key", "ca": "ca.pem"}
+        given = [word for name, file in files.items() for word in (f"--{name}", str(tmp_path / file))]
+        arguments = ["https://as.example", "--connect", f"127.0.0.1:{port}", "--client-id", "client", *given]
+        status, found = examine(capsys, *arguments)
+    assert 1 == status
+    assert {"nobody", "another", "metadata", "metadata-bound", "aliases", "hsts"} == of(found, "wrong")
+    assert "nobody needs a certificate here (HTTP 200)" == found["forged"]["seen"]
 
 
 def test_what_was_believed_is_named_with_its_lines(

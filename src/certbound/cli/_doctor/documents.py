@@ -4,6 +4,7 @@ from certbound.cli._doctor.finding import OK, Check, Found, wrong
 from certbound.cli._doctor.reach import place_of, request
 from certbound.cli._doctor.target import METADATA, Target
 from certbound.core.errors import ConfigurationError
+from certbound.tls.hosts import is_loopback
 
 BOUND = "tls_client_certificate_bound_access_tokens"
 
@@ -42,6 +43,8 @@ def _hsts(target: Target) -> Found:
     if target.kind == "API" or not isinstance(endpoint, str):
         return OK
     place = place_of(endpoint)
+    if is_loopback(place.host) or place.host.endswith(".localhost"):
+        return OK  # a browser would hold it against everything else on this machine
     answer = target.reach.ask(place, request("GET", place, ()))
     return OK if "strict-transport-security" in answer.headers else wrong("Strict-Transport-Security is not there")
 
