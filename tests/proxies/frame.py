@@ -190,6 +190,7 @@ class Proxied:
     def connect(self, identity: Issued | None = None, *, name: str | None = HOST, **options: Any) -> ssl.SSLSocket:
         """A connection after its handshake; `name` is the server name that it says, or none."""
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a request waits for the handshake's last ACK
         context = self.context(identity, **options)
         context.check_hostname = False
         return context.wrap_socket(raw, server_hostname=name)

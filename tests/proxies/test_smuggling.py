@@ -132,13 +132,19 @@ def _send(port: int, context: ssl.SSLContext, sent: bytes) -> None:
     """And waits a moment for what comes."""
     with (
         contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as raw,
+        _connection(port) as raw,
         context.wrap_socket(raw, server_hostname=HOST) as stream,
     ):
         stream.sendall(sent)
         stream.settimeout(0.05)
         while stream.recv(65536):
             pass
+
+
+def _connection(port: int) -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
 
 
 def _careless(port: int, sent: bytes, headers: Sequence[tuple[str, str]]) -> None:
