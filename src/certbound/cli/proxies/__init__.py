@@ -246,12 +246,12 @@ KINDS: Mapping[str, Kind] = {
         instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
         "let nginx, Envoy, Traefik or Caddy ask the guard",
     ),
-    "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.36 or newer; a whole file"),
+    "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.40 or newer; a whole file"),
     "traefik": Kind(
-        file="traefik.yaml", contract="traefik", about="Traefik 3.7.15 or newer; a file of its file provider",
+        file="traefik.yaml", contract="traefik", about="Traefik 3.7.12 or newer; a file of its file provider",
         reaches_sockets=False,
     ),
-    "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.10 or newer; a whole Caddyfile"),
+    "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.11 or newer; a whole Caddyfile"),
     "aws-alb": Kind(
         file="aws-alb.tf", contract="aws-alb", about="AWS Application Load Balancer, passthrough; Terraform",
         has_secret=False, networks=("<the subnets of the load balancer>",), **_CLOUD,
