@@ -23,7 +23,7 @@ from proxies.frame import (
     served,
     wrapped,
 )
-from proxies.programs import APACHE, HAPROXY, NGINX
+from proxies.programs import APACHE, CADDY, ENVOY, HAPROXY, NGINX, TRAEFIK
 from proxies.variants import Variant, cell
 
 pytestmark = pytest.mark.proxies
@@ -41,6 +41,15 @@ LINES: tuple[tuple[str, Program, str, Variant, str, str], ...] = (
     ("apache, twins", APACHE, r"unset [a-z-]*_", variants.underscores, "its own", "certbound 400"),
     ("apache, Connection", APACHE, r"\bConnection\b", variants.connection_other, "its own", "certbound 400"),
     ("apache, Connection, the secret", APACHE, r"\bConnection\b", variants.connection_secret, "its own", "none"),
+    ("envoy, tickets", ENVOY, r"session_resumption", variants.resumed, "its own", "RESUMED"),
+    ("envoy, underscores", ENVOY, r"headers_with_underscores", variants.underscores, "proxy 400", "its own"),
+    ("envoy, names", ENVOY, r"remove_on_match", variants.dots, "its own", "certbound 400"),
+    ("envoy, the secret", ENVOY, r"certbound-proxy-secret", variants.own, "its own", "none"),
+    ("envoy, the certificate", ENVOY, r"SANITIZE_SET|set_current", variants.own, "its own", "none"),
+    ("traefik, the certificate", TRAEFIK, r"passTLSClientCert", variants.own, "its own", "proxy 404"),
+    ("traefik, the secret", TRAEFIK, r"certbound-proxy-secret", variants.own, "its own", "none"),
+    ("caddy, the certificate header", CADDY, r"header_up X-SSL-Client-Cert", variants.own, "its own", "FORGED"),
+    ("caddy, the secret", CADDY, r"header_up certbound-proxy-secret", variants.own, "its own", "none"),
 )
 """What it is called, the proxy, which lines go, what a client tries, and the cell with and without them."""
 
