@@ -232,7 +232,7 @@ TARGETS: Mapping[str, Target] = {
     "caddy-fingerprint": _forwarded("caddy", fingerprint="x-fingerprint"),
     "xfcc": Target(_elements, _CONTRACTS["envoy"].seeds, of_forwarded._PARTS),
     "pem": Target(_pem, _CONTRACTS["aws-alb"].seeds, of_forwarded._PARTS),
-    "der": Target(_der, lambda: _DERS[::3]),
+    "der": Target(_der, lambda: _DERS[::3], [bytes((tag,)) for tag in b"\x02\x03\x04\x05\x06\x0c\x13\x30\x31\xa0\xa3"]),
     "dn": Target(
         _dn,
         lambda: [*(each.encode() for each in _TEXTS), *(each.encoded for each in SUBJECTS if len(each.encoded) < 500)],

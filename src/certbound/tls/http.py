@@ -232,6 +232,9 @@ class HTTPProtocol(HttpToolsProtocol):
         if upgrades and not (self.websockets and self._get_upgrade() == b"websocket" and self.current is None):
             raise _Refused(400, "no upgrade is served here")
         version = self.parser.get_http_version()
+        # 4. It is HTTP/1: a line without a version is no request with a header, and HTTP/2 looks otherwise.
+        if version not in {"1.1", "1.0"}:
+            raise _Refused(400, "a version other than HTTP/1.0 and HTTP/1.1")
         self.scope = {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
