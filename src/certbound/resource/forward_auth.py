@@ -18,15 +18,19 @@ from collections.abc import Mapping, Set
 from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from certbound.core.display import shown
 from certbound.core.errors import ConfigurationError, InvalidToken, ProtectedResourceError
 from certbound.resource._scopes import require_words
-from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
+from certbound.resource.asgi import described
+from certbound.resource.metadata import metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
 from certbound.tls.facts import connection_facts
 from certbound.tls.ports import Receive, Scope, Send
+from certbound.tls.prompt import Response, compose
 
 SUBJECT, CLIENT_ID, SCOPE, THUMBPRINT, ISSUER = IDENTITY_HEADERS = (
     b"certbound-subject", b"certbound-client-id", b"certbound-scope", b"certbound-thumbprint", b"certbound-issuer",
@@ -43,7 +47,13 @@ PATH_HEADERS: Mapping[str, str] = {"traefik": "x-forwarded-uri"}
 MEMORY = 4096
 """How many identities are kept as headers."""
 
-Headers = list[tuple[bytes, bytes]]
+
+class Told(msgspec.Struct, frozen=True):
+    """What the API is told of who calls."""
+
+    of: Principal
+    headers: list[tuple[bytes, bytes]]
+    response: Response
 
 
 class PathRefused(ProtectedResourceError):
@@ -79,7 +89,7 @@ class ForwardAuth:
         self._lower = {path.lower(): path for path in self._routes or ()}
         if len(self._lower) < len(routes or ()):
             raise ConfigurationError("routes: two of them are the same path, or are to a server that ignores case")
-        self._told: dict[int, tuple[Principal, list[tuple[bytes, bytes]]]] = {}
+        self._told: dict[int, Told] = {}
         self._metadata_path = metadata_path(api)
         self._metadata_url = metadata_url(api)
 
@@ -91,27 +101,48 @@ class ForwardAuth:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
 
-    async def _answer(self, scope: Scope) -> "Answer | Headers":
+    def answer_at_once(self, scope: Scope) -> Response | None:
+        """The same where nothing has to be fetched for it, as `tls.prompt` has it; None where something has."""
+        targets, authorization = self._values(scope)
+        if self._is_for_metadata(scope, targets):
+            return None
+        try:
+            principal = self._api.admit_at_once(self._asked(scope, targets, authorization))
+            return None if principal is None else self._identity(principal).response
+        except ProtectedResourceError as refusal:
+            answer = self._refused(refusal)
+            return compose(answer.status, _encoded(answer), answer.body)
+
+    async def _answer(self, scope: Scope) -> "Answer | Told":
+        targets, authorization = self._values(scope)
+        if self._is_for_metadata(scope, targets):
+            return described(self._api)
+        try:
+            # (4) The token is good, for this certificate and this path.
+            principal = await self._api.admit(self._asked(scope, targets, authorization))
+            # (5) Who calls can be told to the API.
+            return self._identity(principal)
+        except ProtectedResourceError as refusal:
+            return self._refused(refusal)
+
+    def _values(self, scope: Scope) -> tuple[list[bytes], list[bytes]]:
+        """Of the header with the path, and of Authorization."""
         targets, authorization = [], []
         for name, value in scope["headers"]:
             if name == self._path_header:
                 targets.append(value)
             elif name == b"authorization":
                 authorization.append(value)
-        if not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}:
-            body = describe(self._api)
-            headers = (
-                ("content-type", "application/json"), ("content-length", str(len(body))),
-                ("cache-control", CACHE_CONTROL),
-            )  # fmt: skip
-            return Answer(status=200, headers=headers, body=body)
-        try:
-            return await self._decide(scope, targets, authorization)
-        except ProtectedResourceError as refusal:
-            answer = refuse(refusal, metadata_url=self._metadata_url)
-            return replace(answer, status=401) if answer.status == 400 else answer
+        return targets, authorization
 
-    async def _decide(self, scope: Scope, targets: list[bytes], authorization: list[bytes]) -> "Headers":
+    def _is_for_metadata(self, scope: Scope, targets: list[bytes]) -> bool:
+        return not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}
+
+    def _refused(self, refusal: ProtectedResourceError) -> Answer:
+        answer = refuse(refusal, metadata_url=self._metadata_url)
+        return replace(answer, status=401) if answer.status == 400 else answer
+
+    def _asked(self, scope: Scope, targets: list[bytes], authorization: list[bytes]) -> Asked:
         # (1) A declared proxy asks.
         facts = connection_facts(scope)
         if facts is None or facts.forwarded_by is None:
@@ -122,24 +153,19 @@ class ForwardAuth:
         path, _, query = targets[0].partition(b"?")
         # (3) The path is one that is served.
         scopes = self._scopes_of(path)
-        # (4) The token is good, for this certificate and this path.
-        principal = await self._api.admit(
-            Asked(authorization=authorization, peer=facts.peer_certificate, query=query, scopes=scopes)
-        )
-        # (5) Who calls can be told to the API.
-        return self._identity(principal)
+        return Asked(authorization=authorization, peer=facts.peer_certificate, query=query, scopes=scopes)
 
-    def _identity(self, principal: Principal) -> "Headers":
+    def _identity(self, principal: Principal) -> "Told":
         """What is told of who calls; remembered for as long as it is the very same value.  `InvalidToken` if it cannot
         be told."""
         told = self._told.get(id(principal))
-        if told is not None:  # it is kept beside its headers, so its id is nobody else's
-            return told[1]
+        if told is not None:  # it keeps the principal, so its id is nobody else's
+            return told
         headers = [*((name, _header(name, value)) for name, value in _said(principal)), *_OF_YES]
         if len(self._told) >= MEMORY:
             self._told.clear()
-        self._told[id(principal)] = principal, headers
-        return headers
+        told = self._told[id(principal)] = Told(principal, headers, compose(200, headers, b""))
+        return told
 
     def _scopes_of(self, raw: bytes) -> Set[str]:
         if self._routes is None:
@@ -176,6 +202,8 @@ def _longest(path: str, routes: Mapping[str, object]) -> str | None:
 
 def _is_plain(path: str) -> bool:
     """Whether every server reads the same in it."""
+    if _SIMPLE.fullmatch(path) is not None and "/." not in path:
+        return True
     if _PLAIN.fullmatch(path) is None or ("/." in path and _DOTS.search(path)):
         return False
     return "%" not in path or all(unquote_to_bytes(each)[0] in _NEED_ESCAPE for each in _ESCAPED.findall(path))
@@ -197,14 +225,16 @@ def _said(principal: Principal) -> tuple[tuple[bytes, str], ...]:
     )
 
 
-async def _respond(answer: "Answer | Headers", scope: Scope, send: Send) -> None:
-    if isinstance(answer, list):
-        status, body, headers = 200, b"", answer
-    else:
-        status, body = answer.status, answer.body
-        headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers]
+async def _respond(answer: "Answer | Told", scope: Scope, send: Send) -> None:
+    status, headers, body = (
+        (answer.status, _encoded(answer), answer.body) if isinstance(answer, Answer) else (200, answer.headers, b"")
+    )
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+
+def _encoded(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("ascii")) for name, value in answer.headers]
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
@@ -227,6 +257,8 @@ async def health(scope: Scope, receive: Receive, send: Send) -> None:
 _OF_YES = ((b"content-length", b"0"), (b"cache-control", b"no-store"))
 _VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
 _PLAIN = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?")
+_SIMPLE = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
+"""Most of `_PLAIN`, matched in a fraction of the time."""
 _DOTS = re.compile(r"/\.\.?(/|$)")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _NEED_ESCAPE = frozenset(b' "<>[]^`{|}#?') | frozenset(range(0x80, 0x100))

@@ -5,6 +5,8 @@ Rule 2: the header is complete before the application sees it, and never changes
 Rule 3: header, body and waiting have bounds; what crosses one is answered if it can be, and the connection ends.
 Rule 4: what cannot be understood beyond doubt is refused, and nothing after it is read.
 Rule 5: a response's head waits for its body, so that a small response is one TLS record.
+Rule 6: who is answered at once (`prompt`) is alone: the first request in what arrived, without body and while nothing
+        else is due; all others have their task, and so their turn.
 """
 
 import asyncio
@@ -22,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from certbound.tls.facts import EXTENSION, HOP, ConnectionFacts, Hop, TLSExtension
 from certbound.tls.hosts import covers, host_name, target_authority
 from certbound.tls.ports import ASGIApplication, Message, Receive, Scope, Send
+from certbound.tls.prompt import at_once
 
 if TYPE_CHECKING:
     from certbound.tls.connection import TLSConnection
@@ -52,13 +55,16 @@ class HTTPProtocol(HttpToolsProtocol):
             certificate = (site or connection.sites.all[0]).server_certificate
             self.extensions = {"tls": TLSExtension(facts, certificate), EXTENSION: facts}
         self.websockets = site is not None and site.host.websockets
+        self.answer_at_once = at_once(self.app)
         self.known_host: bytes | None = None  # the Host that was found to be ours last
         self.host: bytes | None = None
         self.reading = _IDLE
         self.deaf = False  # nothing more is read
         self.last = False  # the current request is the last one
         self.fields = self.taken = self.body_taken = self.unfinished = 0
-        self.upgrade = self.begun = False
+        self.upgrade = self.begun = self.has_body = self.may_be_at_once = False
+        self.defaults: list[tuple[bytes, bytes]] = []
+        self.default_fields = b""  # the same, as they are sent
 
     # --- the connection
 
@@ -131,6 +137,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.deaf:
             return
         before = self.reading
+        self.may_be_at_once = self.answer_at_once is not None
         self.deadlines.idle.stop(self)
         try:
             self.parser.feed_data(data)
@@ -182,20 +189,27 @@ class HTTPProtocol(HttpToolsProtocol):
         self.host = None
         self.begun = True
         self.fields = self.taken = self.body_taken = self.unfinished = 0
-        self.expect_100_continue = self.upgrade = False
+        self.expect_100_continue = self.upgrade = self.has_body = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields += 1
-        self.taken += len(name) + len(value) + 4
-        if self.taken > self.limits.header_bytes or self.fields > self.limits.header_count:
+        self.fields = fields = self.fields + 1
+        self.taken = taken = self.taken + len(name) + len(value) + 4
+        limits = self.limits
+        if taken > limits.header_bytes or fields > limits.header_count:
             raise _Refused(431, "the header is too large")
         if self.reading == _BODY:  # a trailer; the application has its headers already
             return
         name = name.lower()
+        if name in _OURS:
+            self._take(name, value)
+        self.headers.append((name, value))
+
+    def _take(self, name: bytes, value: bytes) -> None:
+        """A header that says something to us."""
         if name == b"host":
             if self.host is not None:
                 raise _Refused(400, "two Host fields")
@@ -204,11 +218,13 @@ class HTTPProtocol(HttpToolsProtocol):
             self.expect_100_continue = value.lower() == b"100-continue"
         elif name == b"upgrade":
             self.upgrade = True
-        elif name == b"transfer-encoding" and (value.lower() != b"chunked" or self.parser.get_http_version() != "1.1"):
-            raise _Refused(400, "a Transfer-Encoding other than chunked in HTTP/1.1")
-        elif name == b"content-length" and self.limits.body_bytes is not None:
+        elif name == b"transfer-encoding":
+            self.has_body = True
+            if value.lower() != b"chunked" or self.parser.get_http_version() != "1.1":
+                raise _Refused(400, "a Transfer-Encoding other than chunked in HTTP/1.1")
+        elif name == b"content-length":
+            self.has_body = True
             self._check_length(value)
-        self.headers.append((name, value))
 
     def _count(self, size: int) -> None:
         self.taken += size
@@ -227,11 +243,11 @@ class HTTPProtocol(HttpToolsProtocol):
         # 2. The target names no other host.
         path, query = self._read_target()
         # 3. Only what somebody serves may be upgraded to.
-        upgrades = self.upgrade or self.parser.get_method() == b"CONNECT"
-        upgrades = upgrades and self.parser.should_upgrade()
+        parser = self.parser
+        method, version = parser.get_method(), parser.get_http_version()
+        upgrades = (self.upgrade or method == b"CONNECT") and parser.should_upgrade()
         if upgrades and not (self.websockets and self._get_upgrade() == b"websocket" and self.current is None):
             raise _Refused(400, "no upgrade is served here")
-        version = self.parser.get_http_version()
         # 4. It is HTTP/1: a line without a version is no request with a header, and HTTP/2 looks otherwise.
         if version not in {"1.1", "1.0"}:
             raise _Refused(400, "a version other than HTTP/1.0 and HTTP/1.1")
@@ -242,7 +258,7 @@ class HTTPProtocol(HttpToolsProtocol):
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme or "https",
-            "method": self.parser.get_method().decode("ascii"),
+            "method": method.decode("ascii"),
             "root_path": "",
             "path": unquote(path) if "%" in path else path,
             "raw_path": path.encode("ascii"),
@@ -252,7 +268,7 @@ class HTTPProtocol(HttpToolsProtocol):
             "extensions": self.extensions.copy(),
         }
         if not upgrades:
-            self._begin(keep_alive=version == "1.1" and self.parser.should_keep_alive())
+            self._begin(keep_alive=version == "1.1" and parser.should_keep_alive())
 
     def _check_host(self) -> None:
         if self.host is None:
@@ -290,6 +306,9 @@ class HTTPProtocol(HttpToolsProtocol):
         self.reading = _BODY
         self.deadlines.header.stop(self)
         self.last = not keep_alive
+        self.handshakes.requests += 1
+        if keep_alive and self.may_be_at_once and self._was_answered_at_once():
+            return
         self.cycle = cycle = _Cycle(
             scope=self.scope,
             transport=self.transport,  # type: ignore[arg-type]
@@ -303,7 +322,6 @@ class HTTPProtocol(HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
-        self.handshakes.requests += 1
         if self.current is None:
             self.current = cycle
             self._start_asgi_task(cycle, self.app)
@@ -324,6 +342,27 @@ class HTTPProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     # --- answering
+
+    def _was_answered_at_once(self) -> bool:
+        """Whether nothing is left to do for this request."""
+        self.may_be_at_once = False
+        if self.has_body or self.expect_100_continue or self.current is not None or self.flow.write_paused:
+            return False
+        answer = self.answer_at_once
+        if answer is None or self.scope["method"] == "HEAD":
+            return False
+        try:
+            response = answer(self.scope)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - it is raised again where the application has a task, and told there
+            return False
+        if response is None:
+            return False
+        defaults = self.server_state.default_headers
+        if defaults is not self.defaults:
+            self.defaults, self.default_fields = defaults, _fields(defaults)
+        self.reading = _IDLE
+        self.transport.write(b"%b%b%b" % (response.start, self.default_fields, response.rest))
+        return True
 
     def on_response_complete(self) -> None:
         self.current = None
@@ -405,7 +444,7 @@ def _with_extensions(app: Any, extensions: dict[str, Any]) -> ASGIApplication:
 
 def _response(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
     phrase = HTTPStatus(status).phrase.encode("ascii")
-    head = b"".join(b"%s: %s\r\n" % field for field in fields)
+    head = _fields(fields)
     return b"HTTP/1.1 %d %s\r\n%scontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s\n" % (
         status,
         phrase,
@@ -413,3 +452,11 @@ def _response(status: int, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
         len(phrase) + 1,
         phrase,
     )
+
+
+def _fields(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(b"%s: %s\r\n" % field for field in fields)
+
+
+_OURS = frozenset({b"host", b"expect", b"upgrade", b"transfer-encoding", b"content-length"})
+"""The headers that say something to us."""

@@ -23,6 +23,7 @@ from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import ForwardedReader, Reading
 from certbound.tls.hosts import covers, host_name
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
+from certbound.tls.prompt import Response, at_once
 from certbound.tls.proxies import SECRET_HEADER, Proxies
 
 _log = logging.getLogger("certbound.security")
@@ -51,6 +52,7 @@ class ForwardedCertificates:
         `ConfigurationError` for what would believe everybody or nobody.
         """
         self._app = app
+        self._answer_at_once = at_once(app)
         proxies = Proxies(
             secrets=secrets, networks=networks, unix_socket=unix_socket, certificates=certificates,
             secret_header=secret_header.lower(), without_secret=without_secret,
@@ -70,11 +72,24 @@ class ForwardedCertificates:
             return
         if reading.stripped:
             log_stripped(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
+        await self._app(self._behind(scope, reading), receive, send)
+
+    def answer_at_once(self, scope: Scope) -> Response | None:
+        """What the application behind it says without I/O of a request of a believed proxy; see `tls.prompt`."""
+        answer = self._answer_at_once
+        if answer is None or scope["type"] != "http":
+            return None
+        client = scope.get("client")
+        reading = self._reader.read(scope["headers"], hop(scope), str(client[0]) if client else None)
+        return answer(self._behind(scope, reading)) if reading.is_believed else None
+
+    def _behind(self, scope: Scope, reading: Reading) -> Scope:
+        """The scope that the application gets."""
         asks = reading.is_believed and self._asks(reading.headers)
         facts = forwarded_facts(reading, self._reader.contract, asks=asks)
         extensions = {**scope.get("extensions", {}), EXTENSION: facts}
         extensions.pop("tls", None)  # what it says is of the proxy
-        await self._app({**scope, "headers": reading.headers, "extensions": extensions}, receive, send)
+        return {**scope, "headers": reading.headers, "extensions": extensions}
 
     def _asks(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         return self._hosts is None or asks_at(self._hosts, [v for name, v in headers if name.lower() == b"host"])
