@@ -204,6 +204,14 @@ async def test_a_stolen_token_is_good_for_its_owner_only_on_each_request(issuer:
     assert len(issuer.asked) == 1
 
 
+async def test_what_an_application_does_to_the_claims_changes_no_answer(issuer: Asking) -> None:
+    api = issuer.api(require_bound=False)
+    claims: Any = (await admit(api)).claims
+    del claims["cnf"]
+    assert isinstance(await refused(api, peer=THIEF), InvalidToken)
+    await admit(api)
+
+
 async def test_a_thief_who_comes_first_keeps_no_owner_out(issuer: Asking) -> None:
     api = issuer.api()
     assert isinstance(await refused(api, peer=THIEF), InvalidToken)

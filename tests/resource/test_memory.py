@@ -103,6 +103,22 @@ async def test_a_certificate_that_is_not_its_own_is_refused_each_time(other: Any
         await built.admit()
 
 
+@pytest.mark.parametrize("settings", [{}, {"require_bound": False}])
+async def test_what_an_application_does_to_the_claims_changes_no_decision(settings: dict[str, Any]) -> None:
+    """They are a dict, and the next request of that token gets the same one."""
+    built = await seen(**settings)
+    claims: Any = (await built.admit()).claims
+    claims["cnf"]["x5t#S256"] = THIEF.leaf.thumbprint
+    claims["exp"] = NOW + 10**9
+    await built.refused(peer=THIEF)
+    del claims["cnf"]
+    await built.refused(peer=THIEF)
+    await built.refused(peer=None)
+    await built.admit()
+    built.now = NOW + 10**8
+    await built.refused()
+
+
 async def test_a_token_seen_with_the_certificate_of_a_thief_is_not_known() -> None:
     built = await seen()
     built.token = token(jti="2")

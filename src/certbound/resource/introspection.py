@@ -258,7 +258,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 def _claims(said: _Said) -> Mapping[str, Any]:
     if said.claims is not None:
-        return said.claims
+        return dict(said.claims)  # what an application does to its own changes nothing here
     raise InvalidToken(said.refused) if said.refused else IntrospectionUnavailable(said.unavailable)
 
 

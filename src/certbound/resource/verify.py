@@ -16,7 +16,7 @@ from joserfc.jwk import KeySet
 
 from certbound.core import jws
 from certbound.core.certificate import PeerCertificate, Thumbprint
-from certbound.core.confirmation import Confirmed, NotConfirmed, match_confirmation
+from certbound.core.confirmation import Confirmed, NotConfirmed, confirm, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
 from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header
 from certbound.core.scope import Scope, parse_scope, read_scope
@@ -24,7 +24,7 @@ from certbound.core.status import BadStatus, StatusReference, read_reference
 
 __all__ = [
     "ALGORITHMS", "LEEWAY", "MAX_TOKEN", "Policy", "Principal", "confirm_binding", "judge", "read_header",
-    "read_issuer", "verify",
+    "read_issuer", "require_same", "verify",
 ]  # fmt: skip
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
@@ -187,6 +187,14 @@ def confirm_binding(claims: Mapping[str, Any], peer: PeerCertificate | None, pol
         return None
     try:
         return match_confirmation(claims["cnf"], peer.leaf if peer else None)
+    except NotConfirmed as error:
+        raise InvalidToken(str(error)) from error
+
+
+def require_same(confirmed: Confirmed, peer: PeerCertificate | None) -> None:
+    """`peer` is who the token was found to be bound to.  `InvalidToken` (401) otherwise."""
+    try:
+        match_confirmation(confirm(confirmed.certificate), peer.leaf if peer else None)
     except NotConfirmed as error:
         raise InvalidToken(str(error)) from error
 
