@@ -12,7 +12,7 @@ from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError
 from certbound.testing.forwarded import forwarded_headers
 from certbound.tls.facts import EXTENSION, HOP, ConnectionFacts, Hop, connection_facts, peer_certificate
-from certbound.tls.forwarded import ForwardedCertificates
+from certbound.tls.forwarded import ForwardedCertificates, wsgi
 from certbound.trust.authority import self_signed
 from certificates import peer
 
@@ -121,6 +121,15 @@ def test_hosts_that_do_not_ask_have_no_certificate() -> None:
     scope = scope_of(HONEST)
     scope["headers"][0] = (b"Host", b"MTLS.example:443")
     assert certificate_behind(scope, **hosts) == peer(CLIENT)
+    assert certificate_behind(scope, hosts={"MTLS.example"}) == peer(CLIENT)
+
+
+@pytest.mark.parametrize("wrapped", [ForwardedCertificates, wsgi.ForwardedCertificates], ids=["asgi", "wsgi"])
+@pytest.mark.parametrize("hosts", ["mtls.example", [], ["https://mtls.example"], ["mtls.example:443"], ["a", ""]])
+def test_hosts_that_no_request_can_name_stop_the_start(wrapped: Any, hosts: Any) -> None:
+    """Nobody would ever have a certificate, and nothing would say why."""
+    with pytest.raises(ConfigurationError, match="hosts: "):
+        wrapped(None, contract="nginx", networks=["127.0.0.1"], secrets=[SECRET], hosts=hosts)
 
 
 def test_strangers_lose_the_headers_and_an_event_says_which(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,11 +17,12 @@ import msgspec
 
 from certbound.core.certificate import Certificate
 from certbound.core.display import shown
+from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, hop
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import ForwardedReader, Reading
-from certbound.tls.hosts import covers, host_name
+from certbound.tls.hosts import canonical_name, covers, host_name
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
 from certbound.tls.prompt import Response, at_once
 from certbound.tls.proxies import SECRET_HEADER, Proxies
@@ -58,7 +59,7 @@ class ForwardedCertificates:
             secret_header=secret_header.lower(), without_secret=without_secret,
         )  # fmt: skip
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies)
-        self._hosts = None if hosts is None else frozenset(hosts)
+        self._hosts = declared_hosts(hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -101,6 +102,20 @@ def forwarded_facts(reading: Reading, contract: Contract, *, asks: bool) -> Conn
         peer_certificate=reading.peer if asks else None, tls_version="", cipher="", group=None,
         asks_for_certificate=asks, forwarded_by=contract.name if reading.is_believed else None,
     )  # fmt: skip
+
+
+def declared_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:
+    """The hosts as requests name them; None for all.  `ConfigurationError` for what no request can name."""
+    if hosts is None:
+        return None
+    found = {each: canonical_name(each) for each in ([] if isinstance(hosts, str) else hosts)}
+    if not found or None in found.values():
+        wrong = next((each for each, name in found.items() if name is None), hosts)
+        raise ConfigurationError(
+            f"hosts: {wrong!r:.80} is no list of host names as Host headers have them, without scheme and port; leave "
+            "hosts out where the proxy asks at all of them"
+        )
+    return frozenset(filter(None, found.values()))
 
 
 def asks_at(hosts: frozenset[str], named: Sequence[bytes]) -> bool:

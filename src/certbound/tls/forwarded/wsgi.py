@@ -15,7 +15,7 @@ from typing import Any
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import EXTENSION
-from certbound.tls.forwarded.asgi import asks_at, forwarded_facts, log_refused, log_stripped, refusal
+from certbound.tls.forwarded.asgi import asks_at, declared_hosts, forwarded_facts, log_refused, log_stripped, refusal
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import ForwardedReader
@@ -58,7 +58,7 @@ class ForwardedCertificates:
             secrets=secrets, networks=networks, unix_socket=unix_socket, secret_header=secret_header.lower()
         )
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies, joins=True)
-        self._hosts = None if hosts is None else frozenset(hosts)
+        self._hosts = declared_hosts(hosts)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         address = environ.get("REMOTE_ADDR") or None  # empty where it is a Unix socket
