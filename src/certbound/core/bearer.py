@@ -22,17 +22,17 @@ def read_bearer(values: Sequence[bytes], query: bytes = b"") -> str:
     """
     if len(values) > 1:
         raise TokenRequestInvalid("two Authorization headers")
-    scheme, _, token = values[0].decode("latin-1").partition(" ") if values else ("", "", "")
-    if scheme.lower() != "bearer":
+    scheme, _, token = values[0].partition(b" ") if values else (b"", b"", b"")
+    if scheme.lower() != b"bearer":
         raise TokenMissing("no bearer token in the Authorization header")
-    token = token.strip(" ")
-    if any(name == b"access_token" for name, _, _ in (each.partition(b"=") for each in query.split(b"&"))):
+    token = token.strip(b" ")
+    if b"access_token" in query and any(each.partition(b"=")[0] == b"access_token" for each in query.split(b"&")):
         raise TokenRequestInvalid("a token in the header and one in the query")
-    if "," in token:
+    if b"," in token:
         raise TokenRequestInvalid("two tokens in one Authorization header")
-    if not token or token.encode("latin-1").translate(None, _TOKEN_CHARACTERS):
+    if not token or token.translate(None, _TOKEN_CHARACTERS):
         raise InvalidToken("the Authorization header is malformed")
-    return token
+    return token.decode("ascii")
 
 
 def challenge(refusal: ProtectedResourceError, metadata_url: str | None = None) -> str:

@@ -193,6 +193,8 @@ def confirm_binding(claims: Mapping[str, Any], peer: PeerCertificate | None, pol
 
 def require_same(confirmed: Confirmed, peer: PeerCertificate | None) -> None:
     """`peer` is who the token was found to be bound to.  `InvalidToken` (401) otherwise."""
+    if peer is not None and peer.leaf is confirmed.certificate:  # the very value that was compared then
+        return
     try:
         match_confirmation(confirm(confirmed.certificate), peer.leaf if peer else None)
     except NotConfirmed as error:

@@ -21,7 +21,7 @@ from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, hop
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
-from certbound.tls.forwarded.reading import ForwardedReader, Reading
+from certbound.tls.forwarded.reading import MEMORY, ForwardedReader, Reading
 from certbound.tls.hosts import canonical_name, covers, host_name
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
 from certbound.tls.prompt import Response, at_once
@@ -60,6 +60,7 @@ class ForwardedCertificates:
         )  # fmt: skip
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies)
         self._hosts = declared_hosts(hosts)
+        self._facts: dict[int, ConnectionFacts] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -86,11 +87,24 @@ class ForwardedCertificates:
 
     def _behind(self, scope: Scope, reading: Reading) -> Scope:
         """The scope that the application gets."""
-        asks = reading.is_believed and self._asks(reading.headers)
-        facts = forwarded_facts(reading, self._reader.contract, asks=asks)
-        extensions = {**scope.get("extensions", {}), EXTENSION: facts}
+        if reading.is_believed and self._asks(reading.headers):
+            facts = self._facts_of(reading)
+        else:
+            facts = forwarded_facts(reading, self._reader.contract, asks=False)
+        extensions = {**scope.get("extensions", _NONE), EXTENSION: facts}
         extensions.pop("tls", None)  # what it says is of the proxy
         return {**scope, "headers": reading.headers, "extensions": extensions}
+
+    def _facts_of(self, reading: Reading) -> ConnectionFacts:
+        """The facts where the proxy asks; remembered for as long as the certificate is the very same value."""
+        peer = reading.peer
+        facts = self._facts.get(id(peer))
+        if facts is None or facts.peer_certificate is not peer:
+            facts = forwarded_facts(reading, self._reader.contract, asks=True)
+            if len(self._facts) >= MEMORY:
+                self._facts.clear()
+            self._facts[id(peer)] = facts
+        return facts
 
     def _asks(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
         return self._hosts is None or asks_at(self._hosts, [v for name, v in headers if name.lower() == b"host"])
@@ -163,6 +177,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: BadForwarde
     await send({"type": f"{kind}.body", "body": body})
 
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 _REFUSAL = {
     "error": "invalid_request",
     "error_description": "the headers in which the proxy says which certificate the client holds are malformed",

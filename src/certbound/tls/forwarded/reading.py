@@ -46,7 +46,7 @@ class ForwardedReader:
     `joins` says that several headers of one name come as one, with commas between (WSGI).
     """
 
-    __slots__ = ("_joins", "_memory", "_names", "_owned", "_secret", "contract", "proxies")
+    __slots__ = ("_is_owned", "_joins", "_memory", "_names", "_owned", "_secret", "contract", "proxies")
 
     def __init__(self, contract: Contract, proxies: Proxies, *, joins: bool = False) -> None:
         self.contract: Final = contract
@@ -55,33 +55,36 @@ class ForwardedReader:
         self._joins = joins
         self._secret = proxies.secret_header.encode("ascii")
         self._owned = frozenset(map(folded, self._names))
-        self._memory: OrderedDict[tuple[tuple[str, bytes], ...], PeerCertificate | None] = OrderedDict()
+        self._is_owned = _Owned(self._owned)
+        self._memory: OrderedDict[tuple[tuple[bytes, bytes], ...], PeerCertificate | None] = OrderedDict()
         if folded(self._secret) in {folded(each.encode("ascii")) for each in contract.headers}:
             raise ConfigurationError(f"the secret and the contract {contract.name} share {proxies.secret_header}")
 
     def read(self, headers: Headers, hop: Hop | None, claimed_address: str | None) -> Reading:
         """`hop` and `claimed_address` are as in `Proxies.believe`.  `BadForwarded` (400) if a believed proxy does not
         say one thing."""
-        owned = self._owned
+        is_owned, secret = self._is_owned, self._secret
         kept: list[tuple[bytes, bytes]] = []
-        brought: list[tuple[bytes, bytes]] = []
+        said: list[tuple[bytes, bytes]] = []
+        secrets: list[bytes] = []
         for pair in headers:
-            (brought if folded(pair[0]) in owned else kept).append(pair)
-        secrets = [value for name, value in brought if name.lower() == self._secret]
+            name = pair[0]
+            if not is_owned[name]:
+                kept.append(pair)
+            elif name == secret or name.lower() == secret:
+                secrets.append(pair[1])
+            else:
+                said.append(pair)
         try:
             # (1) A declared proxy sent it.
             self.proxies.believe(hop, claimed_address, secrets)
         except NotBelieved as error:
-            names = tuple(sorted({name.lower().decode("latin-1") for name, _ in brought}))
-            return Reading(kept, None, is_believed=False, stripped=names, why=str(error))
-        # (2) Each header has one spelling and one value.
-        values = self._single(brought)
-        values.pop(self.proxies.secret_header, None)
-        # (3) Together they are of a size that a certificate has.
-        if sum(map(len, values.values())) > MAX_BYTES:
-            raise BadForwarded(f"more than {MAX_BYTES} bytes")
-        # (4) They say one thing.
-        return Reading(kept, self._said(values), is_believed=True)
+            brought = {name.lower().decode("latin-1") for name, _ in said}
+            stripped = tuple(sorted(brought | ({self.proxies.secret_header} if secrets else set())))
+            return Reading(kept, None, is_believed=False, stripped=stripped, why=str(error))
+        if len(secrets) > 1:
+            raise BadForwarded(f"{self.proxies.secret_header} is there twice")
+        return Reading(kept, self._certificate(said), is_believed=True)
 
     def owns(self, name: bytes) -> bool:
         """Whether a header of this name, or what some server takes for it, belongs to the contract or is the secret."""
@@ -98,16 +101,26 @@ class ForwardedReader:
             values[name] = value
         return values
 
-    def _said(self, values: dict[str, bytes]) -> PeerCertificate | None:
-        key = tuple(values.items())
-        said: PeerCertificate | None = self._memory.get(key, _UNREAD)
-        if said is _UNREAD:
-            if self._joins:
-                self._require_unjoined(values)
-            said = self._memory[key] = self.contract.read(values)
+    def _certificate(self, said: Headers) -> PeerCertificate | None:
+        """Who says the very same again, in the same spelling and order, is understood as before."""
+        key = tuple(said)
+        found: PeerCertificate | None = self._memory.get(key, _UNREAD)
+        if found is _UNREAD:
+            found = self._memory[key] = self._understood(said)
             if len(self._memory) > MEMORY:
                 self._memory.popitem(last=False)
-        return said
+        return found
+
+    def _understood(self, said: Headers) -> PeerCertificate | None:
+        # (2) Each header has one spelling and one value.
+        values = self._single(said)
+        # (3) Together they are of a size that a certificate has.
+        if sum(map(len, values.values())) > MAX_BYTES:
+            raise BadForwarded(f"more than {MAX_BYTES} bytes")
+        # (4) They say one thing.
+        if self._joins:
+            self._require_unjoined(values)
+        return self.contract.read(values)
 
     def _require_unjoined(self, values: dict[str, bytes]) -> None:
         for name, value in values.items():
@@ -115,4 +128,24 @@ class ForwardedReader:
                 raise BadForwarded(f"{name} may be several, which the server joined")
 
 
+class _Owned(dict[bytes, bool]):
+    """Whether a name is one of those that leave the request; what was asked of the last ones is kept."""
+
+    __slots__ = ("_folded",)
+
+    def __init__(self, names: frozenset[bytes]) -> None:
+        super().__init__()
+        self._folded = names
+
+    def __missing__(self, name: bytes) -> bool:
+        found = folded(name) in self._folded
+        if len(name) <= _LONG:  # a stranger chooses it
+            if len(self) >= MEMORY:
+                self.clear()
+            self[name] = found
+        return found
+
+
 _UNREAD: Any = object()
+_LONG = 64
+"""Bytes of a name that is not kept."""
