@@ -1,6 +1,7 @@
 """`certbound token`: obtain an access token and show what it says."""
 
 import json
+import sys
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
@@ -8,52 +9,70 @@ from typing import Annotated, Any
 
 import typer
 
+from certbound.cli._asking import read_text
+from certbound.cli._caller_options import Ca, Cert, ClientId, Given, Issuer, Key, PasswordFile, Scope
+from certbound.cli._commands import WrongUse
 from certbound.cli._output import date, say
 from certbound.core.confirmation import NotConfirmed, read_confirmation
+from certbound.core.errors import ConfigurationError
 
 
 def token(
-    issuer: Annotated[str, typer.Option(metavar="URL", help="The issuer URL of the authorization server.")],
-    client_id: Annotated[str, typer.Option(metavar="ID", help="Who asks.")],
-    cert: Annotated[Path, typer.Option(metavar="PEM", help="The client's certificate, then its issuers.")],
-    key: Annotated[Path, typer.Option(metavar="PEM", help="Its private key, not encrypted.")],
-    ca: Annotated[
-        Path | None, typer.Option(metavar="PEM", help="Who vouches for the server; the system's roots if absent.")
-    ] = None,
-    scope: Annotated[str | None, typer.Option(help="Scopes, one space between; all the client may have if absent.")] = (
-        None
-    ),
+    issuer: Issuer = None,
+    client_id: ClientId = None,
+    cert: Cert = None,
+    key: Key = None,
+    password_file: PasswordFile = None,
+    ca: Ca = None,
+    scope: Scope = None,
     resource: Annotated[
         list[str] | None, typer.Option(metavar="URL", help="The API it is for; may be given several times.")
+    ] = None,
+    exchange: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Exchange the token in FILE, - for standard input, that somebody called with."
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw/--decode", help="Print the token and nothing else, or show what it says.")
     ] = False,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Ask the server too what it says of the token (RFC 7662).")
+    ] = False,
 ) -> None:
-    """Obtain an access token by client_credentials over mutual TLS, and show what it says.
+    """Obtain an access token over mutual TLS, and show what it says.
+
+    With --cert it is the client's own (client_credentials); without, that of your login (certbound login).
 
     Example: certbound token --issuer https://as.example --client-id billing --cert billing.pem --key billing.key
     """
-    from certbound.client import Identity, IdentityUnusable, fetch_metadata, open_client, request_token
+    from certbound.cli._caller import caller_of
+    from certbound.client import Credential, drive, fetch_metadata, flow
 
-    try:
-        identity = Identity.load(cert, key)
-    except IdentityUnusable:
-        if cert.is_file():
-            from certbound.cli._certificates import read_chain
-
-            read_chain(cert)  # if it is the certificate that cannot be used, this says why, and which file
-        raise
-    with open_client(identity, ca=ca) as client:
-        server = fetch_metadata(client, issuer)
-        obtained = request_token(client, server, client_id, scope=scope, resources=resource or ())
-    if raw:
-        say(obtained.access_token)
-        return
+    if raw and inspect:
+        raise WrongUse("--raw prints the token alone; leave --inspect out")
+    given = Given(issuer=issuer, client_id=client_id, cert=cert, key=key, password_file=password_file, ca=ca)
+    caller = caller_of(given)
+    subject = None if exchange is None else _read_token(exchange)
+    with caller.open() as http:
+        if subject is None:
+            obtained = caller.token(http, scope=scope, resources=resource or ())
+        else:
+            obtained = caller.exchange(http, subject, scope=scope, resources=resource or ())
+        if raw:
+            say(obtained.access_token)
+            return
+        server = fetch_metadata(http, caller.issuer)
+        said = (
+            drive(http, flow.introspect(server, Credential(caller.client_id), obtained.access_token)) if inspect else {}
+        )
     endpoint = server.endpoint("token_endpoint", mutual_tls=True)
     say(f"Token from {endpoint}", f"  scope       {obtained.scope or scope or '(the server did not say)'}")
-    for line in describe(obtained.access_token, identity.thumbprint, time.time()):
+    for line in describe(obtained.access_token, caller.identity.thumbprint, time.time()):
         say(f"  {line}" if line else "")
+    if inspect:
+        say("", "  what the server says", *(f"  {line}" for line in _json(dict(said))))
 
 
 def describe(access_token: str, thumbprint: str, now: float) -> list[str]:
@@ -85,6 +104,14 @@ def decode(access_token: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
     except (ValueError, RecursionError):
         return None
     return (parts[0], parts[1]) if all(isinstance(part, dict) for part in parts) else None
+
+
+def _read_token(file: Path) -> str:
+    """Never an argument, which everybody on the machine could read."""
+    found = (sys.stdin.read() if str(file) == "-" else read_text(file, "--exchange")).strip()
+    if not found:
+        raise ConfigurationError("--exchange: there is no token; put one into the file, or on standard input with -")
+    return found
 
 
 def _binding(claims: dict[str, Any], thumbprint: str) -> str:

@@ -1,0 +1,160 @@
+"""A person at their own machine, and the servers of `certbound dev`: what tests of logins share."""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from certbound import settings
+from certbound.app import open_registry
+from certbound.cli import main
+from certbound.cli._development import Development, make_folder, now_utc
+from certbound.cli._servers import in_background, open_ports, place_of, register, serving
+from certbound.trust.authority import Authority
+from e2e.acting import CODE_GRANT, PASSWORD, add_account, logged_in
+from e2e.codes import DEVICE
+from e2e.people import Browser, Page
+from e2e.world import Answer, World, free_port
+
+from .conftest import Outcome
+
+SECRET = re.compile(r"cb[a-z]{2}_[A-Za-z0-9_-]{20}|eyJ[A-Za-z0-9_-]{20}|PRIVATE KEY")
+"""What no command prints unasked."""
+
+
+@dataclass
+class Home:
+    """Anna's browser, where she is logged in already, and a client of any certificate that may act for her: `app`."""
+
+    development: Development
+    world: World
+    browser: Browser
+
+    @property
+    def issuer(self) -> str:
+        return self.development.place.issuer
+
+    @property
+    def api(self) -> str:
+        return self.development.place.resource_url + "/"
+
+    @property
+    def ca(self) -> str:
+        return str(self.development.ca)
+
+    def register(self, client_id: str, **metadata: Any) -> None:
+        self.world.register(client_id, **metadata)
+
+    def visit(self, link: str, button: str = "allow") -> Page:
+        """Where her browser is sent to."""
+        return self.browser.decide(self.browser.visit(link), "anna", PASSWORD, button)
+
+
+@contextmanager
+def at_home(directory: Path) -> Iterator[Home]:
+    """All of it, running."""
+    sockets = open_ports("127.0.0.1", (0, 0, 0))
+    made = make_folder(directory, place_of("127.0.0.1", sockets), now=now_utc(), people=True)
+    configuration = made.folder / "certbound.toml"
+    methods = '["none", "tls_client_auth", "self_signed_tls_client_auth"]'
+    configuration.write_text(configuration.read_text() + f"\n[authentication]\nmethods = {methods}\n")
+    made = replace(made, settings=settings.load(configuration, {}))
+    place = made.place
+    authority = Authority.load((made.folder / "ca.pem").read_bytes(), (made.folder / "ca.key").read_bytes())
+    none: Any = None
+    world = World(made.folder, authority, made.settings, place.issuer, place.mtls_url, place.resource_url, loop=none)
+    asyncio.run(_prepare(made))
+    add_account(world, "anna", name="Anna Nová", email="anna@example.com")
+    with in_background(lambda: serving(made, sockets)):
+        yield Home(made, world, logged_in(world))
+
+
+async def _prepare(made: Development) -> None:
+    await register(made)
+    async with open_registry(made.settings) as registry:
+        await registry.register(
+            {
+                "client_name": "App",
+                "token_endpoint_auth_method": "none",
+                "grant_types": [*CODE_GRANT, DEVICE],
+                "redirect_uris": ["http://127.0.0.1/"],
+                "scope": "openid profile read write",
+            },
+            client_id="app",
+        )
+
+
+class Terminal:
+    """A command that runs while the person does something else."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str], *arguments: str) -> None:
+        self._capfd = capfd
+        self._status = -1
+        capfd.readouterr()
+        self.out = self.err = ""
+        self._thread = threading.Thread(target=self._run, args=(arguments,))
+        self._thread.start()
+
+    def _run(self, arguments: tuple[str, ...]) -> None:
+        self._status = main(arguments)
+
+    def read(self, pattern: str) -> str:
+        """What matches on standard output, as soon as it is there."""
+        ends = time.monotonic() + 30
+        while time.monotonic() < ends and self._thread.is_alive():
+            self._take()
+            if found := re.search(pattern, self.out):
+                return found[0]
+            time.sleep(0.02)
+        self._take()
+        found = re.search(pattern, self.out)
+        assert found, (self.out, self.err)
+        return found[0]
+
+    def end(self) -> Outcome:
+        """What it did in all."""
+        self._thread.join(60)
+        self._take()
+        return Outcome(self._status, self.out, self.err)
+
+    def _take(self) -> None:
+        out, err = self._capfd.readouterr()
+        self.out += out
+        self.err += err
+
+
+LINK = r"https://\S+/authorize\?\S+"
+
+
+def come_back(url: str, **headers: str) -> Answer:
+    """The browser fetches the address it was sent to."""
+    import http.client
+
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    try:
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        answer = connection.getresponse()
+        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def log_in(home: Home, capfd: pytest.CaptureFixture[str], *more: str, client_id: str = "app") -> Outcome:
+    """Anna logs in, and agrees."""
+    arguments = ("login", home.issuer, "--client-id", client_id, "--ca", home.ca, "--no-browser", *more)
+    terminal = Terminal(capfd, *arguments)
+    page = home.visit(terminal.read(LINK))
+    assert come_back(page.location).status == 200, page
+    return terminal.end()
+
+
+__all__ = ["LINK", "SECRET", "Home", "Terminal", "at_home", "come_back", "free_port", "log_in"]

@@ -1,0 +1,323 @@
+"""`certbound login` and `certbound logout`: what a person lets a machine do, where it is kept, and how it ends."""
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certbound.cli import main
+from certbound.cli._kept_identity import data_folder, kept_at
+from certbound.cli._loopback import listening
+from certbound.client import RedirectUnusable
+from certbound.core.errors import ConfigurationError
+from certbound.trust.authority import Issued
+
+from .at_home import LINK, SECRET, Home, Terminal, at_home, come_back, log_in
+from .conftest import Certbound
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with at_home(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where this person's programs keep things."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path / "data"
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {
+        path.relative_to(folder).as_posix(): stat.S_IMODE(path.stat().st_mode)
+        for path in [folder, *folder.rglob("*")]
+    }  # fmt: skip
+
+
+class TestLoggingIn:
+    def test_a_login_is_used_by_everything_else(
+        self, home: Home, data: Path, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """The person is told who they are; tokens are theirs and bound to the certificate made here; and it ends."""
+        told = log_in(home, capfd, "--scope", "openid profile read")
+        assert told.status == 0, told
+        assert "Anna Nová" in told.out
+        assert not SECRET.search(told.out + told.err)
+        # Private to the person, and named after nobody.
+        folder = kept_at(home.issuer).folder
+        assert folder.is_relative_to(data)
+        assert {0o700} == {stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent, folder.parent.parent)}
+        assert files(folder) == {
+            ".": 0o700, "identity.pem": 0o600, "certificate.pem": 0o600, "login.json": 0o600,
+        }  # fmt: skip
+        certificate = x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes())
+        assert certificate.subject.rfc4514_string() == certificate.issuer.rfc4514_string() == "CN=certbound"
+        assert not any(isinstance(each.value, x509.SubjectAlternativeName) for each in certificate.extensions)
+        assert certificate.not_valid_before_utc.minute == 0
+        # It is used.
+        assert "to the certificate just used" in certbound("token").out
+        called = certbound("curl", home.api)
+        assert (called.status, json.loads(called.out)["client_id"]) == (0, "app"), called
+        # It ends, here and there.
+        kept, identity = json.loads((folder / "login.json").read_text()), identity_of(home.issuer)
+        assert certbound("logout").out == f"Logged out at {home.issuer}\n"
+        assert not folder.exists()
+        assert refresh(home, kept["refresh_token"], identity) == "invalid_grant"
+        assert "nobody is logged in" in certbound("token").err
+
+    def test_the_link_is_as_the_rfcs_want_it(self, home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+        """Pushed beforehand, so that neither state nor scope is in the link; whoever says no is told so."""
+        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
+        link = terminal.read(LINK)
+        assert set(parse_qs(urlsplit(link).query)) == {"client_id", "request_uri"}
+        page = home.visit(link, "deny")
+        assert urlsplit(page.location).netloc.startswith("127.0.0.1:")
+        answer = come_back(page.location)
+        assert answer.status == 200
+        assert b"close this page" in answer.body
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert answer.headers["cache-control"] == "no-store"
+        told = terminal.end()
+        assert told.status == 1
+        assert "access_denied" in told.err
+        assert kept_at(home.issuer).find_login() is None
+
+    def test_only_the_answer_counts(self, home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+        """Not one with another state, of another issuer, at another path, under another name, or a second one."""
+        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
+        back = home.visit(terminal.read(LINK)).location
+
+        def changed(**members: str) -> str:
+            parts = urlsplit(back)
+            said = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            return urlunsplit(parts._replace(query=urlencode({**said, **members})))
+
+        assert come_back(changed(state="A" * 43)).status == 400
+        assert come_back(changed(iss="https://other.example")).status == 400
+        assert come_back(changed(error="access_denied", state="x")).status == 400
+        assert come_back(f"{back}&code=other").status == 400
+        assert come_back(back.replace("/?", "/elsewhere?")).status == 404
+        assert come_back(back, Host="evil.example").status == 421
+        # A browser opens connections that it does not use.
+        with socket.create_connection(("127.0.0.1", urlsplit(back).port or 0)):
+            assert come_back(back).status == 200
+            assert terminal.end().status == 0
+        with pytest.raises(OSError):
+            come_back(back)
+
+    def test_another_login_ends_the_one_before(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """One certificate for the issuer, whoever logs in; the refresh token of before is worth nothing."""
+        kept = kept_at(home.issuer)
+        log_in(home, capfd)
+        first, certificate = kept.find_login(), kept.certificate.read_bytes()
+        log_in(home, capfd)
+        assert kept.certificate.read_bytes() == certificate
+        assert first is not None
+        assert first.refresh_token is not None
+        assert refresh(home, first.refresh_token, identity_of(home.issuer)) == "invalid_grant"
+        assert certbound("token", "--scope", "read").status == 0
+
+    def test_a_registered_certificate(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """What --prepare says registers it; until then the login is refused with that same line."""
+        config = str(home.development.folder / "certbound.toml")
+        line = next(
+            each
+            for each in certbound("login", home.issuer, "--client-id", "mine", "--prepare").out.splitlines()
+            if each.startswith("certbound client add")
+        )
+        refused = certbound("login", home.issuer, "--client-id", "mine", "--ca", home.ca, "--no-browser")
+        assert (refused.status, refused.out) == (1, "")
+        assert "invalid_client" in refused.err
+        assert line in refused.err
+        assert certbound(*line.split()[1:], "--config", config, "--scope", "openid read").status == 0
+        assert log_in(home, capfd, client_id="mine").status == 0
+        assert certbound("logout", "--keep-certificate").status == 0
+        assert log_in(home, capfd, client_id="mine").status == 0
+
+    @pytest.mark.wide  # the issuer wants five seconds between two polls
+    def test_without_a_browser_here(self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound) -> None:
+        """The code is typed elsewhere."""
+        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--device")
+        code = terminal.read(r"\b[A-Z]{4}-[A-Z]{4}\b")
+        page = home.browser.send(home.browser.visit("/device"), user_code=code)
+        home.browser.send(page, "allow")
+        told = terminal.end()
+        assert told.status == 0, told
+        assert not SECRET.search(told.out + told.err)
+        assert certbound("curl", home.api).status == 0
+
+    def test_the_browser_is_opened(self, home: Home, data: Path, tmp_path: Path) -> None:
+        """By the platform's way; the link is for the browser and not for the terminal."""
+        found = tmp_path / "link"
+        browser = tmp_path / "browser"
+        browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {found}.new && mv {found}.new {found}\n')
+        browser.chmod(0o700)
+        command = [sys.executable, "-m", "certbound.cli", "login", home.issuer, "--client-id", "app", "--ca", home.ca]
+        environment = {**os.environ, "BROWSER": str(browser)}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+            for _ in range(1500):
+                if found.exists() or running.poll() is not None:
+                    break
+                running_wait(running)
+            come_back(home.visit(found.read_text()).location)
+            out, _ = running.communicate(timeout=30)
+        assert running.returncode == 0, out
+        assert b"request_uri" not in out
+
+    @pytest.mark.parametrize(
+        ("more", "status", "said"),
+        [
+            (("--redirect-path", "back"), 2, "begins with /"),
+            (("--scope", "everything"), 1, "invalid_scope"),
+            (("--resource", "https://nowhere.example"), 1, "invalid_target"),
+            (("--redirect-path", "/other"), 1, "invalid_request"),
+            (("--wait", "1"), 1, "nobody came back from the browser within 1 second"),
+        ],
+    )
+    def test_a_failure_is_one_sentence(
+        self, home: Home, certbound: Certbound, more: tuple[str, ...], status: int, said: str
+    ) -> None:
+        """And nobody is logged in."""
+        told = certbound("login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser", *more)
+        assert told.status == status
+        assert said in told.err
+        assert kept_at(home.issuer).find_login() is None
+
+
+class TestKeeping:
+    def test_two_processes_use_one_refresh_token_after_the_other(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """However many want a token that is not there, none of them uses one that was used before."""
+        log_in(home, capfd)
+        _expire(home.issuer)
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(lambda _: main(["token", "--raw"]), range(4)))
+        capfd.readouterr()
+        assert done == [0] * 4
+        assert certbound("token", "--scope", "read").status == 0
+
+    def test_what_others_can_read_is_not_used(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """The file is named, and nothing of it is shown."""
+        log_in(home, capfd)
+        for name in ("login.json", "identity.pem", "."):
+            file = kept_at(home.issuer).folder / name
+            before = file.stat().st_mode
+            file.chmod(0o744)
+            told = certbound("token")
+            assert told.status == 1
+            assert "can be read by others" in told.err
+            file.chmod(before)
+        assert certbound("token").status == 0
+
+    def test_a_broken_file_is_a_sentence(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """Nothing of what is in it is shown."""
+        log_in(home, capfd)
+        file = kept_at(home.issuer).folder / "login.json"
+        file.write_bytes(file.read_bytes()[:-20])
+        told = certbound("token", "--issuer", home.issuer)
+        assert told.status == 1
+        assert "holds no login" in told.err
+        assert not SECRET.search(told.err)
+
+    def test_a_login_that_is_over_says_how_to_begin_anew(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
+    ) -> None:
+        """The issuer took it back; or the certificate is another one."""
+        log_in(home, capfd)
+        login = kept_at(home.issuer).find_login()
+        assert login is not None
+        assert home.world.post("revoke", "app", identity_of(home.issuer), token=login.refresh_token).status == 200
+        _expire(home.issuer)
+        told = certbound("token")
+        assert told.status == 1
+        assert f"certbound login {home.issuer} --client-id app" in told.err
+        (kept_at(home.issuer).folder / "identity.pem").unlink()
+        assert f"certbound login {home.issuer} --client-id app" in certbound("token").err
+
+    def test_logout_without_the_server(
+        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound, tmp_path: Path
+    ) -> None:
+        """Nothing is removed unless that was said."""
+        log_in(home, capfd)
+        kept = kept_at(home.issuer)
+        file = kept.folder / "login.json"
+        file.write_text(file.read_text().replace(home.ca, str(tmp_path / "missing.pem")))
+        told = certbound("logout")
+        assert told.status == 1
+        assert "--forget" in told.err
+        assert file.exists()
+        assert certbound("logout", "--forget").status == 0
+        assert not kept.folder.exists()
+
+    @pytest.mark.parametrize(("given", "below"), [("", ".local/share"), ("relative", ".local/share"), ("/x", "/x")])
+    def test_the_platforms_folder(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, below: str
+    ) -> None:
+        """As the XDG Base Directory Specification has it."""
+        monkeypatch.setattr(sys, "platform", "linux")
+        monkeypatch.setenv("XDG_DATA_HOME", given)
+        assert data_folder() == tmp_path / below / "certbound" / "logins"
+
+
+def test_nobody_waits_for_ever() -> None:
+    """The port is closed when the time is over."""
+
+    def judge(_: str) -> str:
+        raise RedirectUnusable("no")
+
+    with listening("/back") as loopback:
+        assert loopback.redirect_uri.startswith("http://127.0.0.1:")
+        with pytest.raises(ConfigurationError, match="nobody came back"):
+            loopback.wait(judge, 0.1)
+    with pytest.raises(OSError):
+        come_back(loopback.redirect_uri)
+
+
+def identity_of(issuer: str) -> Issued:
+    """The certificate of the login."""
+    pem = (kept_at(issuer).folder / "identity.pem").read_bytes()
+    return Issued(x509.load_pem_x509_certificate(pem), load_pem_private_key(pem, None))
+
+
+def refresh(home: Home, refresh_token: str, identity: Issued) -> str:
+    """What the server says to whoever has the refresh token and the certificate."""
+    answer = home.world.post("token", "app", identity, grant_type="refresh_token", refresh_token=refresh_token)
+    return str(answer.json.get("error", "fine"))
+
+
+def running_wait(running: subprocess.Popen[bytes]) -> None:
+    """A moment, or its end."""
+    try:
+        running.wait(0.02)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _expire(issuer: str) -> None:
+    """The access tokens that are kept have ended."""
+    file = kept_at(issuer).folder / "login.json"
+    login = json.loads(file.read_text())
+    login["tokens"] = [{**each, "ends_at": 1.0} for each in login["tokens"]]
+    file.write_text(json.dumps(login))
