@@ -46,7 +46,7 @@ def authorization_server(
     try:
         from certbound.testing.deployment import running_server  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise pytest.UsageError(f"authorization_server needs certbound[server]: {error}") from error
+        pytest.fail(f"authorization_server needs certbound[server] to be installed: {error}", pytrace=False)
     with running_server(tmp_path_factory.mktemp("certbound"), authorization_server_settings) as server:
         yield server
 
