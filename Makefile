@@ -92,6 +92,7 @@ endif
 
 # atheris is there for CPython 3.11 alone, so it is no tool of development.
 .work/fuzz/venv/.ready: pyproject.toml
+	@command -v python3.11 >/dev/null || { echo "atheris has a wheel for CPython 3.11 alone; put python3.11 on the PATH" >&2; exit 1; }
 	python3.11 -m venv .work/fuzz/venv
 	.work/fuzz/venv/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0 -e '.[server,resource]'
 	@touch $@
