@@ -385,6 +385,26 @@ class TestIdentity:
         after = files.identity.thumbprint
         assert tokens == [("Bearer secret-1", before), ("Bearer secret-1", before), ("Bearer secret-2", after)]
 
+    @pytest.mark.parametrize("path", [API, ISSUER, "/token"])
+    def test_a_renewal_in_the_middle(self, place: Place, path: str) -> None:
+        """What was begun with one certificate is ended with it: the token, and the request that it is for."""
+        files = Renewable(as_identity(OWN))
+        before, answers = files.identity.thumbprint, place.server.answers[path]
+
+        def renewing(headers: dict[str, str], body: bytes) -> Answer:
+            files.renew()
+            place.server.answers[path] = answers
+            return answers if isinstance(answers, Answer) else answers(headers, body)
+
+        place.server.answers[path] = renewing
+        transport = Transport(files, ca=place.server.ca)
+        auth = CertificateBoundAuth(transport, place.server.url, "me", resource=place.server.url)
+        with client_over(transport, auth=auth, base_url=place.server.url) as api:
+            assert api.get("/api").json()["token"] == "secret-1"
+            assert api.get("/api").json()["token"] == "secret-2"
+        shown = [thumbprint for path, _, thumbprint in place.server.asked if path in {"/token", "/api"}]
+        assert shown == [before] * 2 + [files.identity.thumbprint] * 2
+
 
 @dataclass
 class Renewable:
