@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 import certbound.client
 from certbound.client import (
@@ -150,6 +154,13 @@ class TestUse:
         (tmp_path / "a.key").write_bytes(OWN.key_pem)
         (tmp_path / "both.pem").write_bytes(OWN.chain_pem + OWN.key_pem)
         both = OWN.chain_pem + OWN.key_pem
+        leaf = x509.load_pem_x509_certificate(OWN.chain_pem)
+        key = load_pem_private_key(OWN.key_pem, None)
+        pkcs12 = serialize_key_and_certificates(None, key, leaf, None, BestAvailableEncryption(b"x"))  # type: ignore[arg-type]
+        (tmp_path / "a.p12").write_bytes(pkcs12)
+        for certificate in (tmp_path / "a.p12", pkcs12):
+            with place.open(certificate=certificate, key=None, password="x") as api:
+                assert api.get("/api").status_code == 200
         for certificate, key in (
             (str(tmp_path / "a.pem"), str(tmp_path / "a.key")), (tmp_path / "both.pem", None), (both, None),
             (OWN.chain_pem, tmp_path / "a.key"), (tmp_path / "a.pem", OWN.key_pem),
@@ -314,6 +325,30 @@ class TestServer:
             assert place.asked("/token") == 1
             place.server.answers["/token"] = place.token
             assert (await api.get("/api")).status_code == 200
+
+    def test_a_failure_is_every_threads(self, place: Place) -> None:
+        """The same, with threads that all wait before the server answers."""
+        waiting = threading.Barrier(11)
+
+        def refuse(_: dict[str, str], __: bytes) -> Answer:
+            waiting.wait(5)
+            time.sleep(0.2)  # whoever came to the barrier is in the flight by then
+            return Answer(401, b'{"error":"invalid_client"}')
+
+        place.server.answers["/token"] = refuse
+        with place.open() as api, ThreadPoolExecutor(10) as threads:
+
+            def call(first: bool) -> type[BaseException] | None:
+                if not first:
+                    waiting.wait(5)
+                with pytest.raises(TokenRefused) as refused:
+                    api.get("/api")
+                return refused.type
+
+            begun = [threads.submit(call, first) for first in (True, *[False] * 9)]
+            waiting.wait(5)
+            assert {each.result() for each in begun} == {TokenRefused}
+        assert place.asked("/token") == 1
 
     def test_endpoints_that_move(self, place: Place) -> None:
         """After a failure the metadata is read again."""

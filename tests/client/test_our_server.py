@@ -1,8 +1,10 @@
 """`certbound.client.flow` at our own authorization server, over real TLS: each flow, as a user drives it."""
 
+import asyncio
 import json
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,9 +21,13 @@ from certbound.client import (
     ServerMetadata,
     Token,
     TokenRefused,
+    await_device,
+    await_device_async,
     drive,
+    drive_async,
     fetch_metadata,
     flow,
+    open_async_client,
     open_client,
     request_token,
 )
@@ -91,6 +97,12 @@ def agree(browser: Browser, started: flow.Started, button: str = "allow") -> str
     return page.location or browser.send(page, button).location
 
 
+def allow(built: World, device: flow.Device) -> None:
+    """The person types the code and agrees."""
+    browser = logged_in(built)
+    browser.send(browser.send(browser.visit("/device"), user_code=device.user_code), "allow")
+
+
 @pytest.mark.parametrize("push", [True, False, None])
 def test_a_person_agrees_and_the_token_is_refreshed(
     built: World, me: httpx.Client, server: ServerMetadata, push: bool | None
@@ -134,8 +146,7 @@ def test_a_device(built: World, me: httpx.Client, server: ServerMetadata) -> Non
     device = drive(me, flow.start_device(server, credential, scope="read", resources=[RESOURCE]))
     assert (device.verification_uri, device.interval) == (f"{built.issuer}/device", 5)
     assert drive(me, flow.poll_device(server, credential, device)) == Pending(5)
-    browser = logged_in(built)
-    browser.send(browser.send(browser.visit("/device"), user_code=device.user_code), "allow")
+    allow(built, device)
     token = drive(me, flow.poll_device(server, credential, device))
     assert isinstance(token, Token)
     assert (calls(built, token), calls(built, token, STRANGER)) == (200, 401)
@@ -150,6 +161,23 @@ def test_a_device_that_asks_too_often(me: httpx.Client, server: ServerMetadata) 
         assert isinstance(came, Pending)
         waited.append(came.interval)
     assert waited == [5, 5, 10, 15]
+
+
+async def test_a_device_waits_until_the_person_decided(built: World, server: ServerMetadata) -> None:
+    """Blocking or not, as often as it is told to ask; and not beyond the end of its code."""
+    ca, credential = built.directory / "ca.pem", Credential("me")
+    with open_client(identity_of(ME), ca=ca) as one:
+        async with open_async_client(identity_of(ME), ca=ca) as other:
+            for waiting in (
+                lambda device: asyncio.to_thread(await_device, one, server, credential, device),
+                lambda device: await_device_async(other, server, credential, device),
+            ):
+                device = await drive_async(other, flow.start_device(server, credential, scope="read"))
+                task = asyncio.create_task(waiting(replace(device, interval=0.2)))
+                await asyncio.to_thread(allow, built, device)
+                assert isinstance(await task, Token)
+                with pytest.raises(TokenRefused, match="nobody decided in time"):
+                    await waiting(replace(device, expires_in=1))
 
 
 def test_a_service_exchanges_what_it_was_called_with(built: World, me: httpx.Client, server: ServerMetadata) -> None:
