@@ -114,9 +114,10 @@ class _Serving:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "chain.pem", folder / "key.pem")
         self.server = Server(("localhost", 0), Handler)
-        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        # The handshake is the handler's: whoever is gone before it would hold up everybody, and the end as well.
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         origin.url = f"https://localhost:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> None:
         self.thread.start()

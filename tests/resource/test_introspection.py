@@ -131,9 +131,10 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(folder / "root.pem")
     server = Server(("localhost", 0), Handler)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    # The handshake is the handler's: whoever is gone before it would hold up everybody, and the end as well.
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     asking.url = f"https://localhost:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield asking
     server.shutdown()
