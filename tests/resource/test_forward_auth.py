@@ -1,6 +1,7 @@
 """certbound.resource.forward_auth: what a proxy is told, over real connections to our own listener."""
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping, Set
 from dataclasses import dataclass
 from posixpath import normpath
@@ -62,12 +63,16 @@ class Asking:
 
 
 @contextlib.asynccontextmanager
-async def guarding(routes: Mapping[str, Set[str]] | None = ROUTES) -> AsyncIterator[Asking]:
+async def guarding(routes: Mapping[str, Set[str]] | None = ROUTES, *, at_once: bool = True) -> AsyncIterator[Asking]:
     api = ProtectedResource(AUDIENCE, issuer=ISSUER, keys=FixedKeys(KEYS), clock=lambda: NOW)
     app = ForwardedCertificates(
         ForwardAuth(api, routes=routes), contract="nginx", networks=["127.0.0.1"], secrets=[SECRET]
     )
-    running = await tls.start([PlainPort(host="127.0.0.1", port=0, app=app)])
+
+    async def by_asgi(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    running = await tls.start([PlainPort(host="127.0.0.1", port=0, app=app if at_once else by_asgi)])
     host, port = running.addresses[0]
     try:
         async with httpx.AsyncClient(base_url=f"http://{host}:{port}", trust_env=False) as client:
@@ -84,6 +89,27 @@ async def test_who_calls_stands_in_five_headers() -> None:
     assert [answer.headers[each.decode()] for each in IDENTITY_HEADERS] == [
         "a", "a", "read write", PEER.leaf.thumbprint, ISSUER,
     ]  # fmt: skip
+
+
+async def test_what_is_said_at_once_is_what_is_said_by_asgi() -> None:
+    """Status, headers and body, of each kind of answer, and when the token was seen before as well."""
+    asked: list[dict[str, Any]] = [
+        {}, {"bearer": token(scope="")}, {"peer": THIEF}, {"peer": None}, {"bearer": "a,b"}, {"secret": "f" * 32},
+        {"uri": "/pay"}, {"uri": "/accounts/open/../x"}, {"uri": None}, {"bearer": token(exp=1)}, {"method": "HEAD"},
+        {"uri": None, "path": "/.well-known/oauth-protected-resource"}, {"more": {"x-ssl-client-verify": "no"}},
+    ]  # fmt: skip
+    good = token()
+    async with guarding() as at_once, guarding(at_once=False) as by_asgi:
+        for each in asked:
+            how: dict[str, Any] = {"bearer": good, **each}
+            first, second, third = await at_once(**how), await at_once(**how), await by_asgi(**how)
+            assert _said(first) == _said(second) == _said(third), each
+
+
+def _said(answer: httpx.Response) -> tuple[Any, ...]:
+    """All of it but what is of one answer alone."""
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    return answer.status_code, headers, re.sub(rb'"request_id":"\w+"', b"", answer.content)
 
 
 async def test_every_identity_header_stands_on_every_yes() -> None:
