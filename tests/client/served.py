@@ -23,6 +23,8 @@ class Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     repeat: int = 1
     """How often the body is sent; several megabytes take no memory here."""
+    pause: float = 0
+    """Seconds after each time."""
     cut: bool = False
     """The connection ends before the body does."""
 
@@ -65,6 +67,7 @@ class Served:
         for _ in range(answer.repeat):
             await send({"type": "http.response.body", "body": answer.body, "more_body": True})
             self.sent += len(answer.body)
+            await asyncio.sleep(answer.pause)
         if answer.cut:
             raise ConnectionAbortedError("as the test wants it")
         await send({"type": "http.response.body"})

@@ -31,6 +31,7 @@ from certbound.client import (
     Shelf,
     TokenRefused,
     Transport,
+    driving,
 )
 from certbound.client.flow import MAX_ANSWER
 from certbound.client.keeping import Clocks
@@ -300,6 +301,16 @@ class TestServer:
         with place.open() as api, pytest.raises(AnswerUnusable, match=str(MAX_ANSWER)):
             api.get("/api")
         assert place.server.sent < 20_000_000  # what the system's buffers took
+
+    async def test_an_answer_that_never_ends(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Bytes that come one by one do not keep everybody waiting."""
+        monkeypatch.setattr(driving, "LONGEST", 0.2)
+        place.server.answers["/token"] = Answer(200, b" ", repeat=40, pause=0.05)
+        with place.open() as api, pytest.raises(AnswerUnusable, match=r"more than 0\.2 seconds"):
+            await asyncio.to_thread(api.get, "/api")
+        async with place.open_async() as calls:
+            with pytest.raises(AnswerUnusable, match=r"more than 0\.2 seconds"):
+                await calls.get("/api")
 
     def test_an_answer_that_unpacks_to_much(self, place: Place) -> None:
         """It is not unpacked: we asked for no such thing."""

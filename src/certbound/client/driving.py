@@ -1,6 +1,7 @@
 """Flows over `httpx`, synchronous and asynchronous.
 
-Rule 1: each request is sent once; no redirect is followed, no answer is decompressed, none is read beyond its bound.
+Rule 1: each request is sent once; no redirect is followed, no answer is decompressed, none is read beyond its bound,
+        of bytes or of time.
 Rule 2: a request of a stranger goes over `strangers`, never over the client's own identity.
 Rule 3: what fails on the way is thrown into the flow as `ServerUnreachable`, so that it can clean up.
 """
@@ -31,6 +32,9 @@ from certbound.client.identity import Identity
 from certbound.client.transport import IDENTITY
 
 _T = TypeVar("_T")
+
+LONGEST = 60.0
+"""Seconds for one answer, however steadily its bytes come."""
 
 
 def drive(
@@ -71,20 +75,20 @@ async def drive_async(
 
 def send(client: httpx.Client, request: Request, identity: Identity | None = None) -> Answer:
     """One request, one bounded answer.  `ServerUnreachable` if none comes, `AnswerUnusable` if it is too long."""
-    body = bytearray()
+    body, ends = bytearray(), time.monotonic() + LONGEST
     with _reaching(request), client.stream(**_sent(request, identity)) as response:
         for chunk in response.iter_raw():
-            _take(body, chunk, request)
+            _take(body, chunk, request, ends)
     return _answer(response, body)
 
 
 async def send_async(client: httpx.AsyncClient, request: Request, identity: Identity | None = None) -> Answer:
     """As `send`."""
-    body = bytearray()
+    body, ends = bytearray(), time.monotonic() + LONGEST
     with _reaching(request):
         async with client.stream(**_sent(request, identity)) as response:
             async for chunk in response.aiter_raw():
-                _take(body, chunk, request)
+                _take(body, chunk, request, ends)
     return _answer(response, body)
 
 
@@ -166,10 +170,12 @@ def _reaching(request: Request) -> Iterator[None]:
         raise ServerUnreachable(f"{request.url} cannot be reached: {error}") from error
 
 
-def _take(body: bytearray, chunk: bytes, request: Request) -> None:
+def _take(body: bytearray, chunk: bytes, request: Request, ends: float) -> None:
     body += chunk
     if len(body) > request.most:
         raise AnswerUnusable(f"{request.url} answers more than {request.most} bytes; that is no answer of OAuth")
+    if time.monotonic() > ends:
+        raise AnswerUnusable(f"{request.url} took more than {LONGEST:g} seconds for its answer, and had not ended")
 
 
 def _answer(response: httpx.Response, body: bytearray) -> Answer:
