@@ -131,7 +131,16 @@ def test_an_application_with_a_guard_of_its_own(pytester: pytest.Pytester) -> No
             for scope, status in (("read", 403), ("write", 200)):
                 token = client.token(api, scope=scope)
                 assert api.get("/", token=token, certificate=client_certificate).status_code == status
-    """, passed=1)  # fmt: skip
+
+        def test_it_hears_at_once(authorization_server, protected_api, client_certificate):
+            guarded = Guard(app, authorization_server.protected_resource(scopes={"read"}))
+            api = protected_api(guarded, guard=False)
+            client = authorization_server.register(client_certificate)
+            token = client.token(api)
+            assert api.get("/", token=token, certificate=client_certificate).status_code == 200
+            authorization_server.revoke(token)
+            assert api.get("/", token=token, certificate=client_certificate).status_code == 401
+    """, passed=2)  # fmt: skip
 
 
 @pytest.mark.parametrize(("scope", "servers"), [("session", 1), ("function", 2)])

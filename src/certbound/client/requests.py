@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import requests
@@ -69,7 +69,7 @@ class BoundAdapter(requests.adapters.HTTPAdapter):
         _require_ours(request, verify, cert, proxies)
         # Made without the client, whose own headers and cookies are none of the session's.
         sent = httpx.Request(
-            request.method or "GET", request.url or "", headers=_headers_of(request), content=_content_of(request),
+            request.method or "GET", request.url or "", headers=_headers_of(request), content=cast("Any", request.body),
             extensions={"timeout": _timeout_of(timeout).as_dict()},
         )  # fmt: skip
         try:
@@ -171,14 +171,6 @@ def _require_ours(request: requests.PreparedRequest, verify: Any, cert: Any, pro
 
 def _headers_of(request: requests.PreparedRequest) -> list[tuple[bytes, bytes]]:
     return [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
-
-
-def _content_of(request: requests.PreparedRequest) -> Any:
-    """Bytes, which can be sent again, or an iterator, which cannot."""
-    body: Any = request.body
-    if body is None or isinstance(body, bytes | str):
-        return body
-    return iter(lambda: _bytes(body.read(65536)), b"") if hasattr(body, "read") else map(_bytes, body)
 
 
 def _timeout_of(timeout: Any) -> httpx.Timeout:

@@ -195,12 +195,19 @@ class AuthorizationServer:
         return self.altered(token, iat=int(then - (said["exp"] - said["iat"])), exp=int(then))
 
     def revoke(self, token: str) -> None:
-        """`token` is over, for the guards of `protected_api` at once; other guards learn it within ten seconds."""
+        """`token` is over: for `protected_api` and `protected_resource` at once, for others within ten seconds."""
         client = self._clients[_claims(token)["client_id"]]
         with open_client(client.certificate.identity, ca=self.ca) as http:
             drive(http, flow.revoke(self.metadata, Credential(client.client_id), token))
         for each in self._statuses:
             each.forget()
+
+    def protected_resource(self, resource: str = RESOURCE, **asked: Any) -> ProtectedResource:
+        """What a guard of one's own needs in order to believe this server; `asked` as `ProtectedResource` has it."""
+        statuses = LiveStatuses(Issuer(self.issuer), self.ca)
+        self._statuses.append(statuses)
+        given = {"issuer": self.issuer, "issuer_ca": str(self.ca), "statuses": statuses, **asked}
+        return ProtectedResource(resource, **given)
 
     @contextlib.contextmanager
     def serving(self) -> "Iterator[Callable[..., ProtectedApi]]":
@@ -223,11 +230,7 @@ class AuthorizationServer:
 
     def _guarded(self, app: Any, resource: str, scopes: Set[str], *, guard: bool, asked: Mapping[str, Any]) -> Any:
         if guard:
-            statuses = LiveStatuses(Issuer(self.issuer), self.ca)
-            self._statuses.append(statuses)
-            api = ProtectedResource(
-                resource, issuer=self.issuer, scopes=scopes, issuer_ca=str(self.ca), **{"statuses": statuses, **asked}
-            )
+            api = self.protected_resource(resource, scopes=scopes, **asked)
             app = Guard(app, api) if is_asgi(app) else WSGIGuard(app, api)
         return app if is_asgi(app) else ASGIFromWSGI(app)
 
