@@ -91,7 +91,7 @@ class Bank:
 
         return {
             "Read": read_one, "List": several, "Add": add, "Chat": chat, "Close": close, "Closing": closing,
-            "Admin": read_one, "Health": lambda _, __: b"well",
+            "Admin": read_one, "Health": lambda _, __: b"well", "Healthy": read_one, "health": read_one,
         }  # fmt: skip
 
     def async_handlers(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Bank:
 
         return {
             "Read": read_one, "List": several, "Add": add, "Chat": chat, "Close": close, "Closing": closing,
-            "Admin": read_one, "Health": health,
+            "Admin": read_one, "Health": health, "Healthy": read_one, "health": read_one,
         }  # fmt: skip
 
 
@@ -320,6 +320,8 @@ def test_only_what_is_named_is_open(served: Served) -> None:
     """The health check needs no token; a name beside it is not it."""
     assert (CODES.OK, [b"well"]) == ((found := served.call("Health")).code, found.messages)
     assert CODES.OK is not served.call("Health/").code
+    for near in ("Healthy", "health"):
+        assert CODES.UNAUTHENTICATED == served.call(near).code, near
 
 
 @pytest.mark.parametrize("identity", [None, self_signed("CN=own")], ids=["none", "self-signed"])
