@@ -46,6 +46,7 @@ class HTTPProtocol(HttpToolsProtocol):
         # uvicorn lets requests follow one that said "close"; here nothing after it is read.
         self.parser.set_dangerous_leniencies(lenient_data_after_close=False)
         self.limits = listener.limits
+        self.header_bytes, self.header_count = self.limits.header_bytes, self.limits.header_count
         self.deadlines = listener.deadlines
         self.handshakes = listener.handshakes
         site = connection.site
@@ -198,8 +199,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self.fields = fields = self.fields + 1
         self.taken = taken = self.taken + len(name) + len(value) + 4
-        limits = self.limits
-        if taken > limits.header_bytes or fields > limits.header_count:
+        if taken > self.header_bytes or fields > self.header_count:
             raise _Refused(431, "the header is too large")
         if self.reading == _BODY:  # a trailer; the application has its headers already
             return

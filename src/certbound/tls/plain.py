@@ -39,6 +39,9 @@ class PlainConnection(TLSConnection):
     def _read(self, data: bytes, *, whole_record: bool = False) -> None:
         """In pieces no larger than a TLS record, with which HTTP counts."""
         del whole_record
+        if len(data) <= _PIECE:  # nothing of it can be left for later
+            self.http.data_received(data)
+            return
         for at in range(0, len(data), _PIECE):
             self.http.data_received(data[at : at + _PIECE])
             if self._is_stopped():

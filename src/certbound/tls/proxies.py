@@ -60,6 +60,8 @@ class Proxies:
     _networks: "_Networks" = field(init=False, repr=False, compare=False)
     _thumbprints: frozenset[Thumbprint] = field(default=frozenset(), init=False, repr=False)
     _secrets: tuple[bytes, ...] = field(default=(), init=False, repr=False)
+    names_hops: bool = field(default=False, init=False, repr=False)
+    """Whether it says by which way proxies come."""
 
     def __post_init__(self) -> None:
         require_header_name("secret_header", self.secret_header)
@@ -67,6 +69,7 @@ class Proxies:
         _require_somebody_else(self._networks.all)
         object.__setattr__(self, "_thumbprints", frozenset(each.thumbprint for each in self.certificates))
         object.__setattr__(self, "_secrets", tuple(map(_secret, self.secrets)))
+        object.__setattr__(self, "names_hops", bool(self._networks.all or self.unix_socket or self._thumbprints))
         if not self.names_hops and not self.secrets:
             raise ConfigurationError(
                 "nobody would be believed: give a secret that the proxy sends on each request, and its address "
@@ -80,11 +83,6 @@ class Proxies:
                 else "the proxy needs a secret to send on each request (secrets); or say without_secret, and whoever "
                 "smuggles a request through the proxy names any certificate"
             )
-
-    @property
-    def names_hops(self) -> bool:
-        """Whether it says by which way proxies come."""
-        return bool(self._networks.all or self.unix_socket or self._thumbprints)
 
     def believe(self, hop: Hop | None, claimed_address: str | None, secrets: Sequence[bytes]) -> Believed:
         """Proof that a proxy sent the request.  `NotBelieved` otherwise.
