@@ -28,7 +28,7 @@ SUITES = {
     CONTRACT: _CONTRACTS,
     READING: [*_READING, "tls/forwarded/test_wsgi.py"],
     ASGI: ["tls/forwarded/test_asgi.py"],
-    WSGI: ["tls/forwarded/test_wsgi.py"],
+    WSGI: ["tls/forwarded/test_wsgi.py", "tls/forwarded/test_asgi.py"],
     NGINX: _CONTRACTS,
     HAPROXY: _CONTRACTS,
     APACHE: _CONTRACTS,
@@ -140,4 +140,7 @@ MUTATIONS = [
         "peer_of(only(pem_blocks(percent_decoded(value)))) if",
         "peer_of(pem_blocks(percent_decoded(value))[0]) if",
     ),
+    (ASGI, "rule", "        require_first(connection_facts(scope))\n", ""),
+    (ASGI, "rule", "if not found or None in found.values():", "if False:"),
+    (WSGI, "rule", "declared_hosts(hosts)", "None if hosts is None else frozenset(hosts)"),
 ]

@@ -215,3 +215,21 @@ async def test_a_trailer_is_no_header() -> None:
     [(headers, certificate)] = seen
     assert certificate is None
     assert {name for name, _ in headers} == {b"host", b"transfer-encoding"}
+
+
+@pytest.mark.parametrize("contract", ["nginx", "envoy"])
+def test_a_proxy_that_is_declared_twice_is_told(contract: str) -> None:
+    """And is no proxy whose clients have no certificates, for which everybody would be refused without a word."""
+    declared: dict[str, Any] = {"networks": ["127.0.0.1"], "secrets": [SECRET]}
+    below = ForwardedCertificates(Seen(), contract=contract, **declared)
+    twice = ForwardedCertificates(below, contract="nginx", **declared)
+    with pytest.raises(ConfigurationError, match=r"declared twice: .* as 'nginx'"):
+        asyncio.run(twice(scope_of(HONEST), None, None))  # type: ignore[arg-type]
+    stranger = scope_of({})
+    asyncio.run(twice(stranger, None, None))  # type: ignore[arg-type]
+
+    in_wsgi = wsgi.ForwardedCertificates(lambda *_: [], contract=contract, **declared)
+    twice_in_wsgi = wsgi.ForwardedCertificates(in_wsgi, contract="nginx", **declared)
+    environ = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in HONEST.items()}
+    with pytest.raises(ConfigurationError, match="declared twice"):
+        twice_in_wsgi({**environ, "REMOTE_ADDR": "127.0.0.1"}, lambda *_: None)

@@ -18,7 +18,7 @@ import msgspec
 from certbound.core.certificate import Certificate
 from certbound.core.display import shown
 from certbound.core.errors import ConfigurationError
-from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, hop
+from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, connection_facts, hop
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import MEMORY, ForwardedReader, Reading
@@ -87,6 +87,7 @@ class ForwardedCertificates:
 
     def _behind(self, scope: Scope, reading: Reading) -> Scope:
         """The scope that the application gets."""
+        require_first(connection_facts(scope))
         if reading.is_believed and self._asks(reading.headers):
             facts = self._facts_of(reading)
         else:
@@ -116,6 +117,16 @@ def forwarded_facts(reading: Reading, contract: Contract, *, asks: bool) -> Conn
         peer_certificate=reading.peer if asks else None, tls_version="", cipher="", group=None,
         asks_for_certificate=asks, forwarded_by=contract.name if reading.is_believed else None,
     )  # fmt: skip
+
+
+def require_first(facts: ConnectionFacts | None) -> None:
+    """Nobody in front has read the proxy's headers already.  `ConfigurationError` otherwise: nothing is left of them
+    for a second reader, who would take every client for one without a certificate."""
+    if facts is not None and facts.forwarded_by is not None:
+        raise ConfigurationError(
+            f"the proxy is declared twice: what stands in front read its headers as {facts.forwarded_by!r}. Leave this "
+            "ForwardedCertificates out, or --behind of certbound run"
+        )
 
 
 def declared_hosts(hosts: Iterable[str] | None) -> frozenset[str] | None:

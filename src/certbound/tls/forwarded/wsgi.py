@@ -14,8 +14,16 @@ from typing import Any
 
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError
-from certbound.tls.facts import EXTENSION
-from certbound.tls.forwarded.asgi import asks_at, declared_hosts, forwarded_facts, log_refused, log_stripped, refusal
+from certbound.tls.facts import EXTENSION, environ_facts
+from certbound.tls.forwarded.asgi import (
+    asks_at,
+    declared_hosts,
+    forwarded_facts,
+    log_refused,
+    log_stripped,
+    refusal,
+    require_first,
+)
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import ForwardedReader
@@ -61,6 +69,7 @@ class ForwardedCertificates:
         self._hosts = declared_hosts(hosts)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        require_first(environ_facts(environ))
         address = environ.get("REMOTE_ADDR") or None  # empty where it is a Unix socket
         keys = {key: _header_name(key) for key in environ if key.startswith(_PREFIX)}
         owned = {key: name for key, name in keys.items() if self._reader.owns(name)}
