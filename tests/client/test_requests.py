@@ -54,6 +54,10 @@ class Api:
         if scope["path"] == "/away":
             status, location = 302, dict(scope["headers"])[b"x-to"]
             answer.append((b"location", location))
+        if scope["path"] == "/short":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]})
+            await send({"type": "http.response.body", "body": b"half", "more_body": True})
+            raise RuntimeError("no more")
         await send({"type": "http.response.start", "status": status, "headers": answer})
         await send({"type": "http.response.body", "body": json.dumps(said).encode()})
 
@@ -272,6 +276,19 @@ class Recording(requests.adapters.HTTPAdapter):
 
     def send(self, request: Any, *arguments: Any, **options: Any) -> requests.Response:
         return super().send(request, *arguments, **{**options, "verify": str(self._server.ca)})
+
+
+def test_half_an_answer_is_none(open_session: Open, api: ProtectedApi) -> None:
+    """A server that closes in the middle is an error of requests, whether the answer is streamed or not."""
+    session = open_session()
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        session.get(api.url + "/short")
+    response = session.get(api.url + "/short", stream=True)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        list(response.iter_content(2))
+    assert session.get(api.url + "/").status_code == 200
+    # Nothing is held by what failed, so the pool of an identity of before would be closed.
+    assert adapter_of(session)._http._transport.pools._newest.users == 0  # type: ignore[attr-defined]
 
 
 def test_what_callers_of_requests_catch(open_session: Open, client: RegisteredClient, tmp_path: Path) -> None:

@@ -133,8 +133,10 @@ class _Body(io.RawIOBase):
             except StopIteration:
                 return 0
             except httpx.TimeoutException as error:
+                self._came.close()
                 raise ReadTimeoutError(None, str(self._came.url), str(error)) from error  # type: ignore[arg-type]
             except httpx.RequestError as error:
+                self._came.close()
                 raise ProtocolError(str(error), error) from error
         taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(taken)] = taken
