@@ -1,6 +1,9 @@
 """A person at their own machine, and the servers of `certbound dev`: what tests of logins share."""
 
 import asyncio
+import contextlib
+import http.client
+import io
 import re
 import threading
 import time
@@ -11,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
-
 from certbound import settings
 from certbound.app import open_registry
 from certbound.cli import main
@@ -22,7 +23,7 @@ from certbound.trust.authority import Authority
 from e2e.acting import CODE_GRANT, PASSWORD, add_account, logged_in
 from e2e.codes import DEVICE
 from e2e.people import Browser, Page
-from e2e.world import Answer, World, free_port
+from e2e.world import Answer, World
 
 from .conftest import Outcome
 
@@ -50,9 +51,6 @@ class Home:
     def ca(self) -> str:
         return str(self.development.ca)
 
-    def register(self, client_id: str, **metadata: Any) -> None:
-        self.world.register(client_id, **metadata)
-
     def visit(self, link: str, button: str = "allow") -> Page:
         """Where her browser is sent to."""
         return self.browser.decide(self.browser.visit(link), "anna", PASSWORD, button)
@@ -65,7 +63,9 @@ def at_home(directory: Path) -> Iterator[Home]:
     made = make_folder(directory, place_of("127.0.0.1", sockets), now=now_utc(), people=True)
     configuration = made.folder / "certbound.toml"
     methods = '["none", "tls_client_auth", "self_signed_tls_client_auth"]'
-    configuration.write_text(configuration.read_text() + f"\n[authentication]\nmethods = {methods}\n")
+    # Without grace, a refresh token that is used twice ends its grant.
+    written = configuration.read_text().replace("[tokens]\n", "[tokens]\nrefresh_grace = 0\n")
+    configuration.write_text(f"{written}\n[authentication]\nmethods = {methods}\n")
     made = replace(made, settings=settings.load(configuration, {}))
     place = made.place
     authority = Authority.load((made.folder / "ca.pem").read_bytes(), (made.folder / "ca.key").read_bytes())
@@ -95,40 +95,29 @@ async def _prepare(made: Development) -> None:
 class Terminal:
     """A command that runs while the person does something else."""
 
-    def __init__(self, capfd: pytest.CaptureFixture[str], *arguments: str) -> None:
-        self._capfd = capfd
+    def __init__(self, *arguments: str) -> None:
         self._status = -1
-        capfd.readouterr()
-        self.out = self.err = ""
-        self._thread = threading.Thread(target=self._run, args=(arguments,))
+        self._out, self._err = io.StringIO(), io.StringIO()
+        self._thread = threading.Thread(target=self._run, args=((*arguments, "--wait", "20"),))
         self._thread.start()
 
     def _run(self, arguments: tuple[str, ...]) -> None:
-        self._status = main(arguments)
+        with contextlib.redirect_stdout(self._out), contextlib.redirect_stderr(self._err):
+            self._status = main(arguments)
 
     def read(self, pattern: str) -> str:
         """What matches on standard output, as soon as it is there."""
-        ends = time.monotonic() + 30
-        while time.monotonic() < ends and self._thread.is_alive():
-            self._take()
-            if found := re.search(pattern, self.out):
-                return found[0]
-            time.sleep(0.02)
-        self._take()
-        found = re.search(pattern, self.out)
-        assert found, (self.out, self.err)
+        ends = time.monotonic() + 15
+        while not (found := re.search(pattern, self._out.getvalue())):
+            assert self._thread.is_alive(), self._err.getvalue()
+            assert time.monotonic() < ends, self._out.getvalue()
+            time.sleep(0.01)
         return found[0]
 
     def end(self) -> Outcome:
         """What it did in all."""
         self._thread.join(60)
-        self._take()
-        return Outcome(self._status, self.out, self.err)
-
-    def _take(self) -> None:
-        out, err = self._capfd.readouterr()
-        self.out += out
-        self.err += err
+        return Outcome(self._status, self._out.getvalue(), self._err.getvalue())
 
 
 LINK = r"https://\S+/authorize\?\S+"
@@ -136,8 +125,6 @@ LINK = r"https://\S+/authorize\?\S+"
 
 def come_back(url: str, **headers: str) -> Answer:
     """The browser fetches the address it was sent to."""
-    import http.client
-
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:
@@ -148,13 +135,13 @@ def come_back(url: str, **headers: str) -> Answer:
         connection.close()
 
 
-def log_in(home: Home, capfd: pytest.CaptureFixture[str], *more: str, client_id: str = "app") -> Outcome:
+def log_in(home: Home, *more: str, client_id: str = "app") -> Outcome:
     """Anna logs in, and agrees."""
     arguments = ("login", home.issuer, "--client-id", client_id, "--ca", home.ca, "--no-browser", *more)
-    terminal = Terminal(capfd, *arguments)
+    terminal = Terminal(*arguments)
     page = home.visit(terminal.read(LINK))
     assert come_back(page.location).status == 200, page
     return terminal.end()
 
 
-__all__ = ["LINK", "SECRET", "Home", "Terminal", "at_home", "come_back", "free_port", "log_in"]
+__all__ = ["LINK", "SECRET", "Home", "Terminal", "at_home", "come_back", "log_in"]

@@ -3,9 +3,11 @@
 import json
 import os
 import socket
+import ssl
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +22,7 @@ from certbound.cli._kept_identity import data_folder, kept_at
 from certbound.cli._loopback import listening
 from certbound.client import RedirectUnusable
 from certbound.core.errors import ConfigurationError
-from certbound.trust.authority import Issued
+from certbound.trust.authority import Authority, Issued
 
 from .at_home import LINK, SECRET, Home, Terminal, at_home, come_back, log_in
 from .conftest import Certbound
@@ -48,11 +50,9 @@ def files(folder: Path) -> dict[str, int]:
 
 
 class TestLoggingIn:
-    def test_a_login_is_used_by_everything_else(
-        self, home: Home, data: Path, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_a_login_is_used_by_everything_else(self, home: Home, data: Path, certbound: Certbound) -> None:
         """The person is told who they are; tokens are theirs and bound to the certificate made here; and it ends."""
-        told = log_in(home, capfd, "--scope", "openid profile read")
+        told = log_in(home, "--scope", "openid profile read")
         assert told.status == 0, told
         assert "Anna Nová" in told.out
         assert not SECRET.search(told.out + told.err)
@@ -78,9 +78,9 @@ class TestLoggingIn:
         assert refresh(home, kept["refresh_token"], identity) == "invalid_grant"
         assert "nobody is logged in" in certbound("token").err
 
-    def test_the_link_is_as_the_rfcs_want_it(self, home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_the_link_is_as_the_rfcs_want_it(self, home: Home) -> None:
         """Pushed beforehand, so that neither state nor scope is in the link; whoever says no is told so."""
-        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
+        terminal = Terminal("login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
         link = terminal.read(LINK)
         assert set(parse_qs(urlsplit(link).query)) == {"client_id", "request_uri"}
         page = home.visit(link, "deny")
@@ -95,9 +95,9 @@ class TestLoggingIn:
         assert "access_denied" in told.err
         assert kept_at(home.issuer).find_login() is None
 
-    def test_only_the_answer_counts(self, home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_only_the_answer_counts(self, home: Home) -> None:
         """Not one with another state, of another issuer, at another path, under another name, or a second one."""
-        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
+        terminal = Terminal("login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser")
         back = home.visit(terminal.read(LINK)).location
 
         def changed(**members: str) -> str:
@@ -118,23 +118,19 @@ class TestLoggingIn:
         with pytest.raises(OSError):
             come_back(back)
 
-    def test_another_login_ends_the_one_before(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_another_login_ends_the_one_before(self, home: Home, certbound: Certbound) -> None:
         """One certificate for the issuer, whoever logs in; the refresh token of before is worth nothing."""
         kept = kept_at(home.issuer)
-        log_in(home, capfd)
+        log_in(home)
         first, certificate = kept.find_login(), kept.certificate.read_bytes()
-        log_in(home, capfd)
+        log_in(home)
         assert kept.certificate.read_bytes() == certificate
         assert first is not None
         assert first.refresh_token is not None
         assert refresh(home, first.refresh_token, identity_of(home.issuer)) == "invalid_grant"
         assert certbound("token", "--scope", "read").status == 0
 
-    def test_a_registered_certificate(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_a_registered_certificate(self, home: Home, certbound: Certbound) -> None:
         """What --prepare says registers it; until then the login is refused with that same line."""
         config = str(home.development.folder / "certbound.toml")
         line = next(
@@ -147,14 +143,14 @@ class TestLoggingIn:
         assert "invalid_client" in refused.err
         assert line in refused.err
         assert certbound(*line.split()[1:], "--config", config, "--scope", "openid read").status == 0
-        assert log_in(home, capfd, client_id="mine").status == 0
+        assert log_in(home, client_id="mine").status == 0
         assert certbound("logout", "--keep-certificate").status == 0
-        assert log_in(home, capfd, client_id="mine").status == 0
+        assert log_in(home, client_id="mine").status == 0
 
     @pytest.mark.wide  # the issuer wants five seconds between two polls
-    def test_without_a_browser_here(self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound) -> None:
+    def test_without_a_browser_here(self, home: Home, certbound: Certbound) -> None:
         """The code is typed elsewhere."""
-        terminal = Terminal(capfd, "login", home.issuer, "--client-id", "app", "--ca", home.ca, "--device")
+        terminal = Terminal("login", home.issuer, "--client-id", "app", "--ca", home.ca, "--device")
         code = terminal.read(r"\b[A-Z]{4}-[A-Z]{4}\b")
         page = home.browser.send(home.browser.visit("/device"), user_code=code)
         home.browser.send(page, "allow")
@@ -181,6 +177,34 @@ class TestLoggingIn:
         assert running.returncode == 0, out
         assert b"request_uri" not in out
 
+    def test_the_certificate_goes_over_tls_1_3_alone(self, certbound: Certbound, tmp_path: Path) -> None:
+        """It stands for one person, and TLS 1.2 would show it to the network (RFC 8705 section 8)."""
+        authority = Authority.create("servers")
+        server = authority.issue("CN=localhost", dns=["localhost"], usage="server")
+        (tmp_path / "ca.pem").write_bytes(authority.certificate_pem)
+        (tmp_path / "server.pem").write_bytes(server.key_pem + server.certificate_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "server.pem")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        refused = []
+
+        def serve(listening: socket.socket) -> None:
+            with listening.accept()[0] as stream:
+                try:
+                    context.wrap_socket(stream, server_side=True).close()
+                except ssl.SSLError as error:
+                    refused.append(error.reason)
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            thread = threading.Thread(target=serve, args=(listening,))
+            thread.start()
+            issuer = f"https://localhost:{listening.getsockname()[1]}"
+            told = certbound("login", issuer, "--client-id", "app", "--ca", str(tmp_path / "ca.pem"), "--no-browser")
+            thread.join(20)
+        assert told.status == 1
+        assert "cannot be reached: TLS failed" in told.err
+        assert refused == ["UNSUPPORTED_PROTOCOL"]
+
     @pytest.mark.parametrize(
         ("more", "status", "said"),
         [
@@ -206,7 +230,7 @@ class TestKeeping:
         self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
     ) -> None:
         """However many want a token that is not there, none of them uses one that was used before."""
-        log_in(home, capfd)
+        log_in(home)
         _expire(home.issuer)
         with ThreadPoolExecutor(4) as pool:
             done = list(pool.map(lambda _: main(["token", "--raw"]), range(4)))
@@ -214,11 +238,9 @@ class TestKeeping:
         assert done == [0] * 4
         assert certbound("token", "--scope", "read").status == 0
 
-    def test_what_others_can_read_is_not_used(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_what_others_can_read_is_not_used(self, home: Home, certbound: Certbound) -> None:
         """The file is named, and nothing of it is shown."""
-        log_in(home, capfd)
+        log_in(home)
         for name in ("login.json", "identity.pem", "."):
             file = kept_at(home.issuer).folder / name
             before = file.stat().st_mode
@@ -229,11 +251,9 @@ class TestKeeping:
             file.chmod(before)
         assert certbound("token").status == 0
 
-    def test_a_broken_file_is_a_sentence(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_a_broken_file_is_a_sentence(self, home: Home, certbound: Certbound) -> None:
         """Nothing of what is in it is shown."""
-        log_in(home, capfd)
+        log_in(home)
         file = kept_at(home.issuer).folder / "login.json"
         file.write_bytes(file.read_bytes()[:-20])
         told = certbound("token", "--issuer", home.issuer)
@@ -241,11 +261,9 @@ class TestKeeping:
         assert "holds no login" in told.err
         assert not SECRET.search(told.err)
 
-    def test_a_login_that_is_over_says_how_to_begin_anew(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
+    def test_a_login_that_is_over_says_how_to_begin_anew(self, home: Home, certbound: Certbound) -> None:
         """The issuer took it back; or the certificate is another one."""
-        log_in(home, capfd)
+        log_in(home)
         login = kept_at(home.issuer).find_login()
         assert login is not None
         assert home.world.post("revoke", "app", identity_of(home.issuer), token=login.refresh_token).status == 200
@@ -256,11 +274,9 @@ class TestKeeping:
         (kept_at(home.issuer).folder / "identity.pem").unlink()
         assert f"certbound login {home.issuer} --client-id app" in certbound("token").err
 
-    def test_logout_without_the_server(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound, tmp_path: Path
-    ) -> None:
+    def test_logout_without_the_server(self, home: Home, certbound: Certbound, tmp_path: Path) -> None:
         """Nothing is removed unless that was said."""
-        log_in(home, capfd)
+        log_in(home)
         kept = kept_at(home.issuer)
         file = kept.folder / "login.json"
         file.write_text(file.read_text().replace(home.ca, str(tmp_path / "missing.pem")))

@@ -1,16 +1,24 @@
 """`certbound token`: what it obtains, what it shows, and what it says when it cannot."""
 
+import asyncio
+import io
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+from certbound.app import open_registry
 from certbound.cli import main
 from certbound.cli._development import Development, make_folder, now_utc
 from certbound.cli._servers import in_background, open_ports, place_of, serving
 from certbound.cli.token import decode, describe
+from certbound.core.certificate import read_certificate
+from certbound.core.jwks import make_jwks
+from certbound.trust.authority import self_signed
 
 THUMBPRINT = "A" * 43
 
@@ -65,6 +73,86 @@ def test_scope_and_resource_are_asked_for(development: Development, capsys: pyte
     assert main(arguments(development, "--scope", "read", "--resource", development.place.resource_url, "--raw")) == 0
     _, claims = decode(capsys.readouterr().out.strip()) or ({}, {})
     assert (claims["scope"], claims["aud"]) == ("read", development.place.resource_url)
+
+
+def test_the_server_is_asked_what_it_says(development: Development, capsys: pytest.CaptureFixture[str]) -> None:
+    """With --inspect; a client that may not ask is told so, and the token is not printed alone."""
+    assert main(arguments(development, "--inspect")) == 0
+    out, err = capsys.readouterr()
+    assert ('"active": true' in out) != ("refused with" in err)
+    assert main(arguments(development, "--inspect", "--raw")) == 2
+
+
+def test_a_token_is_exchanged(
+    development: Development, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that somebody called an API with, from a file or standard input; the new one is the API's own."""
+    issued = self_signed("CN=api")
+    given = {
+        "client_name": "The API", "token_endpoint_auth_method": "self_signed_tls_client_auth", "scope": "read",
+        "jwks": make_jwks([read_certificate(issued.der)]), "protected_resources": [development.place.resource_url],
+        "grant_types": ["urn:ietf:params:oauth:grant-type:token-exchange"],
+    }  # fmt: skip
+
+    async def register() -> None:
+        async with open_registry(development.settings) as registry:
+            await registry.register(given, client_id="api")
+
+    asyncio.run(register())
+    (tmp_path / "api.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+    (tmp_path / "empty").write_text(" ")
+    assert main(arguments(development, "--raw")) == 0
+    subject = capsys.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.StringIO(subject))
+    mine = ["token", "--issuer", development.place.issuer, "--client-id", "api", "--cert", str(tmp_path / "api.pem")]
+    assert main([*mine, "--ca", str(development.ca), "--exchange", "-", "--raw"]) == 0
+    _, claims = decode(capsys.readouterr().out.strip()) or ({}, {})
+    assert (claims["sub"], claims["client_id"], claims["act"]) == ("billing", "api", {"sub": "api"})
+    assert main([*mine, "--exchange", str(tmp_path / "empty")]) == 1
+    assert "there is no token" in capsys.readouterr().err
+
+
+def test_a_certificate_and_its_key_in_one_file(
+    development: Development, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PEM or PKCS #12; the password is read from a file."""
+    identity = development.members[0].identity
+    both, password = tmp_path / "both.p12", tmp_path / "password"
+    key, (leaf, *more) = identity.private_key(), identity.certificates()
+    both.write_bytes(pkcs12.serialize_key_and_certificates(b"", key, leaf, more, BestAvailableEncryption(b"secret")))
+    password.write_text("secret\n")
+    given = arguments(development, "--raw", "--password-file", str(password), cert=both)
+    at = given.index("--key")
+    del given[at : at + 2]
+    assert main(given) == 0
+    password.write_text("wrong")
+    assert main(given) == 1
+    both.write_bytes(identity.key_pem + identity.certificate_chain_pem)
+    assert main(given) == 0
+    both.write_bytes(identity.certificate_chain_pem)
+    capsys.readouterr()
+    assert main(given) == 2
+    assert "give it as --key" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "said"),
+    [
+        (["--cert", "a.pem"], 2, "give --client-id with --cert"),
+        (["--cert", "a.pem", "--client-id", "a"], 2, "give --issuer with --cert"),
+        (["--client-id", "a"], 2, "go with --cert"),
+        (["--issuer", "https://as.example"], 1, "certbound login https://as.example --client-id ID"),
+        ([], 1, "nobody is logged in anywhere; certbound login ISSUER"),
+    ],
+)
+def test_what_is_missing_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    given: list[str], status: int, said: str,
+) -> None:  # fmt: skip
+    """With the option, or the command, that would give it."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert main(["token", *given]) == status
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

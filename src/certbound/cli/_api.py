@@ -4,6 +4,7 @@ Rule 1: an API that says that it does not enforce binding gets no token, unless 
 Rule 2: a token is asked for under the name that the API has for itself, at an issuer that it names or the person does.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from certbound.cli._caller_options import Given
 from certbound.cli._kept_identity import kept_at, logins, the_login
 from certbound.client import ApiUnsafe, ClientError, drive, flow, open_client
 from certbound.client.flow import Api
+from certbound.client.flow.message import is_https
 from certbound.core.errors import ConfigurationError
 
 
@@ -94,7 +96,7 @@ def _choose(given: Given, url: str, api: Api | None) -> Caller:
     mine = [each for each in issuers if kept_at(each).find_login() is not None]
     if issuers and not mine:
         raise ConfigurationError(
-            f"{url} takes tokens of {', '.join(issuers)}; certbound login {issuers[0]} --client-id ID"
+            f"{url} takes tokens of {', '.join(issuers)}; certbound login {shlex.quote(issuers[0])} --client-id ID"
         )
     return by_login(the_login(_the_only(mine, url)), ca=given.ca)
 
@@ -111,7 +113,7 @@ def _the_only(issuers: Sequence[str], url: str) -> str:
 
 def _issuers(api: Api | None) -> list[str]:
     said = None if api is None else api.document.get("authorization_servers")
-    return [each for each in said if isinstance(each, str)] if isinstance(said, list) else []
+    return [each for each in said if isinstance(each, str) and is_https(each)] if isinstance(said, list) else []
 
 
 _DEEPEST = 3

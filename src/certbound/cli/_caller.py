@@ -6,6 +6,7 @@ Rule 2: a token that says it is not bound to our certificate is not used.
 Rule 3: a refresh token that came is kept before the access token beside it is used.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,7 +169,7 @@ def kept_ca(login: Login) -> Path | None:
 
 def again(login: Login) -> str:
     """What to do about a login that is over."""
-    return f"certbound login {login.issuer} --client-id {login.client_id}"
+    return shlex.join(["certbound", "login", login.issuer, "--client-id", login.client_id])
 
 
 @dataclass(frozen=True, slots=True)

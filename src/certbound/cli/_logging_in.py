@@ -7,6 +7,7 @@ Rule 3: no token and no secret is printed; a link is, and the codes that a perso
 """
 
 import secrets
+import shlex
 import time
 import webbrowser
 from collections.abc import Mapping
@@ -167,5 +168,5 @@ def named(claims: Mapping[str, Any]) -> str:
 
 def registration(kept: Kept, client_id: str, path: str, *, device: bool) -> str:
     """What registers the certificate at a server of ours."""
-    back = "" if device else f" --redirect-uri http://127.0.0.1{path}"
-    return f"certbound client add --id {client_id} --self-signed {kept.certificate}{back}"
+    way = ["--grant-type", "device"] if device else ["--redirect-uri", f"http://127.0.0.1{path}"]
+    return shlex.join(["certbound", "client", "add", "--id", client_id, "--self-signed", str(kept.certificate), *way])

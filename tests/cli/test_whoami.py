@@ -1,0 +1,83 @@
+"""`certbound whoami`: who it is, by which certificate, until when, and on whose word."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from certbound.cli._kept_identity import Kept, kept_at
+
+from .at_home import SECRET, Home, at_home, log_in
+from .conftest import Certbound
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    with at_home(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_who_it_is(home: Home, certbound: Certbound) -> None:
+    """As the issuer says now; the certificate and all ends are told, and no token is."""
+    log_in(home, "--scope", "openid profile")
+    told = certbound("whoami")
+    assert told.status == 0, told
+    assert "Anna Nov\u00e1, anna, sub " in told.out
+    assert "said by     userinfo" in told.out
+    said = json.loads(certbound("whoami", home.issuer, "--json").out)
+    assert (said["issuer"], said["client_id"], said["said_by"]) == (home.issuer, "app", "userinfo")
+    assert said["person"]["name"] == "Anna Nov\u00e1"
+    assert said["certificate"]["x5t#S256"] in told.out
+    assert said["token_ends_at"] < said["certificate"]["not_after"]
+    assert Path(said["certificate"]["file"]).exists()
+    assert not SECRET.search(told.out + json.dumps(said))
+
+
+def test_without_openid(home: Home, certbound: Certbound) -> None:
+    """The issuer says no more than the token does."""
+    log_in(home, "--scope", "read")
+    told = certbound("whoami")
+    assert told.status == 0, told
+    assert "said by     userinfo" not in told.out
+    assert ", sub " not in told.out
+    assert "sub " in told.out
+
+
+def test_somebody_else(home: Home, certbound: Certbound) -> None:
+    """Userinfo that is not about whom the ID token was about is an error (OpenID Connect Core section 5.3.2)."""
+    log_in(home, "--scope", "openid")
+    kept: Kept = kept_at(home.issuer)
+    login = kept.find_login()
+    assert login is not None
+    with kept.locked():
+        kept.keep(replace(login, person={"sub": "somebody else"}))
+    told = certbound("whoami")
+    assert told.status == 1
+    assert "about somebody else" in told.err
+
+
+def test_nobody(certbound: Certbound, home: Home) -> None:
+    """What to do is said, with the issuer if it was given."""
+    assert "certbound login ISSUER" in certbound("whoami").err
+    assert f"certbound login {home.issuer}" in certbound("whoami", home.issuer).err
+
+
+def test_several_logins(home: Home, certbound: Certbound) -> None:
+    """One has to be named; which there are is said."""
+    log_in(home)
+    login, other = kept_at(home.issuer).find_login(), kept_at("https://other.example")
+    assert login is not None
+    with other.locked():
+        other.keep(replace(login, issuer=other.issuer))
+    told = certbound("whoami")
+    assert told.status == 1
+    assert home.issuer in told.err
+    assert other.issuer in told.err
+    assert certbound("whoami", home.issuer).status == 0
