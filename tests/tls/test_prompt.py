@@ -139,6 +139,30 @@ async def test_a_request_in_pieces_is_answered_once() -> None:
         assert (await response(reader))[1] == b"at once /1"
 
 
+async def test_whoever_says_no_more_still_gets_the_answer() -> None:
+    """It comes before the end."""
+    async with connected(Both()) as (reader, writer):
+        writer.write(GET % 0)
+        writer.write_eof()
+        assert (await reader.read()).endswith(b"at once /0")
+
+
+async def test_each_of_many_gets_its_own() -> None:
+    """However many ask in one turn of the loop."""
+    running = await tls.start([PlainPort(host="127.0.0.1", port=0, app=Both())])
+    try:
+        streams = [await asyncio.open_connection(*running.addresses[0]) for _ in range(150)]
+        for number, (_, writer) in enumerate(streams):
+            writer.write(GET % number)
+        async with asyncio.timeout(10):
+            bodies = [(await response(reader))[1] for reader, _ in streams]
+        assert bodies == [b"at once /%d" % number for number in range(150)]
+        for _, writer in streams:
+            writer.close()
+    finally:
+        await running.stop(grace=1)
+
+
 async def test_what_follows_is_still_judged() -> None:
     """An answer, then 400 and the end."""
     async with connected(Both()) as (reader, writer):

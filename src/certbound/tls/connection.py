@@ -33,8 +33,8 @@ class TLSConnection(asyncio.Protocol):
 
     __slots__ = (
         "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued",
-        "_read_paused", "_resuming", "_shaken", "_tls", "http", "listener", "peer", "server_name", "site", "sites",
-        "speaks_http", "transport",
+        "_read_paused", "_resuming", "_shaken", "_tls", "due", "http", "listener", "peer", "server_name", "site",
+        "sites", "speaks_http", "transport",
     )  # fmt: skip
 
     def __init__(self, listener: "Listener") -> None:
@@ -59,6 +59,8 @@ class TLSConnection(asyncio.Protocol):
         self._corked: list[bytes] | None = None
         self._head_only = False
         self._discarded = 0
+        self.due = b""
+        """What is sent at the end of this turn of the loop, or before whatever else is written."""
 
     # --- from the socket
 
@@ -107,7 +109,7 @@ class TLSConnection(asyncio.Protocol):
         http, self.http = self.http, None
         # Freeing OpenSSL's memory of a large chain takes as long as a request.
         self.listener.handshakes.free_later(self._tls)
-        self._tls, self._arrived, self._corked = None, b"", None
+        self._tls, self._arrived, self._corked, self.due = None, b"", None, b""
         if http is not None:
             http.connection_lost(error)
 
@@ -275,8 +277,23 @@ class TLSConnection(asyncio.Protocol):
 
     # --- writing
 
+    def write_soon(self, data: bytes) -> None:
+        """Write together with what is due to others: a peer that waits for several of them is woken once."""
+        is_first = not self.due
+        self.due += data
+        if is_first:
+            self.listener.outbox.add(self)
+
+    def flush(self) -> None:
+        """What is due is written."""
+        due, self.due = self.due, b""
+        if due and not self.is_closing():
+            self.write(due)
+
     def hold_head(self) -> None:
         """Keep what is written until `uncork`: a response's head and body then share a record and a packet."""
+        if self.due:
+            self.flush()
         self._corked, self._head_only = [], True
 
     def body_follows(self) -> None:
@@ -289,6 +306,8 @@ class TLSConnection(asyncio.Protocol):
             self.write(b"".join(corked))
 
     def write(self, data: bytes) -> None:
+        if self.due:
+            self.flush()
         if self._corked is not None:
             self._corked.append(data)
             return
@@ -323,6 +342,8 @@ class TLSConnection(asyncio.Protocol):
         """Close after what was written; `linger` if the peer may still be sending: a reset would overtake it."""
         if self._closing:
             return
+        if self.due:
+            self.flush()
         if self._head_only:  # the application failed before the body; nobody should take the head for an answer
             self._corked = None
         tls = self._tls

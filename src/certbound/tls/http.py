@@ -5,8 +5,8 @@ Rule 2: the header is complete before the application sees it, and never changes
 Rule 3: header, body and waiting have bounds; what crosses one is answered if it can be, and the connection ends.
 Rule 4: what cannot be understood beyond doubt is refused, and nothing after it is read.
 Rule 5: a response's head waits for its body, so that a small response is one TLS record.
-Rule 6: who is answered at once (`prompt`) is alone: the first request in what arrived, without body and while nothing
-        else is due; all others have their task, and so their turn.
+Rule 6: who is answered at once (`prompt`) is alone: one request a turn, without body and while nothing else is due; all
+        others have their task, and so their turn.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from certbound.tls.facts import EXTENSION, HOP, ConnectionFacts, Hop, TLSExtension
 from certbound.tls.hosts import covers, host_name, target_authority
 from certbound.tls.ports import ASGIApplication, Message, Receive, Scope, Send
-from certbound.tls.prompt import at_once
+from certbound.tls.prompt import AnswerAtOnce, at_once
 
 if TYPE_CHECKING:
     from certbound.tls.connection import TLSConnection
@@ -63,7 +63,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.deaf = False  # nothing more is read
         self.last = False  # the current request is the last one
         self.fields = self.taken = self.body_taken = self.unfinished = 0
-        self.upgrade = self.begun = self.has_body = self.may_be_at_once = False
+        self.upgrade = self.begun = self.has_body = False
         self.defaults: list[tuple[bytes, bytes]] = []
         self.default_fields = b""  # the same, as they are sent
 
@@ -138,7 +138,6 @@ class HTTPProtocol(HttpToolsProtocol):
         if self.deaf:
             return
         before = self.reading
-        self.may_be_at_once = self.answer_at_once is not None
         self.deadlines.idle.stop(self)
         try:
             self.parser.feed_data(data)
@@ -307,7 +306,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self.deadlines.header.stop(self)
         self.last = not keep_alive
         self.handshakes.requests += 1
-        if keep_alive and self.may_be_at_once and self._was_answered_at_once():
+        if keep_alive and self.answer_at_once is not None and self._was_answered_at_once(self.answer_at_once):
             return
         self.cycle = cycle = _Cycle(
             scope=self.scope,
@@ -343,16 +342,14 @@ class HTTPProtocol(HttpToolsProtocol):
 
     # --- answering
 
-    def _was_answered_at_once(self) -> bool:
+    def _was_answered_at_once(self, answer_at_once: AnswerAtOnce) -> bool:
         """Whether nothing is left to do for this request."""
-        self.may_be_at_once = False
-        if self.has_body or self.expect_100_continue or self.current is not None or self.flow.write_paused:
+        if self.has_body or self.expect_100_continue or self.scope["method"] == "HEAD":
             return False
-        answer = self.answer_at_once
-        if answer is None or self.scope["method"] == "HEAD":
+        if self.current is not None or self.transport.due or self.flow.write_paused:
             return False
         try:
-            response = answer(self.scope)  # type: ignore[arg-type]
+            response = answer_at_once(self.scope)  # type: ignore[arg-type]
         except Exception:  # noqa: BLE001 - it is raised again where the application has a task, and told there
             return False
         if response is None:
@@ -361,7 +358,7 @@ class HTTPProtocol(HttpToolsProtocol):
         if defaults is not self.defaults:
             self.defaults, self.default_fields = defaults, _fields(defaults)
         self.reading = _IDLE
-        self.transport.write(b"%b%b%b" % (response.start, self.default_fields, response.rest))
+        self.transport.write_soon(b"%b%b%b" % (response.start, self.default_fields, response.rest))
         return True
 
     def on_response_complete(self) -> None:

@@ -27,6 +27,7 @@ from certbound.tls.deadlines import Clock, Deadline
 from certbound.tls.facts import ConnectionFacts
 from certbound.tls.handshakes import HandshakeQueue
 from certbound.tls.http import HTTPProtocol
+from certbound.tls.outbox import Outbox
 from certbound.tls.plain import PlainConnection
 from certbound.tls.ports import AnyPort, Limits, PlainPort, Port, VirtualHost
 from certbound.tls.unix_sockets import UnixSocket
@@ -86,11 +87,13 @@ class Listener:
     clock: Clock
     deadlines: Deadlines = field(init=False)
     limits: Limits = field(init=False)
+    outbox: Outbox = field(init=False)
     connections: set[TLSConnection] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.limits = self.port.limits
         self.deadlines = Deadlines(self.clock, self.limits)
+        self.outbox = Outbox(self.loop)
 
     def make_http(self, connection: TLSConnection, facts: ConnectionFacts) -> HTTPProtocol:
         return HTTPProtocol(self.services[connection.site.index if connection.site else 0], connection, facts)

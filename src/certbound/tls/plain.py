@@ -49,6 +49,8 @@ class PlainConnection(TLSConnection):
                 return
 
     def write(self, data: bytes) -> None:
+        if self.due:
+            self.flush()
         if self._corked is not None:
             self._corked.append(data)
         elif data and not self._closing:
@@ -56,6 +58,8 @@ class PlainConnection(TLSConnection):
 
     def close(self, *, linger: bool = False) -> None:
         if not self._closing:
+            if self.due:
+                self.flush()
             # A head alone is not sent: nobody should take it for an answer.
             held, self._corked = b"" if self._head_only else b"".join(self._corked or ()), None
             self.write(held)
