@@ -80,7 +80,7 @@ def _verify(patch: pytest.MonkeyPatch) -> None:
 def _size(patch: pytest.MonkeyPatch) -> None:
     """Any size will do, and so will the bytes behind: base64 that has an end is read until there."""
     patch.setattr(reading, "MAX_BYTES", 1 << 30)
-    patch.setattr(ForwardedReader, "_said", lambda self, found: self.contract.read(_short(found)))
+    patch.setattr(ForwardedReader, "_certificate", lambda self, said: self.contract.read(_short(self._single(said))))
 
 
 def _short(found: Mapping[str, bytes]) -> dict[str, bytes]:

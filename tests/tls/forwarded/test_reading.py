@@ -90,6 +90,12 @@ def test_names_are_in_any_case() -> None:
     assert reader().read(headers, HERE, None).peer == peer(CLIENT)
 
 
+def test_pairs_may_be_lists() -> None:
+    """ASGI says that they are iterables of two, and some servers have lists."""
+    headers = [[name, value] for name, value in sent("nginx")]
+    assert reader().read(headers, HERE, None).peer == peer(CLIENT)  # type: ignore[arg-type]
+
+
 def test_other_headers_are_not_mistaken_for_it() -> None:
     """Of other vendors, which are never looked at, and of other names that begin alike."""
     other = [

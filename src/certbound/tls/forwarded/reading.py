@@ -74,7 +74,7 @@ class ForwardedReader:
             elif name == secret or name.lower() == secret:
                 secrets.append(pair[1])
             else:
-                said.append(pair)
+                said.append((name, pair[1]))  # some servers have lists for pairs
         try:
             # (1) A declared proxy sent it.
             self.proxies.believe(hop, claimed_address, secrets)
