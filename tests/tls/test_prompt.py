@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import select
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,6 +48,22 @@ class Both:
         body = f"by ASGI {scope['path']} {length}".encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
+
+
+class Looking(Both):
+    """Looks, at the hundredth request, whether who was first has the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asking: list[socket.socket] = []
+        self.found: list[bool] = []
+
+    def answer_at_once(self, scope: Any) -> Response | None:
+        answer = super().answer_at_once(scope)
+        if len(self.at_once) == 100:
+            first = self.asking[int(self.at_once[0][1:])]
+            self.found.append(bool(select.select([first], [], [], 0)[0]))
+        return answer
 
 
 @contextlib.asynccontextmanager
@@ -161,6 +179,21 @@ async def test_each_of_many_gets_its_own() -> None:
             writer.close()
     finally:
         await running.stop(grace=1)
+
+
+async def test_nobody_waits_for_a_hundred_others() -> None:
+    """The first has its answer while the hundredth is still found."""
+    app = Looking()
+    running = await tls.start([PlainPort(host="127.0.0.1", port=0, app=app)])
+    with contextlib.ExitStack() as stack:
+        for number in range(120):
+            app.asking.append(stack.enter_context(socket.create_connection(running.addresses[0])))
+            app.asking[number].sendall(GET % number)
+        async with asyncio.timeout(10):
+            while not app.found:
+                await asyncio.sleep(0.01)
+    await running.stop(grace=1)
+    assert app.found == [True]
 
 
 async def test_what_follows_is_still_judged() -> None:
