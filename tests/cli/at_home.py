@@ -96,9 +96,11 @@ class Terminal:
     """A command that runs while the person does something else."""
 
     def __init__(self, *arguments: str) -> None:
+        if arguments[0] == "login":
+            arguments += ("--wait", "20")
         self._status = -1
         self._out, self._err = io.StringIO(), io.StringIO()
-        self._thread = threading.Thread(target=self._run, args=((*arguments, "--wait", "20"),))
+        self._thread = threading.Thread(target=self._run, args=(arguments,))
         self._thread.start()
 
     def _run(self, arguments: tuple[str, ...]) -> None:
@@ -113,6 +115,11 @@ class Terminal:
             assert time.monotonic() < ends, self._out.getvalue()
             time.sleep(0.01)
         return found[0]
+
+    def is_running(self) -> bool:
+        """Whether it has not ended, after a moment that is long enough for it."""
+        self._thread.join(1)
+        return self._thread.is_alive()
 
     def end(self) -> Outcome:
         """What it did in all."""

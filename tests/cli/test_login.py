@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
@@ -17,7 +16,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certbound.cli import main
 from certbound.cli._kept_identity import data_folder, kept_at
 from certbound.cli._loopback import listening
 from certbound.client import RedirectUnusable
@@ -226,17 +224,14 @@ class TestLoggingIn:
 
 
 class TestKeeping:
-    def test_two_processes_use_one_refresh_token_after_the_other(
-        self, home: Home, capfd: pytest.CaptureFixture[str], certbound: Certbound
-    ) -> None:
-        """However many want a token that is not there, none of them uses one that was used before."""
+    def test_two_processes_use_one_refresh_token_after_the_other(self, home: Home, certbound: Certbound) -> None:
+        """Who holds the lock is waited for; what one process obtained, the next one uses."""
         log_in(home)
-        _expire(home.issuer)
-        with ThreadPoolExecutor(4) as pool:
-            done = list(pool.map(lambda _: main(["token", "--raw"]), range(4)))
-        capfd.readouterr()
-        assert done == [0] * 4
-        assert certbound("token", "--scope", "read").status == 0
+        with kept_at(home.issuer).locked():
+            waiting = Terminal("token", "--raw")
+            assert waiting.is_running()
+            _expire(home.issuer)
+        assert waiting.end().out == certbound("token", "--raw").out
 
     def test_what_others_can_read_is_not_used(self, home: Home, certbound: Certbound) -> None:
         """The file is named, and nothing of it is shown."""
