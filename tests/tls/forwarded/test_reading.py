@@ -90,6 +90,15 @@ def test_names_are_in_any_case() -> None:
     assert reader().read(headers, HERE, None).peer == peer(CLIENT)
 
 
+def test_a_second_value_of_the_secret_is_a_refusal_where_none_is_compared() -> None:
+    """It leaves the request all the same, and from a believed proxy it is one header."""
+    trusting = ForwardedReader(contract_of("nginx"), Proxies(networks=["127.0.0.1"], without_secret=True))
+    headers = sent("nginx")
+    assert trusting.read(headers, HERE, None).headers == OTHERS
+    with pytest.raises(BadForwarded, match="secret is there twice"):
+        trusting.read([*headers, headers[-1]], HERE, None)
+
+
 def test_pairs_may_be_lists() -> None:
     """ASGI says that they are iterables of two, and some servers have lists."""
     headers = [[name, value] for name, value in sent("nginx")]
