@@ -50,8 +50,9 @@ class Api:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
+            await receive()
             await send({"type": "websocket.send", "text": who})
-            await send({"type": "websocket.close"})
+            await receive()
             return
         body, more = b"", True
         while more:
@@ -108,7 +109,8 @@ async def test_a_websocket_is_a_request(open_session: Open, client: RegisteredCl
         open_session() as session,
         session.ws_connect(api.url.replace("https:", "wss:") + "/") as socket,
     ):
-        assert await socket.receive_str() == client.client_id
+        await socket.send_str("who am I?")
+        assert await socket.receive_str(timeout=20) == client.client_id
 
 
 async def test_a_refused_token_is_replaced_once(open_session: Open, client: RegisteredClient, app: Api) -> None:
