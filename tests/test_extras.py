@@ -33,7 +33,10 @@ sys.meta_path.insert(0, Absent())
     ("extra", "program"),
     [
         ("", "import certbound.core.authentication, certbound.core.grants, certbound.trust.files"),
-        ("resource", "from certbound.resource import ProtectedResource; ProtectedResource('x', issuer='https://a.example')"),
+        (
+            "resource",
+            "from certbound.resource import ProtectedResource; ProtectedResource('x', issuer='https://a.example')",
+        ),
         ("tls", "from certbound.tls import Port, VirtualHost, serve, start; import certbound.cli.run"),
         ("client", "import certbound.client, certbound.cli.token"),
     ],
