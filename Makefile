@@ -64,8 +64,10 @@ check: .venv/.dev ## Style, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/python -m certbound.cli._reference --check
 
-bench: .venv/.dev ## Measure tokens, introspection, revocation and codes beside a floor and a peer; writes bench/results.md
+bench: .venv/.dev ## Measure tokens, introspection, codes, guards and the client beside a floor and peers; writes bench/*.md
 	$(BIN)/python bench/guard.py
+	$(BIN)/python bench/forward_auth.py
+	$(BIN)/python bench/calling.py
 	$(BIN)/python bench/run.py
 
 bench-postgres: .venv/.dev ## Measure two processes beside one, on a PostgreSQL that it starts; writes bench/postgres.md
