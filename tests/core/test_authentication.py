@@ -658,7 +658,7 @@ EVIDENCE = {
     "SubjectMatch": ("core/subject.py", "match_subject"),
     "StrongKey": ("core/keys.py", "require_strong_key"),
     "Confirmed": ("core/confirmation.py", "match_confirmation"),
-    "Principal": ("resource/verify.py", "verify"),
+    "Principal": ("resource/verify.py", "judge"),
 }
 
 
