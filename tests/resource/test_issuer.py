@@ -24,6 +24,8 @@ from issuing import KEY, KEYS
 
 from .conftest import METADATA, Clock, Origin, respond
 
+OPENID = "/.well-known/openid-configuration"
+
 
 async def test_keys_are_fetched_once(origin: Origin) -> None:
     """The first question fetches metadata and keys; the next ones are answered from memory."""
@@ -206,11 +208,11 @@ async def test_failures_are_not_repeated_at_once(origin: Origin) -> None:
         with pytest.raises(KeysUnavailable) as refusal:
             await keys.keys(KEY.kid)
         assert refusal.value.status == 503
-    assert len(origin.asked) == 1
+    assert origin.asked == [METADATA, OPENID]
     clock.now += 1
     with pytest.raises(KeysUnavailable):
         await keys.keys(KEY.kid)
-    assert len(origin.asked) == 2
+    assert origin.asked == [METADATA, OPENID] * 2
 
 
 @pytest.mark.parametrize("path", ["/realm", "/realm/", "/"])
@@ -219,6 +221,42 @@ async def test_an_issuer_with_a_path(origin: Origin, path: str) -> None:
     origin.publish(KEY.public_jwk(), path=path)
     assert await origin.keys(path=path).keys(KEY.kid)
     assert origin.asked[0] == METADATA + path.rstrip("/")
+
+
+@pytest.mark.parametrize("path", ["", "/realm", "/realm/", "/"])
+async def test_an_issuer_that_knows_openid_only(origin: Origin, path: str) -> None:
+    """Where nothing is at RFC 8414's place, the document of OpenID Connect is asked for, behind the issuer's path."""
+    published_for_openid(origin, path)
+    assert await origin.keys(path=path).keys(KEY.kid)
+    place = path.rstrip("/")
+    assert origin.asked == [METADATA + place, place + OPENID, "/jwks"]
+
+
+@pytest.mark.parametrize("claimed", ["https://evil.example", None, 1])
+async def test_openids_document_of_another_issuer(origin: Origin, claimed: Any) -> None:
+    """It counts for no other issuer than the first one would."""
+    published_for_openid(origin, "/realm", issuer=claimed)
+    with pytest.raises(KeysUnavailable):
+        await origin.keys(path="/realm").keys(KEY.kid)
+    assert "/jwks" not in origin.asked
+
+
+@pytest.mark.parametrize(
+    "answer", [(302, b""), (401, b""), (410, b""), (500, b""), (503, b""), (200, b"{"), (200, b"{}")]
+)
+async def test_openids_document_replaces_no_other(origin: Origin, answer: tuple[int, bytes]) -> None:
+    """An issuer that has trouble is not asked for something else."""
+    published_for_openid(origin, "")
+    origin.answers[METADATA] = answer
+    with pytest.raises(KeysUnavailable):
+        await origin.keys().keys(KEY.kid)
+    assert origin.asked == [METADATA]
+
+
+def published_for_openid(origin: Origin, path: str, **metadata: Any) -> None:
+    origin.publish(KEY.public_jwk(), path=path, **metadata)
+    place = path.rstrip("/")
+    origin.answers[place + OPENID] = origin.answers.pop(METADATA + place)
 
 
 @pytest.mark.parametrize("claimed", ["https://evil.example", None, 1, "slash", "upper"])

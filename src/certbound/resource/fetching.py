@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from certbound.core.metadata import well_known
+from certbound.core.metadata import discovery_paths, well_known
 from certbound.core.tokens import Issuer
 
 MAX_DOCUMENT = 256 * 1024
@@ -55,8 +55,16 @@ class SingleFlight:
 
 
 async def load_metadata(client: httpx.AsyncClient, issuer: Issuer) -> dict[str, Any]:
-    """The metadata of exactly this issuer (RFC 8414 section 3).  One of `FAILURES` otherwise."""
-    metadata = await load_object(client, _origin(issuer) + well_known(issuer))
+    """The metadata of exactly this issuer: at RFC 8414's place, and where that answers 404, at OpenID's.
+
+    One of `FAILURES` otherwise.
+    """
+    try:
+        metadata = await load_object(client, _origin(issuer) + well_known(issuer))
+    except httpx.HTTPStatusError as error:
+        if error.response.status_code != httpx.codes.NOT_FOUND:
+            raise
+        metadata = await load_object(client, _origin(issuer) + discovery_paths(issuer)[0])
     if metadata.get("issuer") != issuer:
         raise ValueError(f"its metadata is that of {metadata.get('issuer')!r}")
     return metadata
