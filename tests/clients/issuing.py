@@ -38,7 +38,8 @@ class Foreign:
 
     world: World
     pki: Issued
-    own: Issued
+    own: Issued | None = None
+    """None where no self-signed ones are taken."""
     mtls: str = ""
     """Where its aliases are."""
 
@@ -81,7 +82,10 @@ def oidc_provider(
 
 @contextlib.contextmanager
 def glewlwyd(folder: Path, pki: Issued, authority: Authority, lifetime: int = 60) -> Iterator[Foreign]:
-    """Debian's `glewlwyd`.  One port, at which everybody is asked for a certificate; its aliases are other paths."""
+    """Debian's `glewlwyd`.  One port, at which everybody is asked for a certificate; its aliases are other paths.
+
+    A certificate that its authority did not issue is none to it, and so it takes no self-signed ones.
+    """
     world, port = prepare(folder, authority), free_port()
     root = f"https://localhost:{port}/api"
     world.issuer = f"{root}/oidc"
@@ -95,7 +99,7 @@ def glewlwyd(folder: Path, pki: Issued, authority: Authority, lifetime: int = 60
     with running(command, folder, f"{root}/auth", LD_LIBRARY_PATH=libraries):
         with open_client(ca=folder / "ca.pem") as admin:
             _set_up(admin, root, world.issuer, lifetime)
-        yield Foreign(world, pki, own=pki, mtls=f"{world.issuer}/mtls")
+        yield Foreign(world, pki, mtls=f"{world.issuer}/mtls")
 
 
 def _configuration(folder: Path, port: int) -> str:
