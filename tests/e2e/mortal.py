@@ -62,11 +62,18 @@ class Death:
         return self.answer is not None and self.answer.status in (200, 201, 204)
 
 
+EVERY = int(os.environ.get("DEATHS_EVERY", "1"))
+"""Of steps that are no milestones one in so many is deadly, others each day; 1 is all of them."""
+MILESTONES = frozenset({"received", "commit", "committed", "reply", "answered"})
+
+
 def steps(told: Sequence[str]) -> Sequence[Step]:
     """Where to kill what told this when nobody did: each step, and of questions that follow each other the first."""
     found = [Step(name, told[:at].count(name)) for at, name in enumerate(told)]
     is_read = [name.startswith(("SELECT", "PRAGMA")) for name in told]
-    return [each for at, each in enumerate(found) if not (at and is_read[at] and is_read[at - 1])]
+    deadly = [each for at, each in enumerate(found) if not (at and is_read[at] and is_read[at - 1])]
+    today = int(time.time()) // 86400
+    return [each for at, each in enumerate(deadly) if each.name in MILESTONES or at % EVERY == today % EVERY]
 
 
 @dataclass
