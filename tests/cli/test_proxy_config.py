@@ -104,7 +104,7 @@ def test_the_secret_comes_from_a_file(tmp_path: Path) -> None:
 def test_an_unknown_name_lists_the_names() -> None:
     """And a purpose that a proxy cannot serve says what can."""
     assert "haproxy" in str(run("nginks").exception)
-    assert "let nginx" in str(run("haproxy", "--for", "guard").exception)
+    assert "let nginx, HAProxy" in str(run("apache", "--for", "guard").exception)
     assert all(set(kind.purposes) <= set(PURPOSES) for kind in KINDS.values())
 
 

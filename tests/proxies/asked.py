@@ -18,6 +18,11 @@ FORGED = tuple((name, "forged") for name in IDENTITY_HEADERS)
 """What a client says of itself in the guard's words."""
 
 
+def told(thumbprint: str) -> dict[str, str]:
+    """What it says of who calls."""
+    return {name: f"the guard's {name}" for name in IDENTITY_HEADERS} | {"certbound-thumbprint": thumbprint}
+
+
 @dataclass
 class Asked:
     """The paths and methods that it was asked about."""
@@ -25,13 +30,14 @@ class Asked:
     requests: list[tuple[str, str]] = field(default_factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        said = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        uri = said.get("x-original-uri") or said.get("x-forwarded-uri") or scope["raw_path"].decode()
-        self.requests.append((said.get("x-original-method") or said.get("x-forwarded-method", ""), uri))
+        asked = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        uri = asked.get("x-original-uri") or asked.get("x-forwarded-uri") or scope["raw_path"].decode()
+        self.requests.append((asked.get("x-original-method") or asked.get("x-forwarded-method", ""), uri))
         peer = peer_certificate(scope)
         status, headers = 401, [(b"www-authenticate", b'Bearer realm="asked"')]
         if peer is not None:
-            status, headers = 200, [(b"certbound-thumbprint", peer.leaf.thumbprint.encode())]
+            said = told(peer.leaf.thumbprint)
+            status, headers = 200, [(name.encode(), value.encode()) for name, value in said.items()]
         await send({"type": "http.response.start", "status": status, "headers": [*headers, (b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
@@ -85,5 +91,5 @@ def require_that_it_asks(guard: Guarded) -> None:
         assert (200, [("PUT", "/a?b=%20")]) == (seen.status, guard.asked.requests)
         identity = guard.proxy.kinds[kind]
         assert identity is not None
-        assert {"certbound-thumbprint": read_certificate(identity.der).thumbprint} == guard.identity
+        assert told(read_certificate(identity.der).thumbprint) == guard.identity
         assert [] == [name for name in guard.observer.seen[0]["leaked"] if "secret" not in name]

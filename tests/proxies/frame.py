@@ -28,6 +28,7 @@ import pytest
 from click.testing import CliRunner
 
 from certbound.cli._commands import command
+from certbound.cli.proxies import KINDS
 from certbound.tls import AnyPort, PlainPort, connection_facts, start
 from certbound.tls.forwarded import ForwardedCertificates, contract_of
 from certbound.tls.header_names import folded
@@ -294,6 +295,9 @@ def behind(
     certificate.write_bytes(server.chain_pem + (server.key_pem if program.name == "haproxy" else b""))
     key.write_bytes(server.key_pem)
     secret.write_text(SECRET + "\n")
+    if purpose == "guard" and KINDS[program.name].script:
+        (folder / "guard.lua").write_text(printed(program.name, "--for", "guard", "--lua"))
+        options = [*options, "--lua-file", str(folder / "guard.lua")]
     text = printed(
         program.name, "--for", purpose, "--host", HOST, "--listen", f"127.0.0.1:{port}", "--upstream", upstream,
         *(("--issuer-host", ISSUER_HOST) if purpose == "server" else ()),

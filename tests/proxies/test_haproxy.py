@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from certbound.tls import PlainPort
+from proxies.asked import guarded, require_that_it_asks
 from proxies.frame import HOST, Kinds, Observer, behind, served, serving, wrapped
 from proxies.programs import HAPROXY
 
@@ -43,3 +44,9 @@ def test_an_application_can_listen_on_a_socket(kinds: Kinds, tmp_path: Path) -> 
     app = wrapped(observer, "haproxy", networks=[], unix_socket=True)
     with serving([PlainPort(path=path, app=app)]), behind(HAPROXY, f"unix:{path}", tmp_path, kinds) as proxy:
         assert proxy.ask(kinds["self-signed"]).json["thumbprint"] is not None, proxy.log
+
+
+def test_the_guard_decides(kinds: Kinds, tmp_path: Path) -> None:
+    """And says who calls; what a client says of the path is not what the guard is asked about."""
+    with guarded(HAPROXY, tmp_path, kinds) as guard:
+        require_that_it_asks(guard)

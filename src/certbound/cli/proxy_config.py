@@ -1,7 +1,7 @@
 """`certbound proxy-config`: what to write into a proxy so that the certificates it forwards can be believed.
 
 Rule 1: what it prints is what the tests start the proxy with; where there are no tests it says so.
-Rule 2: standard output is the configuration and nothing else.
+Rule 2: standard output is one file and nothing else.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from certbound.cli._certificates import read_bytes
 from certbound.cli._output import note
-from certbound.cli.proxies import KINDS, NO_SECRET, Deployment, Purpose, config
+from certbound.cli.proxies import KINDS, NO_SECRET, Deployment, Purpose, config, script
 from certbound.core.errors import ConfigurationError
 from certbound.tls.proxies import Proxies
 
@@ -51,6 +51,13 @@ def proxy_config(
         Path | None,
         typer.Option(help="A file with the secret that the proxy sends on each request, 32 characters at least."),
     ] = None,
+    lua: Annotated[
+        bool,
+        typer.Option("--lua", help="Print instead the script by which HAProxy asks the guard; it holds no secret."),
+    ] = False,
+    lua_file: Annotated[str, typer.Option(help="That script's file, as HAProxy finds it.")] = (
+        "/etc/haproxy/certbound-guard.lua"
+    ),
 ) -> None:
     """Print the configuration of a proxy that forwards client certificates so that they can be believed.
 
@@ -60,6 +67,8 @@ def proxy_config(
     Example: certbound proxy-config nginx --for api --host api.example --secret-file proxy.secret
 
     Example, for the server on two hosts: certbound proxy-config haproxy --for server --issuer-host as.example
+
+    Example, for the script beside it: certbound proxy-config haproxy --for guard --lua > certbound-guard.lua
     """
     address, _, port = listen.rpartition(":")
     if not port.isdigit() or not 0 < int(port) < 65536:
@@ -76,11 +85,17 @@ def proxy_config(
         certificate=cert,
         key=key,
         secret=_secret(secret_file),
+        lua_file=lua_file,
     )
+    if lua:
+        typer.echo(script(name, deployment), nl=False)
+        return
     text = config(name, deployment)
     typer.echo(text, nl=False)
     if NO_SECRET in text:
         note(f"no --secret-file: put a secret in the place of {NO_SECRET}, such as `openssl rand -hex 32` prints")
+    if purpose == "guard" and KINDS[name].script:
+        note(f"{lua_file} is what certbound proxy-config {name} --for guard --lua prints")
     if not KINDS[name].is_tested:
         note(f"the tests of certbound cannot start {name}: run certbound doctor against yours")
 

@@ -46,6 +46,8 @@ class Kind:
     """What it can stand in front of."""
     is_tested: bool = True
     """Whether our tests start it; a service in a cloud they cannot."""
+    script: str = ""
+    """The template of what it needs beside the file to ask the guard, if it needs anything."""
     instead: str = ""
     """What to do for a purpose that it cannot serve."""
     networks: tuple[str, ...] = ()
@@ -73,9 +75,13 @@ class Deployment:
     certificate: str = "server.pem"
     key: str = "server.key"
     secret: str = NO_SECRET
+    lua_file: str = "/etc/haproxy/certbound-guard.lua"
+    """Where the proxy finds its script, if it has one."""
 
     def __post_init__(self) -> None:
-        for name in ("host", "issuer_host", "address", "upstream", "guard", "certificate", "key", "secret"):
+        for name in (
+            "host", "issuer_host", "address", "upstream", "guard", "certificate", "key", "secret", "lua_file",
+        ):  # fmt: skip
             if not _WORD.fullmatch(getattr(self, name)):
                 raise ConfigurationError(f"{name}: {getattr(self, name)!r:.80} cannot stand in a configuration")
         for name in ("host", "issuer_host"):
@@ -86,19 +92,24 @@ class Deployment:
                 raise ConfigurationError(f"{name}: write {getattr(self, name)!r:.80} as address:port or unix:/path")
         if self.host == self.issuer_host:
             raise ConfigurationError(f"{self.host} cannot both ask for certificates and not; name two hosts, or one")
+        if self.issuer_host and self.purpose == "guard":
+            raise ConfigurationError("issuer_host: at a host where nobody is asked for a certificate, no guard decides")
 
 
 def config(name: str, deployment: Deployment) -> str:
     """The configuration of the proxy `name`.  `ConfigurationError` for one that there is not, or that cannot do it."""
-    kind = KINDS.get(name)
-    if kind is None:
-        raise ConfigurationError(f"there is no proxy {name!r:.80}; choose one of {', '.join(KINDS)}")
-    if deployment.purpose not in kind.purposes:
-        raise ConfigurationError(f"{name} cannot be had for {deployment.purpose}: {kind.instead}")
+    kind = _kind(name, deployment)
     if deployment.upstream.startswith("unix:") and not kind.reaches_sockets:
         raise ConfigurationError(f"{name} reaches no Unix socket: let the application listen on address:port")
-    template = files(__name__).joinpath(kind.file).read_text(encoding="utf-8")
-    return fill(template, _words(kind, deployment), _values(kind, deployment), _lists(kind, deployment))
+    return _printed(kind.file, kind, deployment)
+
+
+def script(name: str, deployment: Deployment) -> str:
+    """What the proxy `name` runs to ask the guard.  `ConfigurationError` for one that needs no such thing."""
+    kind = _kind(name, deployment)
+    if deployment.purpose != "guard" or not kind.script:
+        raise ConfigurationError(f"{name} needs no script for {deployment.purpose}")
+    return _printed(kind.script, kind, deployment)
 
 
 def other_side(kind: Kind, deployment: Deployment) -> tuple[str, ...]:
@@ -131,6 +142,20 @@ def foreign_headers(contract: str) -> tuple[str, ...]:
     own = {*CONTRACTS[contract]().headers, SECRET_HEADER}
     every = {header for kind in CONTRACTS.values() for header in kind().headers}
     return tuple(sorted((every | {*FREQUENT_HEADERS}) - own))
+
+
+def _kind(name: str, deployment: Deployment) -> Kind:
+    kind = KINDS.get(name)
+    if kind is None:
+        raise ConfigurationError(f"there is no proxy {name!r:.80}; choose one of {', '.join(KINDS)}")
+    if deployment.purpose not in kind.purposes:
+        raise ConfigurationError(f"{name} cannot be had for {deployment.purpose}: {kind.instead}")
+    return kind
+
+
+def _printed(file: str, kind: Kind, deployment: Deployment) -> str:
+    template = files(__name__).joinpath(file).read_text(encoding="utf-8")
+    return fill(template, _words(kind, deployment), _values(kind, deployment), _lists(kind, deployment))
 
 
 def fill(template: str, words: frozenset[str], values: Mapping[str, str], lists: Mapping[str, Sequence[str]]) -> str:
@@ -188,6 +213,8 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
         "GUARD": deployment.guard,
         "GUARD_HOST": guard_host.strip("[]"),
         "GUARD_PORT": guard_port,
+        "GUARD_SERVER": re.sub("^unix:", "unix@", deployment.guard),
+        "LUA_FILE": deployment.lua_file,
         "CERTIFICATE": deployment.certificate,
         "KEY": deployment.key,
         "SECRET": deployment.secret,
@@ -230,21 +257,20 @@ _SAID: Mapping[Purpose, str] = {
 _CLOUD: Any = {
     "purposes": ("server", "api"),
     "is_tested": False,
-    "instead": "it asks no other service about a request. Put certbound.resource.Guard into the API, or nginx, Envoy, "
-    "Traefik or Caddy behind it",
+    "instead": "it asks no other service about a request. Put certbound.resource.Guard into the API, or nginx, "
+    "HAProxy, Envoy, Traefik or Caddy behind it",
 }
 
 KINDS: Mapping[str, Kind] = {
     "nginx": Kind(file="nginx.conf", contract="nginx", about="nginx 1.19.4 or newer; a file for conf.d"),
     "haproxy": Kind(
-        file="haproxy.cfg", contract="haproxy", about="HAProxy 2.6 or newer", purposes=("server", "api"),
-        instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
-        "let nginx, Envoy, Traefik or Caddy ask the guard",
+        file="haproxy.cfg", contract="haproxy", about="HAProxy 2.6 or newer; with Lua, if it asks the guard",
+        script="haproxy-guard.lua",
     ),
     "apache": Kind(
         file="apache.conf", contract="apache", about="Apache 2.4.10 or newer", purposes=("server", "api"),
         instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
-        "let nginx, Envoy, Traefik or Caddy ask the guard",
+        "let nginx, HAProxy, Envoy, Traefik or Caddy ask the guard",
     ),
     "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.40 or newer; a whole file"),
     "traefik": Kind(
