@@ -8,8 +8,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from certbound.cli._commands import command
-from certbound.cli.proxies import KINDS, NO_SECRET, PURPOSES, Deployment, config, foreign_headers, other_side
+from certbound.cli.proxies import (
+    IDENTITY_HEADERS,
+    KINDS,
+    NO_SECRET,
+    PURPOSES,
+    Deployment,
+    config,
+    foreign_headers,
+    other_side,
+)
 from certbound.core.errors import ConfigurationError
+from certbound.resource.forward_auth import PATH_HEADER
 from certbound.settings import load
 from certbound.tls.forwarded import CONTRACTS, ForwardedCertificates
 from certbound.tls.proxies import SECRET_HEADER
@@ -114,7 +124,8 @@ def test_an_unknown_name_lists_the_names() -> None:
         ("--host", "a.example;"), ("--host", "A.example"), ("--host", "a b"), ("--host", "a\nb"),
         ("--upstream", "8080"),
         ("--upstream", "127.0.0.1:80;"), ("--cert", "a b.pem"), ("--listen", "0"), ("--listen", "x"), ("--key", 'a"'),
-        ("--guard", "unix:"), ("--for", "server", "--host", "a.example", "--issuer-host", "a.example"),
+        ("--guard", "unix:"), ("--lua-file", "a b.lua"),
+        ("--for", "server", "--host", "a.example", "--issuer-host", "a.example"),
         ("--listen", "{:443"),
     ],
 )  # fmt: skip
@@ -123,6 +134,28 @@ def test_words_that_could_end_a_line_are_refused(options: tuple[str, ...]) -> No
     result = run("nginx", *options)
     assert isinstance(result.exception, ConfigurationError), result.output
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if "guard" in KINDS[name].purposes])
+def test_no_host_is_beside_the_guards(name: str) -> None:
+    """At one where nobody is asked for a certificate the API would hear whatever a client says of itself."""
+    result = run(name, "--for", "guard", "--issuer-host", "as.example")
+    assert "no guard decides" in str(result.exception)
+    assert result.stdout == ""
+
+
+def test_the_script_of_haproxy_is_printed_by_the_same_command() -> None:
+    """The configuration names the file, a note says what to put there; all deployments have the same one."""
+    asks = run("haproxy", "--for", "guard", "--lua-file", "/srv/ask.lua")
+    assert "lua-load-per-thread /srv/ask.lua" in asks.stdout
+    assert "/srv/ask.lua is what certbound proxy-config haproxy --for guard --lua prints" in asks.stderr
+    script = run("haproxy", "--for", "guard", "--lua").stdout
+    assert script == run("haproxy", "--for", "guard", "--lua", "--host", "b.example", "--guard", "10.0.0.1:1").stdout
+    assert [] == re.findall(r"@[A-Za-z_ ]+@", script)
+    named = {*re.findall(r'"([a-z0-9-]+)"', script)}
+    assert {*IDENTITY_HEADERS, *CONTRACTS["haproxy"]().headers, SECRET_HEADER, PATH_HEADER} <= named
+    for arguments in (["haproxy", "--lua"], ["nginx", "--for", "guard", "--lua"]):
+        assert "needs no script" in str(run(*arguments).exception)
 
 
 def test_help_teaches() -> None:

@@ -4,11 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from certbound.cli import main
 from certbound.tls import PlainPort
 from proxies.frame import Kinds, Observer, behind, read_response, request, served, serving, wrapped
 from proxies.programs import APACHE
 
 pytestmark = pytest.mark.proxies
+
+
+def test_it_asks_no_guard(capsys: pytest.CaptureFixture[str]) -> None:
+    """None of its own modules can, Lua's has no client: the command prints nothing, and says what can."""
+    assert 1 == main(["proxy-config", "apache", "--for", "guard"])
+    said = capsys.readouterr()
+    assert "" == said.out
+    assert "apache cannot be had for guard: it asks no other service about a request by itself" in said.err
+    assert "let nginx, HAProxy, Envoy, Traefik or Caddy ask the guard" in said.err
 
 
 def test_connection_goes_no_further(kinds: Kinds, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ local IDENTITY = {
 }
 local REFUSALS = { [401] = "Unauthorized", [403] = "Forbidden" }
 local REPEATED = { "www-authenticate", "content-type", "cache-control" }
-local PATIENCE = 6000 -- milliseconds
+local PATIENCE = 5000 -- milliseconds
 
 local function ask(txn)
     local came, sent = txn.http:req_get_headers(), {}
@@ -25,12 +25,17 @@ local function ask(txn)
     return core.httpclient():get{ url = "http://certbound-guard/", dst = place, headers = sent, timeout = PATIENCE }
 end
 
--- The one value of a header; nil for none, and for several.
+-- The one value of a header, in visible signs; nil for none, for several, and for others.
 local function value(answer, name)
     local found = answer.headers and answer.headers[name]
-    if found and found[1] == nil then
+    if found and found[1] == nil and not found[0]:find("[^ -~]") then
         return found[0]
     end
+end
+
+-- Whether it came to its end.
+local function whole(answer)
+    return value(answer, "content-length") == tostring(#(answer.body or ""))
 end
 
 local function refuse(txn, answer)
@@ -56,7 +61,7 @@ end
 
 core.register_action("certbound_guard", { "http-req" }, function(txn)
     local answer = ask(txn)
-    if not answer then
+    if not answer or not whole(answer) then
         return
     elseif REFUSALS[answer.status] then
         refuse(txn, answer)
