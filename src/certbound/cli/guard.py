@@ -81,9 +81,9 @@ def guard(
 ) -> None:
     """Answer a proxy that asks about each request: 200 and who calls, or 401, 403, 503.
 
-    The proxy ends TLS, asks here first (nginx auth_request, Envoy ext_authz, Traefik forwardAuth, Caddy forward_auth),
-    and hands on Certbound-Subject, -Client-Id, -Scope, -Thumbprint and -Issuer; certbound proxy-config NAME --for guard
-    prints its configuration.
+    The proxy ends TLS, asks here first (nginx auth_request, Envoy ext_authz, Traefik forwardAuth, Caddy forward_auth,
+    HAProxy by a script), and hands on Certbound-Subject, -Client-Id, -Scope, -Thumbprint and -Issuer; certbound
+    proxy-config NAME --for guard prints its configuration.
 
     Example: certbound guard https://api.example --issuer https://as.example --behind nginx --proxy-secret-file proxy.secret --proxy-network 127.0.0.1
     """  # noqa: E501

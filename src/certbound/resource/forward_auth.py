@@ -2,7 +2,7 @@
 
     app = ForwardedCertificates(ForwardAuth(api, routes={"/accounts": {"accounts"}}), contract="nginx", secrets=[…])
 
-nginx `auth_request`, Envoy `ext_authz` over HTTP, Traefik `forwardAuth`, Caddy `forward_auth`.
+nginx `auth_request`, Envoy `ext_authz` over HTTP, Traefik `forwardAuth`, Caddy `forward_auth`, HAProxy by a script.
 
 Rule 1: only a declared proxy is answered; what it forwards of the request is the request.
 Rule 2: where routes are declared, a path below none of them is refused, and so is one that servers read in two ways:
