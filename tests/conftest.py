@@ -1,6 +1,9 @@
 """What every test shares: one authority, and how hypothesis looks for counterexamples."""
 
 import asyncio
+import os
+import time
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +15,24 @@ from certificates import TODAY
 # A slow or busy machine is no defect; what was found once is found again.
 hypothesis.settings.register_profile("certbound", deadline=None, max_examples=60, derandomize=True, database=None)
 hypothesis.settings.load_profile("certbound")
+
+
+WIDE_EVERY = int(os.environ.get("WIDE_EVERY", "1"))
+"""Of the wide tests one in so many is run, others each day; 1 is all of them."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Which wide tests are today's is a matter of their names, so all processes agree."""
+    today = int(time.time()) // 86400
+    left_out = [
+        each
+        for each in items
+        if each.get_closest_marker("wide") and (zlib.crc32(each.nodeid.encode()) + today) % WIDE_EVERY
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        gone = set(left_out)
+        items[:] = [each for each in items if each not in gone]
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,18 @@
 import pytest
 
 from proxies.frame import Kinds, make_kinds
+from proxies.programs import PROGRAMS
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares a proxy stays in one process, and what mostly waits is divided: for `--dist loadgroup`."""
+    for item in items:
+        if "proxies" in item.keywords:
+            name = item.path.stem
+            if name == "test_smuggling":
+                name += "".join(each.name for each in PROGRAMS if each.name in item.name)
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session")
