@@ -5,6 +5,8 @@
 Rule 1: the only facts of a connection behind it are those that it made: of a proxy's own certificate nothing is left.
 Rule 2: the header list that goes on is a copy: what a server appends to its own later (trailers) is seen by nobody.
 Rule 3: http and websocket alike; lifespan passes.
+Rule 4: a request that asks for an upgrade and has a body is the last on its connection: some servers take the body for
+the next request, and what a proxy sends behind it, certificate and secret included, for its rest.
 """
 
 import logging
@@ -19,7 +21,7 @@ from certbound.core.certificate import Certificate
 from certbound.core.display import shown
 from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, connection_facts, hop
-from certbound.tls.forwarded.contract import BadForwarded, Contract
+from certbound.tls.forwarded.contract import BadForwarded, Contract, TwoRequests
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import MEMORY, ForwardedReader, Reading
 from certbound.tls.hosts import canonical_name, covers, host_name
@@ -74,6 +76,9 @@ class ForwardedCertificates:
             return
         if reading.stripped:
             log_stripped(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
+        if scope["type"] == "http" and _upgrades_with_a_body(reading.headers):
+            await _refuse(scope, receive, send, TwoRequests("it asks for an upgrade and has a body"))
+            return
         await self._app(self._behind(scope, reading), receive, send)
 
     def answer_at_once(self, scope: Scope) -> Response | None:
@@ -166,9 +171,15 @@ def log_refused(error: BadForwarded) -> str:
     return request_id
 
 
-def refusal(request_id: str) -> bytes:
+def refusal(error: BadForwarded, request_id: str) -> bytes:
     """The body of the answer, JSON."""
-    return msgspec.json.encode({**_REFUSAL, "request_id": request_id})
+    said = {"error": "invalid_request", "error_description": error.description, "request_id": request_id}
+    return msgspec.json.encode(said)
+
+
+def _upgrades_with_a_body(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    names = {name.lower() for name, _ in headers}
+    return b"upgrade" in names and not names.isdisjoint(_OF_BODIES)
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, error: BadForwarded) -> None:
@@ -180,16 +191,14 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, error: BadForwarde
             await send({"type": "websocket.close", "code": 1008})
             return
         kind = "websocket.http.response"
-    body = refusal(request_id)
+    body = refusal(error, request_id)
     headers: list[Any] = [
         (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store"),
+        (b"connection", b"close"),  # what follows on it is in doubt as well
     ]  # fmt: skip
     await send({"type": f"{kind}.start", "status": 400, "headers": headers})
     await send({"type": f"{kind}.body", "body": body})
 
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
-_REFUSAL = {
-    "error": "invalid_request",
-    "error_description": "the headers in which the proxy says which certificate the client holds are malformed",
-}
+_OF_BODIES = frozenset({b"content-length", b"transfer-encoding"})

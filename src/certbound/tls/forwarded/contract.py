@@ -25,6 +25,14 @@ Values = Mapping[str, bytes]
 class BadForwarded(CertboundError):
     """Headers of a believed proxy that do not say one thing; 400.  The message is for the log."""
 
+    description = "the headers in which the proxy says which certificate the client holds are malformed"
+
+
+class TwoRequests(BadForwarded):
+    """A request that some servers read as one and others as two; 400, and the last on its connection."""
+
+    description = "a request that asks for an upgrade has no body"
+
 
 class Contract(Protocol):
     """How one kind of proxy says which certificate its client holds.  One file for each, in this package."""

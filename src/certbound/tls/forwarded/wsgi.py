@@ -96,7 +96,7 @@ def _header_name(key: str) -> bytes:
 
 
 def _refuse(start_response: StartResponse, error: BadForwarded) -> Iterable[bytes]:
-    body = refusal(log_refused(error))
+    body = refusal(error, log_refused(error))
     start_response(
         "400 Bad Request",
         [("content-type", "application/json"), ("content-length", str(len(body))), ("cache-control", "no-store")],
