@@ -134,6 +134,10 @@ class TestRunning:
         settings = load(folder / "certbound.toml", {})
         world = World(folder, authority, settings, issuer=issuer, mtls=settings.server.mtls_url or "")
         world.loop.close()
+        deadline = time.monotonic() + 10  # another process registered it; the server hears of it within a second
+        while b"no such app" in world.ask(f"{issuer}/authorize?client_id=app", method="GET").body:
+            assert time.monotonic() < deadline, "the server never heard of the app"
+            time.sleep(0.1)
         app = App(world, "app", identity, redirect_uri="http://127.0.0.1:4711/cb")
         password = Path(person["password_file"]).read_text().strip()
         asked = app.request(scope="openid profile")
