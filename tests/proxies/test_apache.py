@@ -47,6 +47,7 @@ def test_an_application_can_listen_on_a_socket(kinds: Kinds, tmp_path: Path) -> 
     """And the secret still proves the request."""
     observer, path = Observer("apache"), tmp_path / "app.sock"
     app = wrapped(observer, "apache", networks=[], unix_socket=True)
-    with serving([PlainPort(path=path, app=app)]), behind(APACHE, f"unix:{path}", tmp_path, kinds) as proxy:
-        path.chmod(0o666)
-        assert proxy.ask(kinds["self-signed"]).json["thumbprint"] is not None, proxy.log
+    with serving([PlainPort(path=path, app=app)]):
+        path.chmod(0o666)  # before Apache first looks: what it cannot reach it leaves alone for a minute
+        with behind(APACHE, f"unix:{path}", tmp_path, kinds) as proxy:
+            assert proxy.ask(kinds["self-signed"]).json["thumbprint"] is not None, proxy.log
