@@ -1,5 +1,9 @@
 """Certificates of every kind, made once; real proxies are slow to start, so each test module starts its own once."""
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from proxies.frame import Kinds, make_kinds
@@ -20,3 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def kinds() -> Kinds:
     return make_kinds()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every account can enter, for the sockets of proxies that drop their privileges: pytest's is its own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

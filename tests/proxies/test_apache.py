@@ -43,9 +43,9 @@ def test_connection_goes_no_further(kinds: Kinds, tmp_path: Path) -> None:
                 assert own.encode() in read_response(stream)
 
 
-def test_an_application_can_listen_on_a_socket(kinds: Kinds, tmp_path: Path) -> None:
+def test_an_application_can_listen_on_a_socket(kinds: Kinds, tmp_path: Path, open_folder: Path) -> None:
     """And the secret still proves the request."""
-    observer, path = Observer("apache"), tmp_path / "app.sock"
+    observer, path = Observer("apache"), open_folder / "app.sock"
     app = wrapped(observer, "apache", networks=[], unix_socket=True)
     with serving([PlainPort(path=path, app=app)]):
         path.chmod(0o666)  # before Apache first looks: what it cannot reach it leaves alone for a minute
