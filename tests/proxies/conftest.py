@@ -28,7 +28,7 @@ def kinds() -> Kinds:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every account can enter, for the sockets of proxies that drop their privileges: pytest's is its own."""
+    """A folder that every account can enter, for the sockets of proxies that drop their privileges."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
