@@ -50,9 +50,12 @@ def test_without_that_the_browser_carries_it() -> None:
     assert query["login_hint"] == ["anna"]
 
 
-@pytest.mark.parametrize("wrong", [{"state": "short"}, {"verifier": "short"}, {"more": {"state": "x" * 43}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"state": "short"}, {"verifier": "short"}, {"more": {"state": "x" * 43}}, {"more": {"client_id": "another"}}],
+)
 def test_what_cannot_protect_is_refused(wrong: dict[str, Any]) -> None:
-    """A guessable state or verifier, and a second state beside ours."""
+    """A guessable state or verifier, and a second state or client beside ours."""
     with pytest.raises(ClientError):
         next(begin(metadata(), **wrong))
 
@@ -79,10 +82,11 @@ def test_the_code_comes_back() -> None:
         {"state": STATE, "code": ""},
         {"code": "c", "state": STATE, "iss": "https://evil.example"},
         {"code": "c", "state": STATE, "iss": ""},
+        {"error": "access_denied", "state": STATE, "iss": "https://evil.example"},
     ],
 )
 def test_what_is_no_answer_to_what_was_started(members: dict[str, str]) -> None:
-    """Another's state, none, another issuer, or no code."""
+    """Another's state, none, another issuer, for a refusal too, or no code."""
     with pytest.raises(RedirectUnusable) as refused:
         come_back(**members)
     assert STATE not in str(refused.value)

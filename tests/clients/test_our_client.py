@@ -13,19 +13,22 @@ import certbound.client
 from certbound.client import (
     Credential,
     Identity,
+    Refused,
     ServerMetadata,
+    Token,
     TokenRefused,
     drive,
     fetch_metadata,
     flow,
     open_client,
+    read_metadata,
 )
 from certbound.core.client_credentials import Method
 from certbound.trust.authority import Authority, Issued, self_signed
 from clients.issuing import REDIRECT, Foreign, guarded, oidc_provider
 from clients.programs import INSTALLED, needs
 from clients.serving import APACHE, Apache, apache
-from e2e.world import RESOURCE
+from e2e.world import RESOURCE, thumbprint
 
 pytestmark = pytest.mark.clients
 
@@ -142,16 +145,7 @@ def test_a_person_lets_it_act(foreign: Foreign, api: str, stranger: Issued) -> N
     with open_client(identity_of(foreign.own), ca=foreign.ca) as http:
         server = fetch_metadata(http, foreign.issuer)
         assert server.endpoint("token_endpoint", mutual_tls=True) == f"{foreign.mtls}/token"
-        started = drive(
-            http,
-            flow.authorize(
-                server, credential, redirect_uri=REDIRECT, state=token_urlsafe(32), verifier=token_urlsafe(32),
-                scope="openid offline_access read", resources=[RESOURCE], push=True, more={"prompt": "consent"},
-            ),
-        )  # fmt: skip
-        assert "request_uri=" in started.url
-        code = flow.read_redirect(server, started, browse(foreign, started.url))
-        token = drive(http, flow.redeem(server, credential, started, code))
+        token = token_for_a_person(foreign, http, server, credential)
         assert token.refresh_token
         refreshed = drive(http, flow.refresh(server, credential, token.refresh_token, resources=[RESOURCE]))
     for each in (token, refreshed):
@@ -161,6 +155,63 @@ def test_a_person_lets_it_act(foreign: Foreign, api: str, stranger: Issued) -> N
     assert refreshed.access_token != token.access_token
     with pytest.raises(TokenRefused):
         refresh_as(foreign, server, credential, stranger, refreshed.refresh_token or token.refresh_token)
+
+
+@pytest.mark.parametrize("client_id", ["pki", "own"])
+def test_it_says_what_a_token_is_bound_to_until_it_is_revoked(foreign: Foreign, client_id: str) -> None:
+    """Introspection and revocation are asked by the certificate, at their aliases; here of an opaque token."""
+    owner, credential = getattr(foreign, client_id), Credential(client_id)
+    with open_client(identity_of(owner), ca=foreign.ca) as http:
+        server = fetch_metadata(http, foreign.issuer)
+        asked = [server.endpoint(f"{name}_endpoint", mutual_tls=True) for name in ("introspection", "revocation")]
+        assert [f"{foreign.mtls}/token/introspection", f"{foreign.mtls}/token/revocation"] == asked
+        token = drive(http, flow.client_credentials(server, credential, scope="read")).access_token
+        before = drive(http, flow.introspect(server, credential, token))
+        drive(http, flow.revoke(server, credential, token))
+        after = drive(http, flow.introspect(server, credential, token))
+    assert (True, client_id) == (before["active"], before["client_id"])
+    assert {"x5t#S256": thumbprint(owner)} == before["cnf"]
+    assert {"active": False} == after
+
+
+def test_beside_the_alias_nothing_is_said_and_nothing_revoked(foreign: Foreign) -> None:
+    """Where nobody is asked for a certificate, the client is nobody; and so is it with another's."""
+    credential = Credential("own")
+    with open_client(identity_of(foreign.own), ca=foreign.ca) as http:
+        server = fetch_metadata(http, foreign.issuer)
+        token = drive(http, flow.client_credentials(server, credential, scope="read")).access_token
+        plain = {name: url for name, url in server.document.items() if name != "mtls_endpoint_aliases"}
+        for ask in (flow.introspect, flow.revoke):
+            with pytest.raises(Refused, match="invalid_client"):
+                drive(http, ask(read_metadata(plain, foreign.issuer), credential, token))
+        with open_client(identity_of(foreign.pki), ca=foreign.ca) as other, pytest.raises(Refused):
+            drive(other, flow.revoke(server, credential, token))
+        assert drive(http, flow.introspect(server, credential, token))["active"] is True
+
+
+def test_a_revoked_refresh_token_gives_nothing(foreign: Foreign) -> None:
+    """What a person allowed ends, with all that came of it."""
+    credential = Credential("own")
+    with open_client(identity_of(foreign.own), ca=foreign.ca) as http:
+        server = fetch_metadata(http, foreign.issuer)
+        token = token_for_a_person(foreign, http, server, credential)
+        assert token.refresh_token
+        assert drive(http, flow.introspect(server, credential, token.refresh_token))["active"] is True
+        drive(http, flow.revoke(server, credential, token.refresh_token, hint="refresh_token"))
+        assert drive(http, flow.introspect(server, credential, token.refresh_token)) == {"active": False}
+        with pytest.raises(TokenRefused, match="invalid_grant"):
+            drive(http, flow.refresh(server, credential, token.refresh_token, resources=[RESOURCE]))
+
+
+def token_for_a_person(foreign: Foreign, http: httpx.Client, server: ServerMetadata, credential: Credential) -> Token:
+    asking = flow.authorize(
+        server, credential, redirect_uri=REDIRECT, state=token_urlsafe(32), verifier=token_urlsafe(32),
+        scope="openid offline_access read", resources=[RESOURCE], push=True, more={"prompt": "consent"},
+    )  # fmt: skip
+    started = drive(http, asking)
+    assert "request_uri=" in started.url
+    code = flow.read_redirect(server, started, browse(foreign, started.url))
+    return drive(http, flow.redeem(server, credential, started, code))
 
 
 def refresh_as(foreign: Foreign, server: ServerMetadata, credential: Credential, who: Issued, token: str) -> None:
