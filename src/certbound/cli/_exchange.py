@@ -19,6 +19,7 @@ from certbound import __version__
 from certbound.cli._caller import Caller
 from certbound.cli._commands import WrongUse
 from certbound.client import ServerUnreachable
+from certbound.client.flow.api import says_invalid_token
 from certbound.client.flow.message import is_https
 from certbound.client.tls.pump import TLS_CONNECTION
 from certbound.core.display import shown
@@ -156,8 +157,7 @@ def _content(text: str) -> bytes:
 
 def _is_refused(answer: httpx.Response) -> bool:
     """RFC 6750 section 3.1."""
-    challenges = answer.headers.get_list("www-authenticate")
-    return answer.status_code == 401 and any(_INVALID_TOKEN.search(each) for each in challenges)
+    return answer.status_code == 401 and says_invalid_token(answer.headers.get_list("www-authenticate"))
 
 
 def _connection(answer: httpx.Response) -> str:
@@ -179,7 +179,6 @@ def _say(line: str) -> None:
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_INVALID_TOKEN = re.compile(r'(?i:\bbearer\b).*\berror\s*=\s*"?invalid_token\b')
 _NOT_GIVEN = {
     "authorization": "this is where the token goes",
     "host": "the token is for the host in the URL",

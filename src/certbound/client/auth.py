@@ -3,16 +3,18 @@
 Rule 1: a token goes over the connection of the certificate that it is bound to, and to the API it is for, nowhere else.
 Rule 2: however many requests wait for a token, it is asked for once; if that fails, it fails for all of them.
 Rule 3: a 401 `invalid_token` leads to one new token and one retry, of a request whose body can be sent again.
-Rule 4: an API that does not enforce binding gets no token, unless the caller says so (RFC 9728).
+Rule 4: of an answer that is not the last one, a little is read: it is nobody's.
+Rule 5: an API that does not enforce binding gets no token, unless the caller says so (RFC 9728).
 """
 
 import asyncio
-import re
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,12 +30,15 @@ from certbound.client.errors import (
     TokenRefused,
 )
 from certbound.client.flow import Credential, Flow, ServerMetadata, client_credentials, describe_api, discover
-from certbound.client.flow.api import Binding, require_binding
+from certbound.client.flow.api import Binding, require_binding, says_invalid_token
+from certbound.client.forking import anew_in_children
 from certbound.client.identity import Identity
 from certbound.client.keeping import Kept, Name, Shelf
 from certbound.client.transport import (
     IDENTITY,
+    ORIGIN,
     AsyncTransport,
+    Origin,
     Transport,
     async_client_over,
     client_over,
@@ -41,9 +46,10 @@ from certbound.client.transport import (
 
 METADATA_LIFETIME = 3600.0
 """Seconds after which an issuer, and an API, is asked again what it is."""
-
-Origin = tuple[bytes, int | None]
-"""Host and port; the scheme is always https."""
+READ_OF_REFUSAL = 16 * 1024
+"""Bytes that are read of a 401 whose request is sent once more."""
+WAITED_FOR_REFUSAL = 5.0
+"""Seconds for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,12 @@ class CertificateBoundAuth(httpx.Auth):
         self._lock = threading.Lock()
         self._flights: dict[tuple[Name, Origin], Future[Kept]] = {}
         self._tasks: dict[tuple[Name, Origin], asyncio.Task[Kept]] = {}
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Whoever was asking for a token is not there."""
+        self._lock = threading.Lock()
+        self._flights, self._tasks = {}, {}
 
     def __repr__(self) -> str:
         return f"CertificateBoundAuth({self._issuer!r}, {self._client.client_id!r})"
@@ -97,21 +109,23 @@ class CertificateBoundAuth(httpx.Auth):
         """The request with a token; once more with another one, if that is refused."""
         wanted = self._wanted(request)
         kept = self._find(wanted) or self._obtain(wanted)
-        response = yield _with_token(request, kept, wanted.identity)
+        response = yield _with_token(request, kept, wanted)
         if _is_refused(response) and self._shelf.refused(wanted.name, kept) and _can_be_sent_again(request):
             wanted = self._wanted(request)
             kept = self._find(wanted) or self._obtain(wanted)
-            yield _with_token(request, kept, wanted.identity)
+            response.stream = _Beginning(response.stream)
+            yield _with_token(request, kept, wanted)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """As `sync_auth_flow`."""
         wanted = self._wanted(request)
         kept = self._find(wanted) or await self._obtain_async(wanted)
-        response = yield _with_token(request, kept, wanted.identity)
+        response = yield _with_token(request, kept, wanted)
         if _is_refused(response) and self._shelf.refused(wanted.name, kept) and _can_be_sent_again(request):
             wanted = self._wanted(request)
             kept = self._find(wanted) or await self._obtain_async(wanted)
-            yield _with_token(request, kept, wanted.identity)
+            response.stream = _Beginning(response.stream)
+            yield _with_token(request, kept, wanted)
 
     def _wanted(self, request: httpx.Request) -> _Wanted:
         """`ApiUnsafe` for a request that goes elsewhere."""
@@ -221,17 +235,45 @@ class CertificateBoundAuth(httpx.Auth):
         return self._shelf.clocks.monotonic() - since < METADATA_LIFETIME
 
 
-def _with_token(request: httpx.Request, kept: Kept, identity: Identity) -> httpx.Request:
+def _with_token(request: httpx.Request, kept: Kept, wanted: _Wanted) -> httpx.Request:
     request.headers["authorization"] = kept.header
-    request.extensions[IDENTITY] = identity
+    request.extensions[IDENTITY] = wanted.identity
+    request.extensions[ORIGIN] = wanted.origin
     return request
+
+
+class _Beginning(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The first bytes of an answer that httpx reads to its end before it sends the next request."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        left, ends = READ_OF_REFUSAL, time.monotonic() + WAITED_FOR_REFUSAL
+        for chunk in self._stream:
+            yield chunk
+            left -= len(chunk)
+            if left < 0 or time.monotonic() > ends:
+                return
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        left, ends = READ_OF_REFUSAL, time.monotonic() + WAITED_FOR_REFUSAL
+        async for chunk in self._stream:
+            yield chunk
+            left -= len(chunk)
+            if left < 0 or time.monotonic() > ends:
+                return
+
+    def close(self) -> None:
+        self._stream.close()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _is_refused(response: httpx.Response) -> bool:
     """RFC 6750 section 3.1: the token is expired, revoked, or of another certificate."""
-    return response.status_code == 401 and any(
-        _INVALID_TOKEN.search(challenge) for challenge in response.headers.get_list("www-authenticate")
-    )
+    return response.status_code == 401 and says_invalid_token(response.headers.get_list("www-authenticate"))
 
 
 def _can_be_sent_again(request: httpx.Request) -> bool:
@@ -258,6 +300,3 @@ def _url_of(origin: Origin) -> str:
     host, port = origin
     name = host.decode("ascii")
     return "https://" + (f"[{name}]" if ":" in name else name) + ("" if port is None else f":{port}")
-
-
-_INVALID_TOKEN = re.compile(r'(?i:\bbearer\b).*\berror\s*=\s*"?invalid_token\b')

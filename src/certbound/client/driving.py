@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from certbound.client.deadline import ending
 from certbound.client.errors import AnswerUnusable, ClientError, ServerUnreachable, TokenRefused
 from certbound.client.flow import (
     Answer,
@@ -76,7 +77,7 @@ async def drive_async(
 def send(client: httpx.Client, request: Request, identity: Identity | None = None) -> Answer:
     """One request, one bounded answer.  `ServerUnreachable` if none comes, `AnswerUnusable` if it is too long."""
     body, ends = bytearray(), time.monotonic() + LONGEST
-    with _reaching(request), client.stream(**_sent(request, identity)) as response:
+    with _reaching(request, ends), ending(ends), client.stream(**_sent(request, identity)) as response:
         for chunk in response.iter_raw():
             _take(body, chunk, request, ends)
     return _answer(response, body)
@@ -85,8 +86,8 @@ def send(client: httpx.Client, request: Request, identity: Identity | None = Non
 async def send_async(client: httpx.AsyncClient, request: Request, identity: Identity | None = None) -> Answer:
     """As `send`."""
     body, ends = bytearray(), time.monotonic() + LONGEST
-    with _reaching(request):
-        async with client.stream(**_sent(request, identity)) as response:
+    with _reaching(request, ends):
+        async with asyncio.timeout(LONGEST), client.stream(**_sent(request, identity)) as response:
             async for chunk in response.aiter_raw():
                 _take(body, chunk, request, ends)
     return _answer(response, body)
@@ -163,10 +164,12 @@ def _sent(request: Request, identity: Identity | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _reaching(request: Request) -> Iterator[None]:
+def _reaching(request: Request, ends: float) -> Iterator[None]:
     try:
         yield
-    except (httpx.RequestError, httpx.InvalidURL) as error:
+    except (httpx.RequestError, httpx.InvalidURL, TimeoutError) as error:
+        if time.monotonic() >= ends:
+            raise _too_long(request) from error
         raise ServerUnreachable(f"{request.url} cannot be reached: {error}") from error
 
 
@@ -174,8 +177,12 @@ def _take(body: bytearray, chunk: bytes, request: Request, ends: float) -> None:
     body += chunk
     if len(body) > request.most:
         raise AnswerUnusable(f"{request.url} answers more than {request.most} bytes; that is no answer of OAuth")
-    if time.monotonic() > ends:
-        raise AnswerUnusable(f"{request.url} took more than {LONGEST:g} seconds for its answer, and had not ended")
+    if time.monotonic() >= ends:
+        raise _too_long(request)
+
+
+def _too_long(request: Request) -> AnswerUnusable:
+    return AnswerUnusable(f"{request.url} took more than {LONGEST:g} seconds for its answer, and had not ended")
 
 
 def _answer(response: httpx.Response, body: bytearray) -> Answer:

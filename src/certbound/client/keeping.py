@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from certbound.client.flow import Token
+from certbound.client.forking import anew_in_children
 
 MARGIN = 30.0
 """Seconds before its end from which on a token is not used; less for one that lives shorter than ten times that."""
@@ -64,6 +65,11 @@ class Shelf:
         self.clocks = clocks
         self._kept: dict[Name, Kept] = {}
         self._refused: dict[Name, float] = {}
+        self._lock = threading.Lock()
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """The tokens are the child's, too: they are bound to a certificate and not to a process."""
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 Rule 1: a connection shows the certificate that it was made with, so a pool belongs to one identity and is never shared.
 Rule 2: a request that holds a token goes over the pool of the identity that the token is bound to, even if that is no
         longer the current one.
+Rule 3: a forked child makes pools of its own; its parent's connections are not its.
 """
 
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from certbound.client.forking import anew_in_children
 from certbound.client.identity import Identity, IdentitySource
 
 _P = TypeVar("_P")
@@ -32,8 +34,14 @@ class Pools(Generic[_P]):
         self._make = make
         self._lock = threading.Lock()
         identity = source.current() if source else None
-        self._newest = Held(identity, make(identity))
+        self._newest: Held[_P] | None = Held(identity, make(identity))
         self._older: list[Held[_P]] = []
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """As if nobody had asked yet; what there was is not closed, which would tell the parent's servers so."""
+        self._lock = threading.Lock()
+        self._newest, self._older = None, []
 
     def current(self) -> Identity | None:
         """Whoever the next connection is made as."""
@@ -44,7 +52,9 @@ class Pools(Generic[_P]):
         now = self.current()
         with self._lock:
             idle: list[_P] = []
-            if self._newest.identity is not now:
+            if self._newest is None:
+                self._newest = Held(now, self._make(now))
+            elif self._newest.identity is not now:
                 self._older.append(self._newest)
                 self._newest = Held(now, self._make(now))
                 idle = [each.pool for each in self._older if not each.users]
@@ -65,7 +75,7 @@ class Pools(Generic[_P]):
     def empty(self) -> list[_P]:
         """All pools; there are none from now on but for the newest, which its user closes too."""
         with self._lock:
-            pools = [self._newest.pool, *(each.pool for each in self._older)]
+            pools = [each.pool for each in (self._newest, *self._older) if each is not None]
             self._older = []
             return pools
 

@@ -3,6 +3,8 @@
 Rule 1: https only; a plain http URL is refused before a connection is made.
 Rule 2: one identity is one pool; another certificate is another pool, and never the same connection.
 Rule 3: a request that failed is not sent again here.
+Rule 4: a request for one API goes there and nowhere else, whatever redirects httpx was told to follow.
+Rule 5: what an argument of httpx would change about all this is refused, never ignored.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ from typing import Any, Literal, cast
 import httpcore
 import httpx
 
+from certbound.client.errors import ApiUnsafe, ClientError
 from certbound.client.identity import Identity, IdentitySource
 from certbound.client.pools import Held, Pools
 from certbound.client.tls import AsyncTLSBackend, TLSBackend, TLSContext
@@ -22,6 +25,12 @@ TIMEOUT = 10.0
 
 IDENTITY = "certbound_identity"
 """The extension of a request that says over whose connection it goes."""
+
+ORIGIN = "certbound_origin"
+"""The extension of a request that says where alone it may go."""
+
+Origin = tuple[bytes, int | None]
+"""Host and port; the scheme is always https."""
 
 MinimumTLS = Literal["1.2", "1.3"]
 
@@ -47,7 +56,7 @@ class Transport(httpx.BaseTransport):
         self.pools = Pools(identity, make)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        _require_https(request)
+        _require_allowed(request)
         held, idle = self.pools.enter(request.extensions.get(IDENTITY))
         _close(idle)
         try:
@@ -87,7 +96,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self.pools = Pools(identity, make)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        _require_https(request)
+        _require_allowed(request)
         held, idle = self.pools.enter(request.extensions.get(IDENTITY))
         try:
             await _aclose(idle)
@@ -122,6 +131,7 @@ def open_async_client(
 
 def client_over(transport: httpx.BaseTransport, **more: Any) -> httpx.Client:
     """A client over that transport, and over nothing else."""
+    _require_ours(more)
     return httpx.Client(
         transport=transport, **{"timeout": TIMEOUT, "follow_redirects": False, "trust_env": False, **more}
     )
@@ -129,6 +139,7 @@ def client_over(transport: httpx.BaseTransport, **more: Any) -> httpx.Client:
 
 def async_client_over(transport: httpx.AsyncBaseTransport, **more: Any) -> httpx.AsyncClient:
     """As `client_over`."""
+    _require_ours(more)
     return httpx.AsyncClient(
         transport=transport, **{"timeout": TIMEOUT, "follow_redirects": False, "trust_env": False, **more}
     )
@@ -173,9 +184,20 @@ class _AsyncStream(httpx.AsyncByteStream):
                 await done()
 
 
-def _require_https(request: httpx.Request) -> None:
+def _require_allowed(request: httpx.Request) -> None:
     if request.url.scheme != "https":
         raise httpx.UnsupportedProtocol(f"{request.url.scheme}: is not https:, and nothing else is spoken here")
+    only = request.extensions.get(ORIGIN)
+    if only is not None and only != (request.url.raw_host, request.url.port):
+        raise ApiUnsafe(
+            f"the API redirects to https://{request.url.netloc.decode('ascii')}, which is another one; nothing was "
+            "sent there; open another client for it"
+        )
+
+
+def _require_ours(arguments: Mapping[str, Any]) -> None:
+    for name in arguments.keys() & _NOT_GIVEN.keys():
+        raise ClientError(f"{name}= is not used here: {_NOT_GIVEN[name]}")
 
 
 def _close(pools: list[httpcore.ConnectionPool]) -> None:
@@ -206,6 +228,19 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
         kind = next(_EXCEPTIONS[each] for each in type(error).__mro__ if each in _EXCEPTIONS)
         raise kind(str(error), request=request) from error
 
+
+_OURS = "it would be another connection than that of the certificate that tokens are bound to"
+_NOT_GIVEN = {
+    "cert": "give certificate and key, or an Identity to the transport",
+    "verify": "say whom to believe by ca",
+    "transport": _OURS,
+    "mounts": _OURS,
+    "proxy": _OURS,
+    "proxies": _OURS,
+    "http1": "HTTP/1.1 is all that is spoken here",
+    "http2": "HTTP/1.1 is all that is spoken here",
+    "limits": "a pool has as many connections as httpx has by default",
+}
 
 # As many connections as `httpx` itself would have.
 _POOL: dict[str, Any] = {

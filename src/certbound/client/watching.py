@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from certbound.client.errors import ClientError
+from certbound.client.forking import anew_in_children
 from certbound.client.identity import Identity
 from certbound.client.tls.context import TLSContext
 
@@ -40,6 +41,11 @@ class WatchedIdentity:
         self._seen = self._signature()
         self._identity = self._load()
         self._next = clock() + PERIOD
+        anew_in_children(self)
+
+    def begin_anew(self) -> None:
+        """Whoever was looking at the files is not there."""
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"WatchedIdentity({', '.join(map(str, self._files))})"

@@ -6,7 +6,8 @@ Rule 2: an API that says it takes no bound tokens, by the member or by leaving i
         a token that it takes from anybody is worth stealing.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -86,6 +87,13 @@ def require_binding(url: str, api: Api | None, wanted: Binding) -> None:
     )
 
 
+def says_invalid_token(challenges: Iterable[str]) -> bool:
+    """Whether a 401 with these `WWW-Authenticate` says that another token would help (RFC 6750 section 3.1)."""
+    # In two steps: one expression for both would take the square of the time that a long header is long.
+    found = ((_BEARER.search(each), each) for each in challenges)
+    return any(bearer is not None and _INVALID_TOKEN.search(each, bearer.end()) for bearer, each in found)
+
+
 def probe(
     server: ServerMetadata, client: Credential, url: str, *, scope: str | None = None, resource: str | None = None
 ) -> Flow[Probed]:
@@ -112,3 +120,7 @@ def probe(
 def _forget(server: ServerMetadata, client: Credential, token: Token) -> Flow[None]:
     if server.offers("revocation_endpoint"):
         yield from revoke(server, client, token.access_token)
+
+
+_BEARER = re.compile(r"(?i)\bbearer\b")
+_INVALID_TOKEN = re.compile(r'\berror\s*=\s*"?invalid_token\b')

@@ -117,6 +117,12 @@ def text(document: Mapping[str, Any], name: str) -> str | None:
 
 
 def seconds(document: Mapping[str, Any], name: str) -> float | None:
-    """A member that is a number; None for anything else."""
+    """A member that is a number, of what a clock can count; None for anything else."""
     value = document.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return max(min(value, _AGES), -_AGES)
+
+
+_AGES = 1_000_000_000
+"""Thirty years.  What is longer is not measured in seconds, and some of it is no `float`."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import httpcore
 from OpenSSL import SSL
 
+from certbound.client.deadline import deadline
 from certbound.client.tls.context import TLSContext, require_name
 from certbound.client.tls.pump import (
     CHUNK,
@@ -80,16 +81,19 @@ class TLSStream(httpcore.NetworkStream):
         """`httpcore.ConnectError` says why there is none, `httpcore.ConnectTimeout` after `timeout` seconds in all."""
         connection = context.connection(name)
         stream = cls(connected, connection)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        ends = deadline(timeout)
         with translating(connection, HANDSHAKE):
-            stream._carry(perform(connection, connection.do_handshake), lambda: _left(deadline))
+            stream._carry(perform(connection, connection.do_handshake), lambda: _left(ends))
             require_name(connection, name)
         return stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """One wait, for a record as a whole: a byte of it now and then does not prolong it."""
+        ends = deadline(timeout)
         with translating(self._connection, READ):
             try:
-                return self._carry(perform(self._connection, lambda: self._connection.recv(max_bytes)), lambda: timeout)
+                receiving = perform(self._connection, lambda: self._connection.recv(max_bytes))
+                return self._carry(receiving, lambda: _left(ends))
             except SSL.ZeroReturnError:
                 return b""
 
@@ -122,10 +126,10 @@ class TLSStream(httpcore.NetworkStream):
                 self._socket.sendall(out)
 
 
-def _left(deadline: float | None) -> float | None:
-    if deadline is None:
+def _left(ends: float | None) -> float | None:
+    if ends is None:
         return None
-    left = deadline - time.monotonic()
+    left = ends - time.monotonic()
     if left <= 0:
         raise TimeoutError
     return left

@@ -96,9 +96,11 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
         return stream
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """As `TLSStream.read`."""
         with translating(self._connection, READ):
             try:
-                return await self._carry(perform(self._connection, lambda: self._connection.recv(max_bytes)), timeout)
+                async with asyncio.timeout(timeout):
+                    return await self._carry(perform(self._connection, lambda: self._connection.recv(max_bytes)), None)
             except SSL.ZeroReturnError:
                 return b""
 
