@@ -2,11 +2,13 @@
 
 WATCH = "server/watch.py"
 THROTTLE = "server/throttle.py"
+RATES = "core/rates.py"
 AUDIT = "server/audit.py"
 
 SUITES = {
     WATCH: ["server/test_throttle.py", "server/test_audit.py"],
     THROTTLE: ["server/test_throttle.py", "server/test_guesses.py"],
+    RATES: ["server/test_throttle.py", "server/test_guesses.py"],
     AUDIT: ["server/test_audit.py"],
 }
 
@@ -21,8 +23,8 @@ MUTATIONS = [
     (WATCH, "rule", "free = is_ours or is_open or", "free = is_open or"),
     (WATCH, "rule", "free = is_ours or is_open or", "free = is_ours or"),
     (THROTTLE, "rule", "network = is_authentication, network_of(remote)", "network = True, network_of(remote)"),
-    (THROTTLE, "rule", "            bucket.level += 1\n", ""),
-    (THROTTLE, "rule", "(near, self._most * NEIGHBOURS)", "(near, self._most * 9999)"),
+    (RATES, "rule", "            bucket.level += 1\n", ""),
+    (RATES, "rule", "(near, self._most * NEIGHBOURS)", "(near, self._most * 9999)"),
     (THROTTLE, "rule", '(is_authentication, "of", thumbprint)', '(True, "of", thumbprint)'),
     (AUDIT, "rule", "Outcome.THROTTLED if wait else Outcome.REFUSED, error", "Outcome.REFUSED, error"),
 ]

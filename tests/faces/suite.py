@@ -158,6 +158,11 @@ class GuardedAPI:
             answer = face.ask(face.cast.tokens["good"], face.cast.owner)
             assert (200, "owner") == (answer.status, answer.json["client_id"]), answer
 
+    def test_what_the_owner_is_told_is_for_no_shared_cache(self, face: Face) -> None:
+        """Where the application says nothing about caching; refusals are for no cache at all."""
+        assert "private" == face.ask(face.cast.tokens["good"], face.cast.owner).headers["cache-control"]
+        assert "no-store" == face.ask(None, face.cast.owner).headers["cache-control"]
+
     def test_a_stolen_token_is_worthless(self, face: Face) -> None:
         """With another certificate, although the owner was here a moment ago."""
         assert 200 == face.ask(face.cast.tokens["good"], face.cast.owner).status
@@ -327,6 +332,7 @@ def refused(answer: Answer, status: int, error: str, challenge: str = "", *, res
     assert (status, error) == (answer.status, answer.json["error"]), answer
     assert {"error", "error_description", "request_id"} == set(answer.json)
     assert "application/json" == answer.headers["content-type"].partition(";")[0]
+    assert "no-store" == answer.headers["cache-control"]
     said = answer.headers["www-authenticate"]
     assert said.startswith(f'Bearer error="{error}"')
     assert f'resource_metadata="{resource}{METADATA}"' in said

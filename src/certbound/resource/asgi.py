@@ -8,18 +8,22 @@ declared proxy.
 Rule 3: only the metadata of the API is told to whoever brings no token.
 Rule 4: the application gets a header list of its own: what a server appends to its later (trailers) is seen by nobody.
 Rule 5: `principal.require` in the application becomes the 403, or the end of a websocket that was accepted.
+Rule 6: an answer that says nothing about caching is `private`.
 """
 
 from collections.abc import Mapping, Set
 from typing import Any
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError
+from certbound.resource._order import Sourceless, require_source_outside
 from certbound.resource._scopes import require_words
+from certbound.resource.caching import kept_private
 from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
 from certbound.tls import ASGIApplication, peer_certificate
+from certbound.tls.facts import DECIDED, connection_facts
 from certbound.tls.ports import Message, Receive, Scope, Send
 
 PRINCIPAL = "certbound.principal"
@@ -33,12 +37,15 @@ class Guard:
     """ASGI middleware that lets a request pass only with a valid token, bound to the certificate on its connection."""
 
     def __init__(self, app: ASGIApplication, api: ProtectedResource, *, scopes: Set[str] = frozenset()) -> None:
-        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none."""
+        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none, or if
+        `app` is what says which certificate a client holds: that belongs in front of the guard."""
+        require_source_outside(app)
         self._app = app
         self._api = api
         self._scopes = require_words(scopes)
         self._metadata_url = metadata_url(api)
         self._metadata_path = metadata_path(api)
+        self._sourceless = Sourceless()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -54,6 +61,7 @@ class Guard:
         try:
             principal = await self._api.admit(asked_of(scope, self._scopes))
         except ProtectedResourceError as refusal:
+            self._sourceless.tell(connection_facts(scope), refusal)
             await respond(refuse(refusal, metadata_url=self._metadata_url), scope, receive, send)
             return
         begun = ""
@@ -61,7 +69,7 @@ class Guard:
         async def sending(message: Message) -> None:
             nonlocal begun
             begun = message["type"]
-            await send(message)
+            await send(kept_private(message))
 
         guarded = admitted(scope, principal, self._metadata_url)
         try:
@@ -79,7 +87,7 @@ class Guard:
 def admitted(scope: Scope, principal: Principal, metadata_url: str | None) -> Scope:
     """The scope that a guarded application gets."""
     state = {**scope.get("state", {}), PRINCIPAL: principal}  # some servers have one for all requests
-    return {**scope, METADATA: metadata_url, "state": state, "headers": list(scope["headers"])}
+    return {**scope, METADATA: metadata_url, DECIDED: True, "state": state, "headers": list(scope["headers"])}
 
 
 def principal_of(scope: Mapping[str, Any]) -> Principal:

@@ -10,7 +10,8 @@ Rule 1: what `CERTBOUND` says wrong stops the start and names its key; unknown k
 Rule 2: with the middleware no view is open.  Without it `@requires` decides by itself, so that a project may guard its
 API alone; no decorated view trusts that somebody else did.
 Rule 3: WSGI and ASGI, ordinary and asynchronous views alike, classes included.
-Rule 4: no cache of Django's that stands in front of the guard keeps what is behind it.
+Rule 4: no cache of Django's that stands in front of the guard keeps what is behind it, and an answer that says nothing
+about caching is `private` to all others.
 """
 
 import inspect
@@ -26,13 +27,16 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from certbound.core.errors import ConfigurationError, InsufficientScope, ProtectedResourceError
 from certbound.resource import asgi, wsgi
+from certbound.resource._order import Sourceless
 from certbound.resource._scopes import require_words
 from certbound.resource.blocking import admit
+from certbound.resource.caching import PRIVATE
 from certbound.resource.introspection import Introspection
 from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import refuse
 from certbound.resource.verify import Principal
+from certbound.tls.facts import connection_facts, environ_facts
 
 __all__ = ["Guard", "api", "metadata", "principal_of", "requires"]
 
@@ -60,19 +64,19 @@ class Guard:
         if self._asks_for_metadata(request):
             return metadata(request)
         try:
-            _remember(request, admit(self._api, asked_of(request)))
+            principal_in(request)
         except ProtectedResourceError as refusal:
             return refused(refusal)
-        return cast("HttpResponseBase", self._respond(request))
+        return kept_private(cast("HttpResponseBase", self._respond(request)))
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
         if self._asks_for_metadata(request):
             return metadata(request)
         try:
-            _remember(request, await self._api.admit(asked_of(request)))
+            await _principal_in(request)
         except ProtectedResourceError as refusal:
             return refused(refusal)
-        return cast("HttpResponseBase", await self._respond(request))
+        return kept_private(cast("HttpResponseBase", await self._respond(request)))
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """What `principal.require` raised in a view becomes the 403."""
@@ -91,9 +95,8 @@ def requires(*scopes: str) -> Callable[[View], View]:
         @wraps(view)
         async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
-                found = _remembered(request) or _remember(request, await api().admit(asked_of(request)))
-                found.require(*scopes)
-                return await view(request, *args, **kwargs)
+                (await _principal_in(request)).require(*scopes)
+                return kept_private(await view(request, *args, **kwargs))
             except ProtectedResourceError as refusal:
                 return refused(refusal)
 
@@ -101,7 +104,7 @@ def requires(*scopes: str) -> Callable[[View], View]:
         def synchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             try:
                 principal_in(request).require(*scopes)
-                return view(request, *args, **kwargs)
+                return kept_private(view(request, *args, **kwargs))
             except ProtectedResourceError as refusal:
                 return refused(refusal)
 
@@ -132,7 +135,31 @@ def principal_of(request: HttpRequest) -> Principal:
 
 def principal_in(request: HttpRequest) -> Principal:
     """Who calls, decided now if nobody did.  `ProtectedResourceError` if it may not."""
-    return _remembered(request) or _remember(request, admit(api(), asked_of(request)))
+    try:
+        return _remembered(request) or _remember(request, admit(api(), asked_of(request)))
+    except ProtectedResourceError as refusal:
+        _tell_if_sourceless(request, refusal)
+        raise
+
+
+async def _principal_in(request: HttpRequest) -> Principal:
+    try:
+        return _remembered(request) or _remember(request, await api().admit(asked_of(request)))
+    except ProtectedResourceError as refusal:
+        _tell_if_sourceless(request, refusal)
+        raise
+
+
+def _tell_if_sourceless(request: HttpRequest, refusal: ProtectedResourceError) -> None:
+    scope = getattr(request, "scope", None)
+    _sourceless.tell(environ_facts(request.environ) if scope is None else connection_facts(scope), refusal)
+
+
+def kept_private(response: HttpResponseBase) -> HttpResponseBase:
+    """The same response, for no cache that others ask, unless it says for which."""
+    if isinstance(response, HttpResponseBase):
+        response.setdefault("Cache-Control", PRIVATE)
+    return response
 
 
 def asked_of(request: HttpRequest) -> Asked:
@@ -203,5 +230,6 @@ def _forget(*, setting: str, **_: Any) -> None:
 
 
 setting_changed.connect(_forget)
+_sourceless = Sourceless()
 _KEYS = frozenset(inspect.signature(ProtectedResource).parameters)
 _EXAMPLE = 'write CERTBOUND = {"resource": "https://api.example", "issuer": "https://as.example"}'

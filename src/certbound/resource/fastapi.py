@@ -7,7 +7,9 @@
 
 Rule 1: a route without the dependency is open to everybody; to guard every route, `app.add_middleware(Guard, api=api)`.
 Rule 2: refusals are ours, headers and body; where nobody said `protect`, the dependency admits nobody.
-Rule 3: the document says that a token and the certificate are needed together, as the guard asks it.
+Rule 3: the metadata is in front of all routes, whatever those catch.
+Rule 4: what a route with the dependency answers is for no cache that others ask, unless it says for which.
+Rule 5: the document says that a token and the certificate are needed together, as the guard asks it.
 """
 
 from collections.abc import Mapping
@@ -21,11 +23,15 @@ from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from certbound.core.errors import ConfigurationError, ProtectedResourceError
+from certbound.resource._order import Sourceless
 from certbound.resource.asgi import METADATA, PRINCIPAL, Guard, asked_of
+from certbound.resource.caching import kept_private
 from certbound.resource.metadata import metadata_path, metadata_url
 from certbound.resource.protected import ProtectedResource
 from certbound.resource.starlette import answer_refusals, metadata_route
 from certbound.resource.verify import Principal
+from certbound.tls import ASGIApplication, connection_facts
+from certbound.tls.ports import Message, Receive, Scope, Send
 
 __all__ = ["BoundToken", "Guard", "Principal", "protect"]
 
@@ -50,6 +56,7 @@ class BoundToken(SecurityBase):
         self.api = api
         self.scheme_name = scheme_name
         self._metadata_url = metadata_url(api)
+        self._sourceless = Sourceless()
         said = f"An access token of {' or '.join(each.url for each in api.issuers)}" + (
             ", bound to the client's certificate (RFC 8705)." if api.require_bound else "."
         )
@@ -70,7 +77,12 @@ class BoundToken(SecurityBase):
             raise ConfigurationError("say protect(app, bound) of the application whose routes use this dependency")
         scope = connection.scope
         scope[METADATA] = self._metadata_url
-        principal = await self.api.admit(asked_of(scope, frozenset(security_scopes.scopes)))
+        try:
+            principal = await self.api.admit(asked_of(scope, frozenset(security_scopes.scopes)))
+        except ProtectedResourceError as refusal:
+            self._sourceless.tell(connection_facts(scope), refusal)
+            raise
+        scope.get(_ADMITTED, []).append(principal)
         scope["state"] = {**scope.get("state", {}), PRINCIPAL: principal}  # some servers have one for all requests
         return principal
 
@@ -85,10 +97,26 @@ def protect(app: FastAPI, api: ProtectedResource | BoundToken, /) -> BoundToken:
     bound = api if isinstance(api, BoundToken) else BoundToken(api)
     answer_refusals(app)
     if metadata_path(bound.api) is not None:
-        app.router.routes.append(metadata_route(bound.api))
+        app.router.routes.insert(0, metadata_route(bound.api))
+    app.add_middleware(_Private)
     if bound.api.require_bound:
         _say_mutual_tls(app, bound.scheme_name)
     return bound
+
+
+class _Private:
+    """Around the routes: what the dependency admitted somebody to says `private`, unless it says something."""
+
+    def __init__(self, app: ASGIApplication) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admitted: list[Principal] = []
+
+        async def sending(message: Message) -> None:
+            await send(kept_private(message) if admitted else message)
+
+        await self._app({**scope, _ADMITTED: admitted}, receive, sending)
 
 
 def _say_mutual_tls(app: FastAPI, scheme_name: str) -> None:
@@ -109,4 +137,5 @@ def _say_mutual_tls(app: FastAPI, scheme_name: str) -> None:
     app.openapi = openapi  # type: ignore[method-assign]
 
 
+_ADMITTED = "certbound.admitted"
 _CERTIFICATE = "The certificate that the token is bound to, on the connection of each request."

@@ -34,7 +34,7 @@ from certbound.resource.metadata import metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import refuse
 from certbound.resource.verify import Principal
-from certbound.tls.forwarded.asgi import log_refused, log_stripped
+from certbound.tls.forwarded.asgi import Strangers, log_refused
 from certbound.tls.forwarded.contract import BadForwarded, Contract
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import ForwardedReader, Headers
@@ -75,13 +75,14 @@ class Forwarded:
             secrets=secrets, networks=networks, unix_socket=unix_socket, secret_header=secret_header.lower()
         )
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies)
+        self._strangers = Strangers()
 
     def read(self, headers: Headers, peer: str, method: str) -> PeerCertificate | None:
         """The certificate; `peer` is as gRPC writes it.  `BadForwarded` if a believed proxy does not say one thing."""
         address = _address(peer)
         reading = self._reader.read(headers, None, address)
         if reading.stripped:
-            log_stripped(reading, None, address, method)
+            self._strangers.tell(reading, None, address, method)
         return reading.peer
 
     def owns(self, name: str) -> bool:

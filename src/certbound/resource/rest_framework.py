@@ -11,8 +11,10 @@ Rule 2: `request.auth` is the `Principal`, `request.user` a `Caller`; no account
 Rule 3: a refusal is an `APIException`, so the project's own handler sees it; status and challenge are ours.  For what
 `request.auth.require` refuses inside a view, set `EXCEPTION_HANDLER` to `answer_refusals` here, or call `Refused` in
 your own.
+Rule 4: what a view answers to a caller is for no cache that others ask, unless it says for which; a refusal for none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +25,7 @@ from rest_framework.permissions import BasePermission
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError, TokenMissing
 from certbound.resource._scopes import require_words
-from certbound.resource.django import api, principal_in
+from certbound.resource.django import api, kept_private, principal_in
 from certbound.resource.metadata import metadata_url
 from certbound.resource.refusal import refuse
 from certbound.resource.verify import Principal
@@ -68,14 +70,18 @@ class BoundToken(BaseAuthentication):  # type: ignore[misc]
 
     def authenticate(self, request: Any) -> tuple[Caller, Principal] | None:
         """The caller and its proof.  `Refused` otherwise."""
+        view = (request.parser_context or {}).get("view")
         try:
             principal = principal_in(request._request)  # noqa: SLF001  documented as the HttpRequest
         except TokenMissing as refusal:
             if not self.required:
                 return None
+            _finish(view, _unkept)
             raise Refused(refusal) from refusal
         except ProtectedResourceError as refusal:
+            _finish(view, _unkept)
             raise Refused(refusal) from refusal
+        _finish(view, _private)
         return Caller(principal), principal
 
     def authenticate_header(self, request: Any) -> str:
@@ -83,6 +89,22 @@ class BoundToken(BaseAuthentication):  # type: ignore[misc]
         del request
         url = metadata_url(api())
         return "Bearer" if url is None else f'Bearer resource_metadata="{url}"'
+
+
+def _finish(view: Any, change: Callable[[Any], Any]) -> None:
+    """`change` is the last to see what this view answers to this request; the framework makes a view for each."""
+    if view is not None:
+        finalize = view.finalize_response
+        view.finalize_response = lambda *args, **kwargs: change(finalize(*args, **kwargs))
+
+
+def _unkept(response: Any) -> Any:
+    response.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _private(response: Any) -> Any:
+    return _unkept(response) if getattr(response, "exception", False) else kept_private(response)
 
 
 def answer_refusals(exc: Exception, context: Any) -> Any:

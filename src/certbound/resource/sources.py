@@ -17,13 +17,13 @@ from typing import Any
 
 from certbound.core.certificate import PeerCertificate, read_certificate
 from certbound.core.errors import BadCertificate, ConfigurationError
-from certbound.tls.facts import EXTENSION, ConnectionFacts, connection_facts
+from certbound.tls.facts import EXTENSION, CertificateSource, ConnectionFacts, connection_facts
 from certbound.tls.ports import ASGIApplication, Receive, Scope, Send
 
 WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class GunicornCertificates:
+class GunicornCertificates(CertificateSource):
     """WSGI middleware under gunicorn: the certificate that it verified stands where our listener would put it."""
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -35,7 +35,7 @@ class GunicornCertificates:
         return self._app({**environ, EXTENSION: facts}, start_response)
 
 
-class TLSExtensionCertificates:
+class TLSExtensionCertificates(CertificateSource):
     """ASGI middleware over a server that has the `tls` extension (0.2) and verifies certificates itself.
 
     Facts that our own listener put there stay as they are.

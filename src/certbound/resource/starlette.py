@@ -8,7 +8,8 @@
 Rule 1: `requires` asks what the guard found and never lets pass what no guard saw.
 Rule 2: an application that is mounted below another turns exceptions into responses itself, so `answer_refusals` tells
 it how to answer ours; the outermost one needs nothing, there the guard does.
-Rule 3: the metadata has its place at the root of the host, so a guard inside a `Mount` needs `metadata_route` outside.
+Rule 3: the metadata has its place at the root of the host, so a guard inside a `Mount` needs `metadata_route` outside,
+the first of the routes there: one that catches all would hide it.
 """
 
 import inspect

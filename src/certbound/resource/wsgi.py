@@ -7,6 +7,7 @@ Rule 1: the certificate is what something in front of the guard put there: `Forw
 Rule 2: a server joins several Authorization headers by commas, and no token has one: that is two tokens.
 Rule 3: nothing of a response is sent before its first bytes are there, so an application that finds only then that a
 scope is lacking still answers 403.
+Rule 4: an answer that says nothing about caching is `private`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
@@ -15,13 +16,15 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from certbound.core.errors import InsufficientScope, ProtectedResourceError
+from certbound.resource._order import Sourceless, require_source_outside
 from certbound.resource._scopes import require_words
 from certbound.resource.blocking import admit
+from certbound.resource.caching import privately
 from certbound.resource.metadata import CACHE_CONTROL, describe, metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
 from certbound.resource.verify import Principal
-from certbound.tls.facts import environ_facts
+from certbound.tls.facts import DECIDED, environ_facts
 
 PRINCIPAL = "certbound.principal"
 """Where the guarded application finds the `Principal`: `environ[PRINCIPAL]`."""
@@ -35,11 +38,14 @@ class Guard:
     """WSGI middleware that lets a request pass only with a valid token, bound to the certificate on its connection."""
 
     def __init__(self, app: WSGIApplication, api: ProtectedResource, *, scopes: Set[str] = frozenset()) -> None:
-        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none."""
+        """Every one of `scopes` is needed, beside those of the whole API.  `ConfigurationError` if one is none, or if
+        `app` is what says which certificate a client holds: that belongs in front of the guard."""
+        require_source_outside(app)
         self._app = app
         self._api = api
         self._scopes = require_words(scopes)
         self._metadata_url = metadata_url(api)
+        self._sourceless = Sourceless()
         path = metadata_path(api)
         # As WSGI has paths: decoded once, a byte a character.
         self._metadata_path = None if path is None else unquote_to_bytes(path).decode("latin-1")
@@ -50,9 +56,10 @@ class Guard:
         try:
             principal = admit(self._api, asked_of(environ, self._scopes))
         except ProtectedResourceError as refusal:
+            self._sourceless.tell(environ_facts(environ), refusal)
             return self._respond(self._refused(refusal), environ, start_response)
         response = _Response(start_response)
-        inside = {**environ, PRINCIPAL: principal}
+        inside = {**environ, PRINCIPAL: principal, DECIDED: True}
         try:
             body = self._app(inside, response.start)
         except InsufficientScope as refusal:  # raised by `principal.require` in the application
@@ -127,7 +134,7 @@ class _Response:
                 exc_info = None
         if exc_info is None and self._held is not None:
             raise AssertionError("the application said twice how its response begins")
-        self._held = (status, headers)
+        self._held = (status, privately(headers))
         return self._write_now
 
     def send_head(self) -> None:

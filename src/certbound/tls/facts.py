@@ -21,6 +21,10 @@ EXTENSION = "certbound.tls"
 HOP = "certbound.hop"
 """Where the listener puts the `Hop`: `scope["extensions"][HOP]`."""
 
+DECIDED = "certbound.decided"
+"""Where a guard says that it let the request pass, in the scope or the environ: who says only then which certificate
+the client holds says it too late."""
+
 NOT_JUDGED = "not verified: possession of the key is proven, the certificate itself was not judged"
 
 
@@ -45,6 +49,10 @@ class ConnectionFacts:
     forwarded_by: str | None = None
     """The contract of the believed proxy that forwarded it, and then versions and names are unknown; None where no such
     proxy did."""
+
+
+class CertificateSource:
+    """What stands in front of an application and says which certificate a client holds; a guard stands behind it."""
 
 
 @dataclass(frozen=True, slots=True)

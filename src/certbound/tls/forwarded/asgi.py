@@ -20,7 +20,16 @@ import msgspec
 from certbound.core.certificate import Certificate
 from certbound.core.display import shown
 from certbound.core.errors import ConfigurationError
-from certbound.tls.facts import EXTENSION, ConnectionFacts, Hop, connection_facts, hop
+from certbound.tls.events import Events
+from certbound.tls.facts import (
+    DECIDED,
+    EXTENSION,
+    CertificateSource,
+    ConnectionFacts,
+    Hop,
+    connection_facts,
+    hop,
+)
 from certbound.tls.forwarded.contract import BadForwarded, Contract, TwoRequests
 from certbound.tls.forwarded.contracts import contract_of
 from certbound.tls.forwarded.reading import MEMORY, ForwardedReader, Reading
@@ -32,7 +41,7 @@ from certbound.tls.proxies import SECRET_HEADER, Proxies
 _log = logging.getLogger("certbound.security")
 
 
-class ForwardedCertificates:
+class ForwardedCertificates(CertificateSource):
     """ASGI middleware: the certificate that a declared proxy forwards stands where our listener would put it."""
 
     def __init__(
@@ -63,6 +72,7 @@ class ForwardedCertificates:
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies)
         self._hosts = declared_hosts(hosts)
         self._facts: dict[int, ConnectionFacts] = {}
+        self._strangers = Strangers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -75,7 +85,7 @@ class ForwardedCertificates:
             await _refuse(scope, receive, send, error)
             return
         if reading.stripped:
-            log_stripped(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
+            self._strangers.tell(reading, hop(scope), client[0] if client else None, scope.get("path", ""))
         if scope["type"] == "http" and _upgrades_with_a_body(reading.headers):
             await _refuse(scope, receive, send, TwoRequests("it asks for an upgrade and has a body"))
             return
@@ -92,7 +102,7 @@ class ForwardedCertificates:
 
     def _behind(self, scope: Scope, reading: Reading) -> Scope:
         """The scope that the application gets."""
-        require_first(connection_facts(scope))
+        require_first(connection_facts(scope), is_decided=DECIDED in scope)
         if reading.is_believed and self._asks(reading.headers):
             facts = self._facts_of(reading)
         else:
@@ -124,9 +134,15 @@ def forwarded_facts(reading: Reading, contract: Contract, *, asks: bool) -> Conn
     )  # fmt: skip
 
 
-def require_first(facts: ConnectionFacts | None) -> None:
-    """Nobody in front has read the proxy's headers already.  `ConfigurationError` otherwise: nothing is left of them
-    for a second reader, who would take every client for one without a certificate."""
+def require_first(facts: ConnectionFacts | None, *, is_decided: bool) -> None:
+    """Nobody in front has read the proxy's headers already, nor decided without them.  `ConfigurationError` otherwise:
+    nothing is left of them for a second reader, who would take every client for one without a certificate; and a guard
+    that did not wait for the first judged by the proxy's own certificate, or by none."""
+    if is_decided:
+        raise ConfigurationError(
+            "a guard in front let this request pass before anybody said which certificate the client holds. Turn the "
+            "two round: ForwardedCertificates(Guard(app, api), …)"
+        )
     if facts is not None and facts.forwarded_by is not None:
         raise ConfigurationError(
             f"the proxy is declared twice: what stands in front read its headers as {facts.forwarded_by!r}. Leave this "
@@ -154,14 +170,21 @@ def asks_at(hosts: frozenset[str], named: Sequence[bytes]) -> bool:
     return host is not None and covers(hosts, host)
 
 
-def log_stripped(reading: Reading, hop: Hop | None, claimed_address: str | None, path: str) -> None:
-    """The security event: names and no values, from where, and to which path."""
-    address = (hop.address or "a Unix socket") if hop is not None else claimed_address or "an unknown address"
-    brought = shown(", ".join(reading.stripped))
-    _log.warning(
-        "headers of a proxy were removed from a request of a stranger: %.200s, from %.60s, to %.200s: %.200s",
-        brought, shown(str(address)), shown(path), shown(reading.why),
-    )  # fmt: skip
+class Strangers:
+    """The security events of those who bring what a proxy would say; no more lines than `Events` has."""
+
+    def __init__(self) -> None:
+        self._events = Events(_log, logging.WARNING)
+
+    def tell(self, reading: Reading, hop: Hop | None, claimed_address: str | None, path: str) -> None:
+        """Names and no values, from where, and to which path."""
+        address = str((hop.address or "a Unix socket") if hop is not None else claimed_address or "an unknown address")
+        brought = shown(", ".join(reading.stripped))
+        self._events.tell(
+            address,
+            "headers of a proxy were removed from a request of a stranger: %.200s, from %.60s, to %.200s: %.200s",
+            brought, shown(address), shown(path), shown(reading.why),
+        )  # fmt: skip
 
 
 def log_refused(error: BadForwarded) -> str:

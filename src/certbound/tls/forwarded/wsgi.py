@@ -14,13 +14,13 @@ from typing import Any
 
 from certbound.core.certificate import Certificate
 from certbound.core.errors import ConfigurationError
-from certbound.tls.facts import EXTENSION, environ_facts
+from certbound.tls.facts import DECIDED, EXTENSION, CertificateSource, environ_facts
 from certbound.tls.forwarded.asgi import (
+    Strangers,
     asks_at,
     declared_hosts,
     forwarded_facts,
     log_refused,
-    log_stripped,
     refusal,
     require_first,
 )
@@ -34,7 +34,7 @@ StartResponse = Callable[..., Any]
 WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-class ForwardedCertificates:
+class ForwardedCertificates(CertificateSource):
     """WSGI middleware: the certificate that a declared proxy forwards stands in `environ["certbound.tls"]`."""
 
     def __init__(
@@ -67,9 +67,10 @@ class ForwardedCertificates:
         )
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies, joins=True)
         self._hosts = declared_hosts(hosts)
+        self._strangers = Strangers()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        require_first(environ_facts(environ))
+        require_first(environ_facts(environ), is_decided=DECIDED in environ)
         address = environ.get("REMOTE_ADDR") or None  # empty where it is a Unix socket
         keys = {key: _header_name(key) for key in environ if key.startswith(_PREFIX)}
         owned = {key: name for key, name in keys.items() if self._reader.owns(name)}
@@ -79,7 +80,7 @@ class ForwardedCertificates:
         except BadForwarded as error:
             return _refuse(start_response, error)
         if reading.stripped:
-            log_stripped(reading, None, address, environ.get("PATH_INFO", ""))
+            self._strangers.tell(reading, None, address, environ.get("PATH_INFO", ""))
         asks = reading.is_believed and self._asks(environ)
         facts = forwarded_facts(reading, self._reader.contract, asks=asks)
         kept = {key: value for key, value in environ.items() if key not in owned}
