@@ -62,10 +62,9 @@ def at_home(directory: Path) -> Iterator[Home]:
     sockets = open_ports("127.0.0.1", (0, 0, 0))
     made = make_folder(directory, place_of("127.0.0.1", sockets), now=now_utc(), people=True)
     configuration = made.folder / "certbound.toml"
-    methods = '["none", "tls_client_auth", "self_signed_tls_client_auth"]'
     # Without grace, a refresh token that is used twice ends its grant.
     written = configuration.read_text().replace("[tokens]\n", "[tokens]\nrefresh_grace = 0\n")
-    configuration.write_text(f"{written}\n[authentication]\nmethods = {methods}\n")
+    configuration.write_text(written)
     made = replace(made, settings=settings.load(configuration, {}))
     place = made.place
     authority = Authority.load((made.folder / "ca.pem").read_bytes(), (made.folder / "ca.key").read_bytes())

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,9 @@ from e2e.acting import App
 from e2e.people import Browser, authorize
 from e2e.world import World
 
+from .at_home import LINK, Terminal, come_back
+from .conftest import Certbound
+
 FREE = ["--port", "0", "--mtls-port", "0", "--api-port", "0"]
 PLACE = Place(host="127.0.0.1", name="localhost", port=1, mtls_port=2, api_port=3)
 
@@ -42,6 +49,21 @@ class Dev:
     @property
     def summary(self) -> Any:
         return json.loads((self.folder / "dev.json").read_text())
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """What it printed when it was ready."""
+        assert self.process.stdout is not None
+        printed = iter(self.process.stdout.readline, "")
+        return [line.rstrip("\n") for line in takewhile(lambda line: not line.startswith("Ctrl-C"), printed)]
+
+    def browser(self) -> Browser:
+        """One that has not been here yet."""
+        authority = Authority.load((self.folder / "ca.pem").read_bytes(), (self.folder / "ca.key").read_bytes())
+        found, issuer = load(self.folder / "certbound.toml", {}), self.summary["issuer"]
+        world = World(self.folder, authority, found, issuer=issuer, mtls=found.server.mtls_url or "")
+        world.loop.close()
+        return Browser(world)
 
 
 @contextmanager
@@ -94,7 +116,7 @@ class TestRunning:
     def test_dev_json_says_where_everything_is(self, running: Dev) -> None:
         """Issuer, API, CA, and the clients, the one with a certificate of the CA first; every path is absolute."""
         summary = running.summary
-        assert set(summary) == {"issuer", "resource_url", "ca", "clients", "people"}
+        assert set(summary) == {"issuer", "resource_url", "ca", "clients", "apps", "people"}
         assert [client["method"] for client in summary["clients"]] == ["tls_client_auth", "self_signed_tls_client_auth"]
         for path in (summary["ca"], *(client[name] for client in summary["clients"] for name in ("cert", "key"))):
             assert Path(path).is_absolute()
@@ -129,11 +151,8 @@ class TestRunning:
         options = ["--redirect-uri", "http://127.0.0.1/cb", "--scope", "openid profile read"]
         added = ["client", "add", "--config", str(folder / "certbound.toml"), "--id", "app", "--self-signed"]
         assert main([*added, str(folder / "app.pem"), *options]) == 0
-        authority = Authority.load((folder / "ca.pem").read_bytes(), (folder / "ca.key").read_bytes())
-        issuer = running.summary["issuer"]
-        settings = load(folder / "certbound.toml", {})
-        world = World(folder, authority, settings, issuer=issuer, mtls=settings.server.mtls_url or "")
-        world.loop.close()
+        browser, issuer = running.browser(), running.summary["issuer"]
+        world = browser.world
         deadline = time.monotonic() + 10  # another process registered it; the server hears of it within a second
         while b"no such app" in world.ask(f"{issuer}/authorize?client_id=app", method="GET").body:
             assert time.monotonic() < deadline, "the server never heard of the app"
@@ -141,10 +160,30 @@ class TestRunning:
         app = App(world, "app", identity, redirect_uri="http://127.0.0.1:4711/cb")
         password = Path(person["password_file"]).read_text().strip()
         asked = app.request(scope="openid profile")
-        browser = Browser(world)
         code = authorize(world, "app", asked, person["username"], password, browser=browser)
         token = app.redeem(code).json["access_token"]
         assert app.userinfo(token).json["name"] == "Anna Nová"
+
+    def test_the_printed_login_works_when_pasted(
+        self, running: Dev, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certbound: Certbound
+    ) -> None:
+        """Line by line: Anna logs in with the password that is printed, the API hears of it, and it ends."""
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        pasted = [shlex.split(line)[1:] for line in running.lines if line.startswith("certbound ")]
+        [login, curl, logout] = [each for each in pasted if each[0] in {"login", "curl", "logout"}]
+        [said] = [
+            found for line in running.lines if (found := re.match(r"# (\w+) logs in with the password (\S+);", line))
+        ]
+        terminal, browser = Terminal(*login, "--no-browser"), running.browser()
+        page = browser.decide(browser.visit(terminal.read(LINK)), *said.groups())
+        assert come_back(page.location).status == 200, page
+        told = terminal.end()
+        assert (told.status, told.err) == (0, ""), told
+        assert "Anna Nová" in told.out
+        assert [login[login.index("--client-id") + 1]] == [each["client_id"] for each in running.summary["apps"]]
+        assert json.loads(certbound(*curl).out)["client_id"] == "tool"
+        assert certbound(*logout).status == 0
+        assert not list((tmp_path / "certbound" / "logins").iterdir())
 
     def test_only_the_api_root_is_there(self, running: Dev) -> None:
         """What is not `GET /` is answered in JSON, once the guard has let it pass."""

@@ -273,6 +273,9 @@ def _write(file: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 _LOGIN = """
+[authentication]
+methods = ["tls_client_auth", "self_signed_tls_client_auth", "private_key_jwt", "none"]
+
 [login]
 accounts = true
 device = true

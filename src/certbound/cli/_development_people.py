@@ -1,20 +1,34 @@
-"""The person who can log in at `certbound dev`: one account, so that apps that act for people can be tried at once.
+"""The person who can log in at `certbound dev`, and the app that acts for them: one account, and a client that proves
+nothing, so that `certbound login` can be tried at once.
 
-Rule: the password is made here and lies in the folder, readable by its owner only; nobody elsewhere knows it.
+Rule 1: the password is made here and lies in the folder, readable by its owner only; nobody elsewhere knows it.
+Rule 2: what the app obtains is bound all the same, to the certificate that each machine makes for itself.
 """
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from certbound import app
 from certbound.cli._actor import actor
-from certbound.cli._development import Development, write_whole
+from certbound.cli._development import PEOPLE, READ, WRITE, Development, write_whole
+from certbound.core.clients import Method
 from certbound.server.accounts import AccountBook
 
 USERNAME = "anna"
 CLAIMS = {"name": "Anna Nová", "email": "anna@example.com", "email_verified": True}
+TOOL = "tool"
+TOOL_METADATA: Mapping[str, Any] = {
+    "client_name": "A tool on a person's machine",
+    "token_endpoint_auth_method": Method.NONE.value,
+    "tls_client_certificate_bound_access_tokens": True,
+    "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"],
+    "redirect_uris": ["http://127.0.0.1/"],
+    "scope": " ".join((*PEOPLE, READ, WRITE)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +54,10 @@ async def add_person(development: Development) -> Person:
         elif not kept:
             await book.set_password(USERNAME, password)
     return Person(USERNAME, password, file)
+
+
+async def add_tool(development: Development) -> None:
+    """`certbound login` can name the client; one of that name that is there already stays what it is."""
+    async with app.open_registry(development.settings) as registry:
+        if await registry.find(TOOL) is None:
+            await registry.register(TOOL_METADATA, client_id=TOOL)

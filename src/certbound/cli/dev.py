@@ -40,8 +40,8 @@ def dev(
 ) -> None:
     """Run an authorization server, an API behind the guard, two clients and a person who can log in, until Ctrl-C.
 
-    It makes what it needs in --dir, uses what is there already, and prints curl lines that work when pasted.  While the
-    servers answer, dev.json in that folder says where everything is.
+    It makes what it needs in --dir, uses what is there already, and prints lines for curl and for certbound login that
+    work when pasted.  While the servers answer, dev.json in that folder says where everything is.
 
     Example: certbound dev --port 0 --mtls-port 0 --api-port 0
     """
@@ -70,10 +70,11 @@ def dev(
 
 async def _serve(development: "Development", sockets: "list[socket.socket]") -> None:
     from certbound.cli._development import write_whole
-    from certbound.cli._development_people import add_person
+    from certbound.cli._development_people import add_person, add_tool
     from certbound.cli._servers import serving
 
     person = await add_person(development)
+    await add_tool(development)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,6 +106,8 @@ def _require_answers(development: "Development") -> None:
 
 
 def _summary(development: "Development", person: "Person") -> dict[str, object]:
+    from certbound.cli._development_people import TOOL
+
     return {
         "issuer": development.place.issuer,
         "resource_url": development.place.resource_url,
@@ -119,6 +122,7 @@ def _summary(development: "Development", person: "Person") -> dict[str, object]:
             for member in development.members
         ],
         "people": [{"username": person.username, "password_file": str(person.file)}],
+        "apps": [{"client_id": TOOL}],
     }
 
 
@@ -139,13 +143,23 @@ def _banner(development: "Development") -> list[str]:
 
 
 def _for_people(development: "Development", person: "Person") -> list[str]:
-    """Who can log in, and the line that registers an app for them; it has the certificate of a client that is there."""
-    config = ["--config", str(development.folder / "certbound.toml")]
+    """Who can log in, and lines that let this machine act for them, and that register an app of one's own."""
+    from certbound.cli._development_people import TOOL
+
+    place, config = development.place, ["--config", str(development.folder / "certbound.toml")]
+    # The line has to have some certificate of a client; that of warehouse is there.
     known = ["--self-signed", str(development.members[1].certificate)]
     asked = ["--redirect-uri", "http://127.0.0.1/", "--scope", "openid profile read"]
+    login = [place.issuer, "--client-id", TOOL, "--ca", str(development.ca), "--scope", "openid profile read"]
     return [
-        f"# {person.username} can log in; the password: {person.password}",
-        "# an app that acts for people, and another person",
+        f"# {person.username} logs in with the password {person.password}; the browser warns of a CA it does not know",
+        shlex.join(["certbound", "login", *login]),
+        "",
+        "# after that this machine calls the API for her, and ends it",
+        shlex.join(["certbound", "curl", f"{place.resource_url}/"]),
+        shlex.join(["certbound", "logout", place.issuer]),
+        "",
+        "# an app of your own that acts for people, with a certificate, and another person",
         shlex.join(["certbound", "client", "add", *config, "--id", "app", *known, *asked]),
         shlex.join(["certbound", "user", "add", *config, "bert"]),
     ]
