@@ -3,6 +3,7 @@
 import contextlib
 import json
 import tracemalloc
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,13 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
+from certbound.core import jws
 from certbound.core.jws import (
+    LONGEST_HEADER,
     MAX_TOKEN,
+    MOST_HEADERS,
     BadJwt,
     Header,
     NoKey,
     is_time,
     read_header,
+    read_jwt,
     require_time,
     unverified_claims,
     verified_claims,
@@ -48,6 +53,27 @@ def refused(found: str, **options: Any) -> str:
     return str(refusal.value)
 
 
+def verified(found: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    """What one of `keys` signed, by both ways to know, which agree: in one go, and of a token that was read before."""
+    at_once, read = (_outcome(way, found, header, keys) for way in (verified_claims, _read_before))
+    if isinstance(at_once, BadJwt):
+        assert type(read) is type(at_once)
+        raise at_once
+    assert read == at_once
+    return at_once
+
+
+def _read_before(found: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+    return read_jwt(found).verified(header, keys)
+
+
+def _outcome(way: Callable[..., Mapping[str, Any]], *given: Any) -> Mapping[str, Any] | BadJwt:
+    try:
+        return way(*given)
+    except BadJwt as refusal:
+        return refusal
+
+
 class TestHeaders:
     def test_a_header_says_algorithm_and_key(self) -> None:
         """And its type in any case; members that nobody knows are ignored."""
@@ -73,6 +99,31 @@ class TestHeaders:
     def test_what_would_have_to_be_understood(self, more: dict[str, Any]) -> None:
         """A critical extension, an unencoded payload, a kid that is no string."""
         assert "critical" in refused(token({"alg": "ES256", "typ": "at+jwt", **more}))
+
+    def test_one_that_was_read_before_is_judged_again(self) -> None:
+        """By the types and algorithms that are asked for now, though the same bytes passed a moment ago."""
+        found = token({"alg": "ES256", "typ": "at+jwt", "kid": "again"})
+        for read in (read_header, lambda text, **asked: read_jwt(text).header(**asked)):
+            for _ in range(2):
+                assert read(found, types=TYPES, algorithms=["ES256"]) == Header("ES256", "again")
+                with pytest.raises(BadJwt, match="typ is 'at\\+jwt'"):
+                    read(found, types={"logout+jwt", None}, algorithms=["ES256"])
+                with pytest.raises(BadJwt, match="alg is 'ES256'"):
+                    read(found, types=TYPES, algorithms=["PS256"])
+
+    def test_few_are_remembered_and_those_are_short(self) -> None:
+        """Whoever sends many headers, long ones, or such as are refused, fills no memory."""
+        remembered = jws._short_header
+        remembered.cache_clear()
+        for number in range(MOST_HEADERS * 3):
+            read_header(token({"alg": "ES256", "kid": f"{number}"}), types={None}, algorithms=["ES256"])
+        assert remembered.cache_info().currsize == MOST_HEADERS
+        remembered.cache_clear()
+        long = token({"alg": "ES256", "kid": "1", "x": "x" * LONGEST_HEADER})
+        assert read_header(long, types={None}, algorithms=["ES256"]).kid == "1"
+        for bad in ({"alg": "ES256", "crit": []}, {"alg": 7}, {"alg": "ES256", "typ": 7}, [], 7):
+            refused(token(bad), types={None})
+        assert remembered.cache_info().currsize == 0
 
 
 @pytest.mark.parametrize(
@@ -114,8 +165,8 @@ class TestSignatures:
     def test_the_key_of_the_kid_verifies(self) -> None:
         """And any that fits where there is no kid."""
         found = signed(b'{"a":1}')
-        assert verified_claims(found, Header("ES256", KEY.kid), KEYS) == {"a": 1}
-        assert verified_claims(found, Header("ES256", None), KEYS) == {"a": 1}
+        assert verified(found, Header("ES256", KEY.kid), KEYS) == {"a": 1}
+        assert verified(found, Header("ES256", None), KEYS) == {"a": 1}
 
     def test_a_signature_of_another(self) -> None:
         """Is refused, as is one that was touched, of any length, or none."""
@@ -130,7 +181,7 @@ class TestSignatures:
             f"{head}.{encode('{}')}.{signature}",
         ):
             with pytest.raises(BadJwt) as refusal:
-                verified_claims(bad, Header("ES256", KEY.kid), KEYS)
+                verified(bad, Header("ES256", KEY.kid), KEYS)
             assert not isinstance(refusal.value, NoKey), bad
 
     @pytest.mark.parametrize("place", [0, 1, 2])
@@ -153,10 +204,10 @@ class TestSignatures:
         }[change]
         changed = ".".join(segments)
         if changed == good:
-            assert verified_claims(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
+            assert verified(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
             return
         with pytest.raises(BadJwt):
-            verified_claims(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
+            verified(changed, read_header(changed, types=TYPES, algorithms=["ES256"]), KEYS)
 
     @pytest.mark.parametrize(
         ("header", "change"),
@@ -168,7 +219,7 @@ class TestSignatures:
         jwk = {**KEY.public_jwk(), **change}
         jwk = {name: value for name, value in jwk.items() if not ("key_ops" in change and name == "use")}
         with pytest.raises(NoKey):
-            verified_claims(signed(b"{}"), header, KeySet.import_key_set({"keys": [jwk]}))
+            verified(signed(b"{}"), header, KeySet.import_key_set({"keys": [jwk]}))
 
     @pytest.mark.parametrize("member", ["jwk", "jku", "x5u", "x5c", "x5t#S256"])
     def test_a_key_in_the_header_is_nothing(self, member: str) -> None:
@@ -176,18 +227,18 @@ class TestSignatures:
         thief = SigningKey.generate()
         brought: Any = thief.public_jwk() if member == "jwk" else "https://thief.example/"
         with pytest.raises(BadJwt):
-            verified_claims(signed(b"{}", {member: brought, "kid": KEY.kid}, key=thief), Header("ES256", KEY.kid), KEYS)
+            verified(signed(b"{}", {member: brought, "kid": KEY.kid}, key=thief), Header("ES256", KEY.kid), KEYS)
 
     def test_the_header_that_was_read_decides(self) -> None:
         """Not the one in the token, should they differ."""
         with pytest.raises(NoKey):
-            verified_claims(signed(b"{}"), Header("HS256", None), KEYS)
+            verified(signed(b"{}"), Header("HS256", None), KEYS)
 
     @pytest.mark.parametrize("payload", [b"", b"[]", b"7", b"null", b"{", b"\xff", b"[" * 5000])
     def test_a_signed_payload_that_is_no_object(self, payload: bytes) -> None:
         """Is refused though its key signed it."""
         with pytest.raises(BadJwt):
-            verified_claims(signed(payload), Header("ES256", KEY.kid), KEYS)
+            verified(signed(payload), Header("ES256", KEY.kid), KEYS)
 
 
 @pytest.mark.parametrize(

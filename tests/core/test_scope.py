@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certbound.core.errors import InvalidScope
-from certbound.core.scope import Scope, format_scope, grant_scope, parse_scope
+from certbound.core.scope import Scope, format_scope, grant_scope, parse_scope, read_scope
 
 WORDS = st.text([chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"\\'], min_size=1, max_size=8)
 ALLOWED = Scope(frozenset({"read", "write"}))
@@ -33,6 +33,14 @@ def test_any_text_is_a_scope_or_refused(text: str) -> None:
     """Arbitrary text gives a scope or `InvalidScope`, and nothing else."""
     with contextlib.suppress(InvalidScope):
         assert parse_scope(text)
+
+
+def test_the_scope_of_a_token() -> None:
+    """Is the words of its claim, with any space between; a claim that is no text has none."""
+    for _ in range(2):  # it is known the second time
+        assert read_scope("read write") == read_scope(" write\tread read ") == {"read", "write"}
+        for claim in (None, "", " ", 1, ["read"], {"read": 1}, b"read"):
+            assert read_scope(claim) == frozenset()
 
 
 def test_what_is_granted() -> None:

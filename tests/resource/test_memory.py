@@ -11,7 +11,7 @@ from certbound.core.signing import SigningKey
 from certbound.core.status import StatusList, StatusReference, make_list
 from certbound.resource import Asked, Principal, ProtectedResource
 from certbound.resource import memory as module
-from certbound.resource.memory import TokenMemory
+from certbound.resource.memory import TokenMemory, digest
 from certificates import NOW
 from issuing import AUDIENCE, ISSUER, KEY, KEYS, PEER, THIEF, token
 
@@ -80,9 +80,9 @@ async def test_a_key_that_was_taken_away_ends_what_it_signed() -> None:
 async def test_keys_fetched_anew_with_the_same_key_in_them_verify_once_more_and_it_is_known_again() -> None:
     built = await seen()
     built.keys.key_set = anew = KeySet.import_key_set({"keys": [KEY.public_jwk()]})
-    assert built.api._seen.find(built.token) is None
+    assert built.api._seen.find(digest(built.token)) is None
     await built.admit()
-    found = built.api._seen.find(built.token)
+    found = built.api._seen.find(digest(built.token))
     assert found is not None
     assert found.keys is anew
 
@@ -151,12 +151,12 @@ async def test_one_character_more_is_another_token() -> None:
 async def test_what_is_kept_is_bounded_and_holds_no_token() -> None:
     assert module.CAPACITY == 4096
     built = await seen()
-    found = built.api._seen.find(built.token)
+    found = built.api._seen.find(digest(built.token))
     assert found is not None
     memory = TokenMemory(3)
     for each in ("a", "b", "c", "d"):
-        memory.keep(each, found)
+        memory.keep(digest(each), found)
     assert len(memory) == 3
-    assert memory.find("a") is None
-    assert memory.find("d") is found
-    assert all(len(each) == 32 for each in memory._kept)
+    assert memory.find(digest("a")) is None
+    assert memory.find(digest("d")) is found
+    assert all(len(each) == 32 for each in built.api._seen._kept)

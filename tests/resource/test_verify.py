@@ -1,6 +1,7 @@
 """certbound.resource.verify: a token and the certificate on the connection become a `Principal`, or 401 (R15, R26)."""
 
 import contextlib
+import copy
 import hmac
 import json
 import random
@@ -21,7 +22,7 @@ from certbound.core.errors import ConfigurationError, InsufficientScope, Invalid
 from certbound.core.signing import ALGORITHMS, SigningKey
 from certbound.core.status import StatusReference
 from certbound.core.tokens import sign
-from certbound.resource.verify import LEEWAY, MAX_TOKEN, Policy, read_header, read_issuer, verify
+from certbound.resource.verify import LEEWAY, MAX_TOKEN, Policy, read_issuer, read_token, verify
 from certbound.trust.authority import self_signed
 from certificates import DAY, NOW, TODAY, peer, read
 from issuing import AUDIENCE, ISSUER, KEY, KEYS, OWN, PEER, POLICY, THIEF, claims, encode, signed, token
@@ -45,6 +46,23 @@ def test_a_good_token() -> None:
     assert principal.expires_at == NOW + 300
     assert principal.thumbprint == read(OWN).thumbprint
     assert principal.claims == claims()
+
+
+def test_what_is_shown_of_a_principal() -> None:
+    """Its claims are not: they may be of people.  It is a value: equal to its like, and not to be changed."""
+    found, again = (verify(token(name="Anna"), PEER, keys=KEYS, policy=POLICY, now=NOW) for _ in range(2))
+    assert found.claims["name"] == "Anna"
+    assert repr(found).startswith(f"Principal(issuer='{ISSUER}', subject='a', client_id='a', scope=frozenset(")
+    for shown in (repr(found), str(found), f"{found!r}", repr(found.__rich_repr__())):
+        assert "expires_at" in shown
+        assert "Anna" not in shown
+        assert "claims" not in shown
+    assert found == again == copy.copy(found)
+    assert found != verify(token(name="Carl"), PEER, keys=KEYS, policy=POLICY, now=NOW)
+    with pytest.raises(AttributeError):
+        found.subject = "b"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        hash(found)
 
 
 def test_where_its_status_stands() -> None:
@@ -420,7 +438,7 @@ def test_payloads_that_are_no_claims(payload: bytes) -> None:
     """A signed payload that is no JSON object, no UTF-8, or absurdly deep is refused, not a failure."""
     refused(signed(payload))
     with contextlib.suppress(InvalidToken):
-        assert read_issuer(signed(payload))
+        assert read_issuer(read_token(signed(payload)))
 
 
 def test_deep_headers() -> None:
@@ -432,10 +450,10 @@ def test_deep_headers() -> None:
 
 def test_read_issuer() -> None:
     """The issuer that a token claims is read without believing it."""
-    assert read_issuer(token(iss="https://evil.example")) == "https://evil.example"
+    assert read_issuer(read_token(token(iss="https://evil.example"))) == "https://evil.example"
     for bad in (token(iss=1), token(iss=...), "x", "", "x" * (MAX_TOKEN + 1)):
         with pytest.raises(InvalidToken):
-            read_issuer(bad)
+            read_issuer(read_token(bad))
 
 
 _JSON = st.recursive(
@@ -461,11 +479,10 @@ def test_any_header_member_may_be_anything(name: str, value: Any) -> None:
 
 @given(st.text(st.characters(exclude_categories=[]), max_size=60) | st.text("ey.J-_=aA+/\x00", max_size=60))
 def test_any_text_is_no_token(text: str) -> None:
-    """Arbitrary text is `InvalidToken` to each of the three readers, and nothing else."""
+    """Arbitrary text is `InvalidToken`, whether it is verified or only read, and nothing else."""
     refused(text)
-    for read_part in (read_issuer, lambda each: read_header(each, POLICY)):
-        with pytest.raises(InvalidToken):
-            read_part(text)
+    with pytest.raises(InvalidToken):
+        read_token(text)
 
 
 @given(st.lists(st.binary(max_size=40), min_size=3, max_size=3))

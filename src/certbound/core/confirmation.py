@@ -2,9 +2,9 @@
 
 import hmac
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NewType
+
+import msgspec
 
 from certbound.core.certificate import Certificate, Thumbprint
 
@@ -17,8 +17,7 @@ class NotConfirmed(ValueError):
     """The token is not bound to this certificate; the message is for the log."""
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(msgspec.Struct, frozen=True):
     """Proof that the token is bound to the certificate that was presented with it."""
 
     certificate: Certificate
@@ -34,7 +33,7 @@ def read_confirmation(cnf: Any) -> Thumbprint:
 
     A confirmation with a second member demands a second proof; nobody here could check that one.
     """
-    if not isinstance(cnf, Mapping) or set(cnf) != {X5T_S256}:
+    if not isinstance(cnf, dict) or len(cnf) != 1 or X5T_S256 not in cnf:
         raise NotConfirmed(f"cnf must hold {X5T_S256} and nothing else")
     value = cnf[X5T_S256]
     if not isinstance(value, str) or not _THUMBPRINT.fullmatch(value):

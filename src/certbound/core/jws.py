@@ -3,11 +3,12 @@
 Rule 1: a token is bounded before it is decoded.
 Rule 2: `typ` and `alg` are checked against lists, and keys come from the caller: no header brings one.
 Rule 3: what cannot be read is `BadJwt`, whatever it is.
+Rule 4: of what strangers send only headers are remembered: short ones that can be read, and few.
 """
 
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 import msgspec
@@ -19,6 +20,10 @@ MAX_TOKEN = 8 * 1024
 """Bytes of a token; nothing longer is decoded."""
 LEEWAY = 5
 """Seconds by which `iat` and `nbf` may lie ahead of our clock."""
+MOST_HEADERS = 64
+"""Headers that are remembered: those that issuers sign with today."""
+LONGEST_HEADER = 512
+"""Characters of a header that is remembered."""
 
 
 class BadJwt(ValueError):
@@ -29,17 +34,40 @@ class NoKey(BadJwt):
     """None of the keys is one that could have signed it, so no signature was verified."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """A protected header, read and not believed: which key would have signed the token."""
 
     alg: str
     kid: str | None
 
 
+class Unverified(msgspec.Struct, frozen=True):
+    """A JWT, taken apart once for all that is asked of it; nobody has proven yet that anybody said so."""
+
+    segments: Sequence[str]
+    """Header, payload and signature, as they came."""
+    claims: Mapping[str, Any]
+    """For picking the keys that could prove them, and nothing else; `verified` is where to have them from."""
+
+    def header(self, *, types: Set[str | None], algorithms: Collection[str]) -> Header:
+        """As `read_header`."""
+        return _require_header(self.segments[0], types, algorithms)
+
+    def verified(self, header: Header, keys: KeySet) -> Mapping[str, Any]:
+        """The claims, as `verified_claims`."""
+        _require_signature(self.segments, header, keys)
+        return self.claims
+
+
+def read_jwt(token: str, *, most: int = MAX_TOKEN) -> Unverified:
+    """A JWT of at most `most` bytes, its claims decoded.  `BadJwt` otherwise."""
+    segments = _split(token, most)
+    return Unverified(segments, _decode(segments[1]))
+
+
 def unverified_claims(token: str, *, most: int = MAX_TOKEN) -> Mapping[str, Any]:
     """What the token claims: for picking the keys that could prove it, and nothing else."""
-    return _decode(_split(token, most)[1])
+    return read_jwt(token, most=most).claims
 
 
 def read_header(token: str, *, types: Set[str | None], algorithms: Collection[str], most: int = MAX_TOKEN) -> Header:
@@ -47,30 +75,14 @@ def read_header(token: str, *, types: Set[str | None], algorithms: Collection[st
 
     `None` among `types` admits a token that does not say its type.  `BadJwt` otherwise.
     """
-    header = _decode(_split(token, most)[0])
-    # (1) The type says what it is: an ID token or a logout token is no access token (RFC 9068 section 4).
-    typ = header.get("typ")
-    if not isinstance(typ, str | None) or (typ and typ.lower()) not in types:
-        raise BadJwt(f"typ is {typ!r:.80}")
-    # (2) The algorithm is one of ours: never none, never a shared secret.
-    alg, kid = header.get("alg"), header.get("kid")
-    if not isinstance(alg, str) or alg not in algorithms:
-        raise BadJwt(f"alg is {alg!r:.80}")
-    if "crit" in header or "b64" in header or (kid is not None and not isinstance(kid, str)):
-        raise BadJwt("the header has a critical extension or a kid that is no string")
-    return Header(alg, kid)
+    return _require_header(_split(token, most)[0], types, algorithms)
 
 
 def verified_claims(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
     """What a JWT says that one of `keys` signed.  `BadJwt` if none did, `NoKey` if none could have."""
-    protected, payload, encoded = _split(token, len(token))
-    able = [key for key in keys if header.kid in (None, key.kid) and can_verify(key, header.alg)]
-    if not able:
-        raise NoKey(f"no key can verify the signature (kid {header.kid!r:.80}, alg {header.alg!r:.80})")
-    signing_input, signature = f"{protected}.{payload}".encode("ascii"), _bytes(encoded)
-    if not any(verifies(key, header.alg, signing_input, signature) for key in able):
-        raise BadJwt(f"no key verifies the signature (kid {header.kid!r:.80})")
-    return _decode(payload)
+    segments = _split(token, len(token))
+    _require_signature(segments, header, keys)
+    return _decode(segments[1])
 
 
 def require_time(claims: Mapping[str, Any], now: float, *, leeway: float = LEEWAY) -> float:
@@ -87,7 +99,44 @@ def require_time(claims: Mapping[str, Any], now: float, *, leeway: float = LEEWA
 
 def is_time(value: Any) -> TypeGuard[float]:
     """A number of seconds; JSON has room for integers that no clock and no `float` has."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15
+    return type(value) in _NUMBERS and abs(value) < 1e15
+
+
+def _require_header(segment: str, types: Set[str | None], algorithms: Collection[str]) -> Header:
+    typ, header = _short_header(segment) if len(segment) <= LONGEST_HEADER else _read_header(segment)
+    # (1) The type says what it is: an ID token or a logout token is no access token (RFC 9068 section 4).
+    if typ not in types:
+        raise BadJwt(f"typ is {typ!r:.80}")
+    # (2) The algorithm is one of ours: never none, never a shared secret.
+    if header.alg not in algorithms:
+        raise BadJwt(f"alg is {header.alg!r:.80}")
+    return header
+
+
+def _read_header(segment: str) -> tuple[str | None, Header]:
+    """The type, in lower case, and what of the header picks the key."""
+    members = _decode(segment)
+    typ, alg, kid = members.get("typ"), members.get("alg"), members.get("kid")
+    if typ is not None and not isinstance(typ, str):
+        raise BadJwt(f"typ is {typ!r:.80}")
+    if not isinstance(alg, str):
+        raise BadJwt(f"alg is {alg!r:.80}")
+    if "crit" in members or "b64" in members or (kid is not None and not isinstance(kid, str)):
+        raise BadJwt("the header has a critical extension or a kid that is no string")
+    return typ and typ.lower(), Header(alg, kid)
+
+
+_short_header = lru_cache(MOST_HEADERS)(_read_header)  # what it refuses it does not keep
+
+
+def _require_signature(segments: Sequence[str], header: Header, keys: KeySet) -> None:
+    protected, payload, encoded = segments
+    able = [key for key in keys if (header.kid is None or key.kid == header.kid) and can_verify(key, header.alg)]
+    if not able:
+        raise NoKey(f"no key can verify the signature (kid {header.kid!r:.80}, alg {header.alg!r:.80})")
+    signing_input, signature = f"{protected}.{payload}".encode("ascii"), _bytes(encoded)
+    if not any(verifies(key, header.alg, signing_input, signature) for key in able):
+        raise BadJwt(f"no key verifies the signature (kid {header.kid!r:.80})")
 
 
 def _split(token: str, most: int) -> Sequence[str]:
@@ -128,4 +177,6 @@ def _object(data: bytes) -> Mapping[str, Any]:
 
 _ALPHABET = bytes.maketrans(b"-_+/=", b"+/***")
 """From base64url (RFC 4648 section 5) to what `binascii` reads; what only base64 has becomes what nothing has."""
+_NUMBERS = (int, float)
+"""Not `bool`, which is a kind of `int`."""
 ASYMMETRIC = frozenset(ALGORITHMS)

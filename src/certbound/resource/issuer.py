@@ -9,7 +9,7 @@ Rule 3: keys are used for `max_age` at most: a key the issuer took away dies her
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -66,6 +66,7 @@ class IssuerKeys:
     max_age: float = 300
     refetch_interval: float = 5
     _key_set: KeySet | None = field(default=None, init=False)
+    _kids: Set[str | None] = field(default=frozenset(), init=False)
     _fetched_at: float = field(default=float("-inf"), init=False)
     _flight: SingleFlight = field(init=False)
 
@@ -90,7 +91,7 @@ class IssuerKeys:
         return self._key_set is not None and not self._is_old()
 
     def _knows(self, kid: str | None) -> bool:
-        return kid is None or any(key.kid == kid for key in self._key_set or ())
+        return kid is None or kid in self._kids
 
     def _is_old(self) -> bool:
         return self.clock() - self._fetched_at > self.max_age
@@ -108,6 +109,7 @@ class IssuerKeys:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
         else:
             self._key_set = key_set
+            self._kids = frozenset(key.kid for key in key_set)
             self._fetched_at = begun_at
 
 

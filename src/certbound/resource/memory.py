@@ -8,8 +8,9 @@ Rule 3: tokens are known by their SHA-256, and bounded in number; no token is ke
 
 from collections import OrderedDict
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NewType
 
+import msgspec
 from joserfc.jwk import KeySet
 
 from certbound.resource.trusted import TrustedIssuer
@@ -17,8 +18,11 @@ from certbound.resource.verify import Principal
 
 CAPACITY = 4096
 
+Digest = NewType("Digest", bytes)
+"""The SHA-256 of a token, by which it is known."""
 
-class Verified(NamedTuple):
+
+class Verified(msgspec.Struct, frozen=True):
     """A token whose signature and claims were found good."""
 
     issuer: TrustedIssuer
@@ -31,22 +35,23 @@ class TokenMemory:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
-        self._kept: OrderedDict[bytes, Verified] = OrderedDict()
+        self._kept: OrderedDict[Digest, Verified] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def find(self, token: str) -> Verified | None:
+    def find(self, token: Digest) -> Verified | None:
         """What is known of `token`, if its issuer's keys are still those that verified it."""
-        found = self._kept.get(_digest(token))
+        found = self._kept.get(token)
         return found if found is not None and found.issuer.keys.known(None) is found.keys else None
 
-    def keep(self, token: str, verified: Verified) -> None:
-        """`token` was verified; the next one need not be."""
-        self._kept[_digest(token)] = verified
+    def keep(self, token: Digest, verified: Verified) -> None:
+        """`token` was verified; the next time it need not be."""
+        self._kept[token] = verified
         if len(self._kept) > self._capacity:
             self._kept.popitem(last=False)
 
 
-def _digest(token: str) -> bytes:
-    return sha256(token.encode("ascii")).digest()
+def digest(token: str) -> Digest:
+    """Of what `read_bearer` took for a token, so ASCII."""
+    return Digest(sha256(token.encode("ascii")).digest())

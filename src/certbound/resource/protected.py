@@ -24,7 +24,7 @@ from certbound.core.errors import ConfigurationError, InvalidToken
 from certbound.core.status import BadStatus, StatusList, StatusReference
 from certbound.resource.introspection import Introspection
 from certbound.resource.issuer import KeySource
-from certbound.resource.memory import TokenMemory, Verified
+from certbound.resource.memory import Digest, TokenMemory, Verified, digest
 from certbound.resource.status import StatusSource
 from certbound.resource.trusted import TrustedIssuer
 from certbound.resource.verify import (
@@ -34,8 +34,9 @@ from certbound.resource.verify import (
     judge,
     read_header,
     read_issuer,
+    read_token,
     require_same,
-    verify,
+    verify_read,
 )
 
 Fetch = Callable[[], Awaitable[Any]]
@@ -146,12 +147,13 @@ class ProtectedResource:
         # (1) One token, in its place.
         token = read_bearer(asked.authorization, asked.query)
         # (2) Its issuer says what it says, for this API, now, and for the certificate on this connection.
-        seen = self._seen.find(token)
+        known_by = digest(token)
+        seen = self._seen.find(known_by)
         if seen is not None:
             issuer, principal = seen.issuer, seen.principal
             self._require_still(principal, asked.peer)
         else:
-            issuer, principal = yield from self._verified(token, asked.peer)
+            issuer, principal = yield from self._verified(token, known_by, asked.peer)
         # (3) It goes far enough for this route.
         principal.require(*asked.scopes)
         # (4) It was not revoked; only a token that would pass may cause a look at where that stands.
@@ -164,14 +166,15 @@ class ProtectedResource:
         return principal
 
     def _verified(
-        self, token: str, peer: PeerCertificate | None
+        self, token: str, known_by: Digest, peer: PeerCertificate | None
     ) -> Generator[Fetch, Any, tuple[TrustedIssuer, Principal]]:
         """A token that was not seen before."""
         # (a) A token that is no JWT is one of the issuer that is asked about them.
         if self._asked is not None and not _is_jwt(token):
             return self._asked, (yield from self._introspected(token, self._asked, peer))
         # (b) Its issuer is one of ours, before anything is fetched for it.
-        url = read_issuer(token)
+        read = read_token(token)
+        url = read_issuer(read)
         issuer = self._issuers.get(url)
         if issuer is None:
             raise InvalidToken(f"issued by {url!r:.200}, who is not trusted here")
@@ -179,13 +182,13 @@ class ProtectedResource:
             return issuer, (yield from self._introspected(token, issuer, peer))
         # (c) Its header is that of an access token, before anything is fetched for its key.
         policy = self._policies[url]
-        header = read_header(token, policy)
+        header = read_header(read, policy)
         keys = issuer.keys.known(header.kid)
         if keys is None:
             keys = yield partial(issuer.keys.keys, header.kid)
         # (d) Everything else that it says.
-        principal = verify(token, peer, keys=keys, policy=policy, now=self._clock(), header=header)
-        self._seen.keep(token, Verified(issuer, keys, principal))
+        principal = verify_read(read, header, peer, keys=keys, policy=policy, now=self._clock())
+        self._seen.keep(known_by, Verified(issuer, keys, principal))
         return issuer, principal
 
     def _introspected(

@@ -8,23 +8,24 @@ Rule 4: where a token says its status stands somewhere, it says so well, or is r
 
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from joserfc.jwk import KeySet
 
 from certbound.core import jws
 from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, confirm, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
-from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header
+from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header, Unverified
 from certbound.core.scope import Scope, parse_scope, read_scope
 from certbound.core.status import BadStatus, StatusReference, read_reference
 
 __all__ = [
     "ALGORITHMS", "LEEWAY", "MAX_TOKEN", "Policy", "Principal", "confirm_binding", "judge", "read_header",
-    "read_issuer", "require_same", "verify",
+    "read_issuer", "read_token", "require_same", "verify", "verify_read",
 ]  # fmt: skip
 
 ALGORITHMS = ("ES256", "PS256", "EdDSA")
@@ -65,8 +66,7 @@ class Policy:
         object.__setattr__(self, "scopes", frozenset(self.scopes))  # whatever becomes of the set that was given
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """Who calls, proven by the token and, where it is bound, by the certificate on the connection."""
 
     issuer: str
@@ -79,7 +79,14 @@ class Principal:
     """Proof of the binding; None for an unbound token, where those are asked for."""
     status: StatusReference | None = None
     """Where it stands whether the token was revoked; None where it does not say.  `verify` does not look there."""
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
+    """All that the token says; of people, maybe, so it is not shown where the principal is."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name != "claims"]
+
+    def __repr__(self) -> str:
+        return f"Principal({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     @property
     def thumbprint(self) -> Thumbprint | None:
@@ -93,41 +100,45 @@ class Principal:
             raise InsufficientScope(f"lacks {lacking}", required=frozenset(scopes))
 
 
-def read_issuer(token: str) -> str:
-    """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
+def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float) -> Principal:
+    """The token is valid at `now` (seconds since the epoch), for this audience, and for this connection.
+
+    `keys` are those of `policy.issuer`, `peer` is what the TLS layer says.  `InvalidToken` (401) or
+    `InsufficientScope` (403) otherwise.
+    """
+    read = read_token(token)
+    return verify_read(read, read_header(read, policy), peer, keys=keys, policy=policy, now=now)
+
+
+def read_token(token: str) -> Unverified:
+    """The token taken apart, and nothing of it believed.  `InvalidToken` (401) if it is no JWT."""
     try:
-        issuer = jws.unverified_claims(token).get("iss")
+        return jws.read_jwt(token)
     except BadJwt as error:
         raise InvalidToken(str(error)) from error
+
+
+def read_issuer(token: Unverified) -> str:
+    """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
+    issuer = token.claims.get("iss")
     if not isinstance(issuer, str):
         raise InvalidToken("the token names no issuer")
     return issuer
 
 
-def read_header(token: str, policy: Policy) -> Header:
+def read_header(token: Unverified, policy: Policy) -> Header:
     """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
     try:
         # The type is an access token's, the algorithm one of ours.
-        return jws.read_header(token, types=_TYPES, algorithms=policy.algorithms)
+        return token.header(types=_TYPES, algorithms=policy.algorithms)
     except BadJwt as error:
         raise InvalidToken(str(error)) from error
 
 
-def verify(
-    token: str,
-    peer: PeerCertificate | None,
-    *,
-    keys: KeySet,
-    policy: Policy,
-    now: float,
-    header: Header | None = None,
+def verify_read(
+    token: Unverified, header: Header, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float
 ) -> Principal:
-    """The token is valid at `now` (seconds since the epoch), for this audience, and for this connection.
-
-    `keys` are those of `policy.issuer`, `peer` is what the TLS layer says, `header` what `read_header` found in this
-    token by this policy, if it was asked before.  `InvalidToken` (401) or `InsufficientScope` (403) otherwise.
-    """
-    header = header or read_header(token, policy)
+    """What `verify` says, of a token that was read; `header` is what `read_header` found in it by this policy."""
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
     return judge(_verified(token, header, keys), peer, policy=policy, now=now)
 
@@ -162,9 +173,9 @@ def judge(claims: Mapping[str, Any], peer: PeerCertificate | None, *, policy: Po
     return principal
 
 
-def _verified(token: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
+def _verified(token: Unverified, header: Header, keys: KeySet) -> Mapping[str, Any]:
     try:
-        return jws.verified_claims(token, header, keys)
+        return token.verified(header, keys)
     except BadJwt as error:
         raise InvalidToken(str(error)) from error
 
