@@ -20,7 +20,6 @@ from certbound.cli._caller_options import Given
 from certbound.cli._certificates import has_private_key, read_bytes, read_chain
 from certbound.cli._commands import WrongUse
 from certbound.cli._kept_identity import Kept, KeptToken, Login, kept_at, the_login
-from certbound.cli.token import decode
 from certbound.client import (
     ClientError,
     Credential,
@@ -34,7 +33,6 @@ from certbound.client import (
     open_client,
 )
 from certbound.client.transport import MinimumTLS
-from certbound.core.confirmation import NotConfirmed, read_confirmation
 from certbound.core.errors import ConfigurationError
 
 UNSTATED = 300.0
@@ -63,14 +61,14 @@ class Caller:
     ) -> Token:
         """A token for that; `fresh`: one that nobody had before."""
         token = self.obtain(http, scope, tuple(resources), fresh)
-        require_bound(token, self.identity)
+        require_bound(self.issuer, token, self.identity)
         return token
 
     def exchange(self, http: httpx.Client, subject_token: str, *, scope: str | None, resources: Sequence[str]) -> Token:
         """A token of our own for one that somebody called us with (RFC 8693)."""
         server, credential = fetch_metadata(http, self.issuer), Credential(self.client_id)
         token = drive(http, flow.exchange(server, credential, subject_token, scope=scope, resources=resources))
-        require_bound(token, self.identity)
+        require_bound(self.issuer, token, self.identity)
         return token
 
 
@@ -134,21 +132,9 @@ def read_identity(cert: Path, key: Path | None, password_file: Path | None) -> I
         raise
 
 
-def require_bound(token: Token, identity: Identity) -> None:
+def require_bound(issuer: str, token: Token, identity: Identity) -> None:
     """`ClientError` for a token that says it is anybody's; of one that only the server can read, nothing is known."""
-    parts = decode(token.access_token)
-    if parts is None:
-        return
-    try:
-        bound_to = read_confirmation(parts[1].get("cnf"))
-    except NotConfirmed:
-        bound_to = None
-    if bound_to != identity.thumbprint:
-        raise ClientError(
-            "the token is not bound to the certificate that it was asked for with, so it was dropped; have "
-            "tls_client_certificate_bound_access_tokens registered for this client, and see that the server's "
-            "mutual-TLS endpoint was used"
-        )
+    flow.require_bound(issuer, token.access_token, identity.thumbprint)
 
 
 def keep_token(login: Login, token: Token, *, scope: str | None, resources: tuple[str, ...], now: float) -> Login:

@@ -114,7 +114,7 @@ class Kept:
         data = _read(self.folder / "login.json")
         try:
             return None if data is None else msgspec.json.decode(data, type=Login)
-        except msgspec.MsgspecError:
+        except ValueError:  # of msgspec, or what is no UTF-8
             # Without the cause: it may quote what it read.
             raise ConfigurationError(f"{self.folder}/login.json holds no login; remove it and log in again") from None
 

@@ -70,7 +70,7 @@ def login(
             if refused.error not in _UNREGISTERED:
                 raise
             raise ClientError(f"{refused}; to register this machine: {to_register}") from refused
-        require_bound(token, identity)
+        require_bound(issuer, token, identity)
         made = Login(
             issuer=issuer, client_id=client_id, thumbprint=identity.thumbprint, ca=str(ca.resolve()) if ca else None,
             scope=token.scope or scope, resources=wanted.resources, person=person,

@@ -33,7 +33,7 @@ from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
 from certbound.client.identity import Identity
-from certbound.client.opening import identity_of
+from certbound.client.opening import identity_of, require_api
 from certbound.client.transport import IDENTITY, AsyncTransport, MinimumTLS
 
 KEPT = 2
@@ -121,6 +121,7 @@ async def open(  # noqa: A001
     **more: Any,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """As `certbound.client.open`, an `aiohttp.ClientSession` until the end; `more` goes to it."""
+    require_api(api, resource)
     anchors = None if ca is None else Path(ca)
     transport = AsyncTransport(identity_of(certificate, key, password), ca=anchors, minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(

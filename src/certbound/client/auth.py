@@ -31,6 +31,7 @@ from certbound.client.errors import (
 )
 from certbound.client.flow import Credential, Flow, ServerMetadata, client_credentials, describe_api, discover
 from certbound.client.flow.api import Binding, require_binding, says_invalid_token
+from certbound.client.flow.bound import require_bound
 from certbound.client.forking import anew_in_children
 from certbound.client.identity import Identity
 from certbound.client.keeping import Kept, Name, Shelf
@@ -78,7 +79,8 @@ class CertificateBoundAuth(httpx.Auth):
     ) -> None:
         """`resource` is the API's identifier (RFC 8707), `api` a URL of it if it is elsewhere than that says.
 
-        `binding` is what the API has to say of itself before it gets a token.
+        `binding` is what the API has to say of itself before it gets a token.  Without an API, tokens go to any https
+        URL that is asked for.
         """
         self._issuer = issuer
         self._client = Credential(client) if isinstance(client, str) else client
@@ -209,6 +211,9 @@ class CertificateBoundAuth(httpx.Auth):
             server = yield from self._discover()
             resources: Sequence[str] = [] if self._resource is None else [self._resource]
             token = yield from client_credentials(server, self._client, scope=self._scope, resources=resources)
+            # (4) It is bound to the certificate that it will go with.
+            where = server.endpoint("token_endpoint", mutual_tls=True)
+            require_bound(where, token.access_token, wanted.identity.thumbprint, unbound=self._binding == "any")
         except (ServerUnreachable, AnswerUnusable, MetadataUnusable):
             self._server = None  # its endpoints may have moved
             raise

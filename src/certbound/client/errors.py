@@ -17,7 +17,7 @@ Rule 2: no key and no token is in a message or a repr; what a server sent is sho
 
 from typing import Any
 
-from certbound.core.display import shown
+from certbound.core.display import bounded
 from certbound.core.errors import CertboundError
 
 
@@ -76,9 +76,8 @@ class AuthorizationRefused(Refused):
 
 
 def quoted(value: Any) -> str:
-    """What somebody else sent, fit for a message: one line, control characters escaped, not long."""
-    text = shown(str(value))
-    return text if len(text) <= _QUOTED else text[:_QUOTED] + "..."
+    """What somebody else sent, fit for a message: one line, control characters escaped, no signed token, not long."""
+    return bounded(str(value), _QUOTED)
 
 
 _QUOTED = 200

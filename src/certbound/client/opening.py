@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 
 from certbound.client.auth import CertificateBoundAuth, origin_of
+from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
 from certbound.client.identity import Identity, IdentitySource
@@ -33,6 +34,7 @@ def open(  # noqa: A001
     Certificate and key are paths, which are watched, or PEM as bytes; without `key`, the first is both, or PKCS #12.
     `more` goes to `httpx.Client`.
     """
+    require_api(api, resource)
     transport = Transport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
@@ -56,6 +58,7 @@ def open_async(
     **more: Any,
 ) -> httpx.AsyncClient:
     """As `open`, an `httpx.AsyncClient`."""
+    require_api(api, resource)
     transport = AsyncTransport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
@@ -70,11 +73,24 @@ def identity_of(
     if isinstance(certificate, bytes):
         if key is None and b"-----BEGIN " not in certificate:
             return Identity.read_pkcs12(certificate, password)
-        found = certificate if key is None else key if isinstance(key, bytes) else Path(key).read_bytes()
+        found = certificate if key is None else key if isinstance(key, bytes) else _read(key, "key")
         return Identity.read(certificate, found, password)
     if isinstance(key, bytes):
-        return Identity.read(Path(certificate).read_bytes(), key, password)
+        return Identity.read(_read(certificate, "certificate"), key, password)
     return WatchedIdentity(Path(certificate), None if key is None else Path(key), password)
+
+
+def require_api(api: str | None, resource: str | None) -> None:
+    """`ClientError` unless one of them says where tokens may go."""
+    if origin_of(api or resource) is None:
+        raise ClientError("say which API this client is for: resource, or api where the resource is no https URL")
+
+
+def _read(file: Path | str, what: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise IdentityUnusable(f"the client {what} {file} cannot be read: {error.strerror}") from error
 
 
 def _base(api: str | None, resource: str | None) -> str:

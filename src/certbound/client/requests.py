@@ -25,12 +25,12 @@ from requests.utils import select_proxy
 from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from certbound.client.auth import CertificateBoundAuth, origin_of
+from certbound.client.auth import CertificateBoundAuth
 from certbound.client.errors import ClientError
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
 from certbound.client.keeping import Shelf
-from certbound.client.opening import identity_of
+from certbound.client.opening import identity_of, require_api
 from certbound.client.transport import TIMEOUT, MinimumTLS, Transport, client_over
 
 
@@ -101,11 +101,10 @@ def open(  # noqa: A001
     minimum_tls: MinimumTLS = "1.2",
 ) -> requests.Session:
     """As `certbound.client.open`, a `requests.Session`; it calls that API, nothing else, and reads no environment."""
+    require_api(api, resource)
     transport = Transport(
         identity_of(certificate, key, password), ca=None if ca is None else Path(ca), minimum_tls=minimum_tls
     )
-    if origin_of(api or resource) is None:
-        raise ClientError("say which API this session is for: resource, or api where the resource is no https URL")
     adapter = BoundAdapter(transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding)
     session = requests.Session()
     session.trust_env = False

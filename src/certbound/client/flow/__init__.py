@@ -12,6 +12,7 @@ Rule 3: a request that says `stranger` goes over a certificate that nobody knows
 
 from certbound.client.flow.api import Api, Probed, describe_api, probe, require_binding
 from certbound.client.flow.asking import introspect, revoke
+from certbound.client.flow.bound import require_bound
 from certbound.client.flow.code import Started, authorize, read_redirect, redeem
 from certbound.client.flow.credential import Credential
 from certbound.client.flow.device import Device, Pending, poll_device, start_device
@@ -71,6 +72,7 @@ __all__ = [
     "renew",
     "replace_registration",
     "require_binding",
+    "require_bound",
     "revoke",
     "start_device",
 ]

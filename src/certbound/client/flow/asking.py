@@ -25,7 +25,7 @@ def revoke(server: ServerMetadata, client: Credential, token: str, *, hint: str 
     request = client.post(server, "revocation_endpoint", [("token", token), *_hint(hint)])
     answer = yield request
     if answer.status != 200:
-        raise refusal(request.url, answer)
+        raise refusal(request, answer)
 
 
 def _hint(hint: str | None) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from certbound.client.errors import AnswerUnusable, TokenRefused, quoted
 from certbound.client.flow.credential import Credential
 from certbound.client.flow.discovery import ServerMetadata
-from certbound.client.flow.message import Answer, Flow, Form, refusal, seconds, text
+from certbound.client.flow.message import Answer, Flow, Form, Request, refusal, seconds, text
 from certbound.core.tokens import AccessToken
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
@@ -72,10 +72,11 @@ def exchange(
     return _ask(server, client, [*form, *wished(scope, resources)])
 
 
-def read_answer(endpoint: str, answer: Answer) -> Token:
-    """The token in an answer of the token endpoint (RFC 6749 sections 5.1 and 5.2)."""
+def read_answer(asked: Request | str, answer: Answer) -> Token:
+    """The token in an answer of the token endpoint (RFC 6749 sections 5.1 and 5.2); `asked`: the request, or where."""
     if answer.status != 200:
-        raise refusal(endpoint, answer, TokenRefused)
+        raise refusal(asked, answer, TokenRefused)
+    endpoint = asked if isinstance(asked, str) else asked.url
     document = answer.document() or {}
     token = text(document, "access_token")
     if token is None or not _is_sendable(token):
@@ -96,7 +97,7 @@ def read_answer(endpoint: str, answer: Answer) -> Token:
 def request_token(server: ServerMetadata, client: Credential, form: Form) -> Flow[Token]:
     """The token that the token endpoint gives for `form`, of whichever grant."""
     request = client.post(server, "token_endpoint", form)
-    return read_answer(request.url, (yield request))
+    return read_answer(request, (yield request))
 
 
 _ask = request_token

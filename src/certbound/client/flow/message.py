@@ -57,7 +57,7 @@ class Answer:
         """The JSON object in the body; None if there is none."""
         try:
             return msgspec.json.decode(self.body, type=dict[str, Any])
-        except (msgspec.MsgspecError, RecursionError):
+        except (ValueError, RecursionError):  # all of msgspec's, and what is no UTF-8
             return None
 
 
@@ -71,14 +71,19 @@ def ask(request: Request, *, status: int = 200) -> Flow[dict[str, Any]]:
     answer = yield request
     document = answer.document()
     if answer.status != status:
-        raise refusal(request.url, answer)
+        raise refusal(request, answer)
     if document is None:
         raise AnswerUnusable(f"{request.url} answered {answer.status} without a JSON object")
     return document
 
 
-def refusal(endpoint: str, answer: Answer, kind: type[Refused] = Refused) -> Refused | AnswerUnusable:
-    """What an answer that is none of the wanted says (RFC 6749 section 5.2)."""
+def refusal(asked: Request | str, answer: Answer, kind: type[Refused] = Refused) -> Refused | AnswerUnusable:
+    """What an answer that is none of the wanted says (RFC 6749 section 5.2), without the secrets of what was asked.
+
+    `asked` is the request, or where it went to if nobody knows it any more.
+    """
+    endpoint = asked if isinstance(asked, str) else asked.url
+    secrets = [] if isinstance(asked, str) else _secrets_of(asked)
     document = answer.document() or {}
     error = document.get("error")
     if 300 <= answer.status < 400:
@@ -89,10 +94,32 @@ def refusal(endpoint: str, answer: Answer, kind: type[Refused] = Refused) -> Ref
     return kind(
         endpoint=endpoint,
         status=answer.status,
-        error=quoted(error),
-        description=quoted(document.get("error_description") or ""),
-        request_id=quoted(document.get("request_id") or ""),
+        error=_without(secrets, error),
+        description=_without(secrets, document.get("error_description") or ""),
+        request_id=_without(secrets, document.get("request_id") or ""),
     )
+
+
+def _secrets_of(request: Request) -> list[str]:
+    _, _, credential = request.headers.get("authorization", "").partition(" ")
+    values = [credential, *(value for name, value in request.form or () if name in _SECRET_FIELDS)]
+    return [each for each in values if len(each) >= _SHORTEST_SECRET]
+
+
+def _without(secrets: Sequence[str], said: Any) -> str:
+    """What a server said, which may have quoted what it was sent."""
+    text = str(said)
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return quoted(text)
+
+
+_SHORTEST_SECRET = 8
+"""Characters; what is shorter is no secret, and may be part of any word."""
+_SECRET_FIELDS = frozenset({
+    "actor_token", "client_assertion", "client_secret", "code", "code_verifier", "device_code", "refresh_token",
+    "subject_token", "token",
+})  # fmt: skip
 
 
 def is_https(url: str) -> bool:

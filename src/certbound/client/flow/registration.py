@@ -63,7 +63,7 @@ def delete_registration(client: Registered) -> Flow[None]:
     request = _manage("DELETE", client)
     answer = yield request
     if answer.status != 204:
-        raise refusal(request.url, answer)
+        raise refusal(request, answer)
 
 
 def _manage(method: str, client: Registered, json: Mapping[str, Any] | None = None) -> Request:
