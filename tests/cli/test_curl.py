@@ -129,11 +129,11 @@ class TestAtOurOwn:
         both = Path(home.ca).read_bytes() + server.ca.read_bytes()
         server.ca.write_bytes(both)
         ca = ("--ca", str(server.ca))
-        describe(server, authorization_servers=[home.issuer])
+        describe(server, authorization_servers=["https://other.example", home.issuer])
         told = certbound("curl", server.url, *ca)
         assert told.status == 1
-        assert "invalid_target" in told.err
-        assert "--resource" in told.err
+        assert "invalid_target" in told.err.splitlines()[-1]
+        assert "--resource" in told.err.splitlines()[-1]
         server.answers.clear()
         told = certbound("curl", server.url, *ca)
         assert "does not say whose tokens it takes; give --issuer" in told.err
@@ -163,6 +163,42 @@ class TestWhatIsNotSent:
         assert told.status == 1
         assert "give --issuer" in told.err
         assert certbound("curl", f"{server.url}/x", "--issuer", server.url, *client).status == 0
+
+    def test_an_api_that_describes_another(self, server: Served, client: tuple[str, ...], certbound: Certbound) -> None:
+        """RFC 9728 section 3.3: what it says is not used, and without it nothing is sent unless the person says so."""
+        describe(server, resource="https://other.example")
+        given = (f"{server.url}/x", "--issuer", server.url, *client)
+        told = certbound("curl", *given)
+        assert told.status == 1
+        assert "describes the resource 'https://other.example'" in told.err
+        assert asked(server, "/x") == asked(server, "/token") == []
+        server.answer("/x", {"fine": True})
+        assert certbound("curl", *given, "--allow-unbound-api").out == '{"fine":true}'
+
+    def test_a_name_elsewhere_is_asked_for_here(
+        self, server: Served, client: tuple[str, ...], certbound: Certbound
+    ) -> None:
+        """What an API is, its own host says; the host in its name is sent nothing."""
+        elsewhere = "https://localhost:1/v1"
+        describe(server)
+        server.answers["/.well-known/oauth-protected-resource/v1"] = server.answers[
+            "/.well-known/oauth-protected-resource"
+        ]
+        told = certbound("curl", f"{server.url}/x", "--resource", elsewhere, *client)
+        assert told.status == 1
+        assert f"describes the resource '{server.url}'" in told.err
+        assert server.paths() == ["/.well-known/oauth-protected-resource/v1"]
+
+    def test_an_api_of_an_issuer_in_the_clear(
+        self, server: Served, client: tuple[str, ...], certbound: Certbound
+    ) -> None:
+        """It is none; one beside it counts."""
+        describe(server, authorization_servers=["http://localhost", 7, "https://"])
+        told = certbound("curl", f"{server.url}/x", *client)
+        assert "does not say whose tokens it takes; give --issuer" in told.err
+        describe(server, authorization_servers=["http://localhost", server.url])
+        server.answer("/x", {})
+        assert certbound("curl", f"{server.url}/x", *client).status == 0
 
     def test_an_api_of_another_issuer(self, server: Served, client: tuple[str, ...], certbound: Certbound) -> None:
         """It is not sent a token that it does not take; of several issuers one has to be named."""

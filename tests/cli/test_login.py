@@ -9,18 +9,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, time
 from pathlib import Path
+from time import monotonic
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certbound.cli._kept_identity import data_folder, kept_at
-from certbound.cli._loopback import listening
+from certbound.cli._kept_identity import KeptToken, Login, data_folder, kept_at
+from certbound.cli._loopback import Judge, Loopback, listening
 from certbound.client import RedirectUnusable
 from certbound.core.errors import ConfigurationError
-from certbound.trust.authority import Authority, Issued
+from certbound.trust.authority import Authority, Issued, self_signed
 
 from .at_home import LINK, SECRET, Home, Terminal, at_home, come_back, log_in
 from .conftest import Certbound
@@ -64,7 +68,7 @@ class TestLoggingIn:
         certificate = x509.load_pem_x509_certificate((folder / "certificate.pem").read_bytes())
         assert certificate.subject.rfc4514_string() == certificate.issuer.rfc4514_string() == "CN=certbound"
         assert not any(isinstance(each.value, x509.SubjectAlternativeName) for each in certificate.extensions)
-        assert certificate.not_valid_before_utc.minute == 0
+        assert certificate.not_valid_before_utc.time() == time(23)  # an hour before midnight, whenever it was
         # It is used.
         assert "to the certificate just used" in certbound("token").out
         called = certbound("curl", home.api)
@@ -88,9 +92,10 @@ class TestLoggingIn:
         assert b"close this page" in answer.body
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
         assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "no-referrer"
         told = terminal.end()
         assert told.status == 1
-        assert "access_denied" in told.err
+        assert "refused with access_denied" in told.err.splitlines()[-1]
         assert kept_at(home.issuer).find_login() is None
 
     def test_only_the_answer_counts(self, home: Home) -> None:
@@ -141,6 +146,9 @@ class TestLoggingIn:
         assert "invalid_client" in refused.err
         assert line in refused.err
         assert certbound(*line.split()[1:], "--config", config, "--scope", "openid read").status == 0
+        deadline = monotonic() + 10  # the server hears of it within a second
+        while b"no such app" in home.world.ask(f"{home.issuer}/authorize?client_id=mine", method="GET").body:
+            assert monotonic() < deadline
         assert log_in(home, client_id="mine").status == 0
         assert certbound("logout", "--keep-certificate").status == 0
         assert log_in(home, client_id="mine").status == 0
@@ -219,7 +227,8 @@ class TestLoggingIn:
         """And nobody is logged in."""
         told = certbound("login", home.issuer, "--client-id", "app", "--ca", home.ca, "--no-browser", *more)
         assert told.status == status
-        assert said in told.err
+        # The server's own log is on standard error too; what the command says comes last.
+        assert said in (told.err.splitlines()[-1] if status == 1 else told.err)
         assert kept_at(home.issuer).find_login() is None
 
 
@@ -282,6 +291,53 @@ class TestKeeping:
         assert certbound("logout", "--forget").status == 0
         assert not kept.folder.exists()
 
+    def test_a_certificate_in_its_last_week_is_not_begun_with(self) -> None:
+        """The next login has another one; one that lasts stays."""
+        kept, now = kept_at("https://as.example"), datetime.now(UTC)
+        with kept.locked():
+            first = kept.lasting_identity()
+            assert kept.lasting_identity().thumbprint == first.thumbprint
+            for days, stays in ((8, True), (6, False)):
+                issued = self_signed("CN=certbound", now=now, days=days)
+                (kept.folder / "identity.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+                assert (kept.lasting_identity().certificate.der == issued.der) is stays
+
+    def test_what_another_account_has_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """However private: whoever put it there knows it."""
+        kept = kept_at("https://as.example")
+        with kept.locked():
+            kept.lasting_identity()
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        with pytest.raises(ConfigurationError, match="log in again"):
+            kept.find_identity()
+
+    def test_whoever_waited_for_a_folder_that_is_gone_makes_another(self) -> None:
+        """A logout removes it while somebody else waits; that one keeps what it has, and holds the lock of all."""
+        kept = kept_at("https://as.example")
+        login = Login(issuer=kept.issuer, client_id="app", thumbprint="none")
+
+        def keep() -> bool:
+            with kept.locked():
+                kept.keep(login)
+                return kept.find_login() == login
+
+        with ThreadPoolExecutor(1) as threads:
+            with kept.locked():
+                waiting = threads.submit(keep)
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.2)
+                kept.remove(certificate=True)
+            assert waiting.result(20)
+
+    def test_a_kept_token_is_used_for_what_it_was_asked_for(self) -> None:
+        """The same scope and the same APIs, until half a minute before it ends."""
+        made = KeptToken(access_token="secret", ends_at=1000, asked_scope="read", asked_resources=("https://api",))
+        assert made.is_for("read", ("https://api",), 969)
+        assert not made.is_for("read", ("https://api",), 971)
+        assert not made.is_for(None, ("https://api",), 0)
+        assert not made.is_for("read", (), 0)
+        assert "secret" not in repr(made)
+
     @pytest.mark.parametrize(("given", "below"), [("", ".local/share"), ("relative", ".local/share"), ("/x", "/x")])
     def test_the_platforms_folder(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str, below: str
@@ -290,6 +346,49 @@ class TestKeeping:
         monkeypatch.setattr(sys, "platform", "linux")
         monkeypatch.setenv("XDG_DATA_HOME", given)
         assert data_folder() == tmp_path / below / "certbound" / "logins"
+
+
+@contextmanager
+def coming_back(judge: Judge) -> Iterator[tuple[Loopback, "Future[str]"]]:
+    """Somebody waits at /back for what `judge` takes."""
+    with listening("/back") as loopback, ThreadPoolExecutor(1) as threads:
+        yield loopback, threads.submit(loopback.wait, judge, 20)
+
+
+def say(loopback: Loopback, target: str, *hosts: str) -> int:
+    """What is answered to a request that no browser would write."""
+    place = urlsplit(loopback.redirect_uri).netloc
+    lines = [f"GET {target} HTTP/1.1", *(f"Host: {host or place}" for host in hosts or ("",)), "", ""]
+    with socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=20) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return int(connection.recv(4096).split()[1])
+
+
+class TestComingBack:
+    def test_it_came_by_the_one_name_and_path(self) -> None:
+        """Two names are none, and what only looks like a path is none."""
+        with coming_back(lambda url: url) as (loopback, came):
+            assert say(loopback, "/back?code=a", "", "evil.example") == 421
+            assert say(loopback, "/back?code=a", "evil.example") == 421
+            assert say(loopback, "@evil.example/back?code=a") == 404
+            assert say(loopback, f"{loopback.redirect_uri}?code=a") == 404
+            assert not came.done()
+            assert say(loopback, "/back?code=b") == 200
+            assert came.result(20) == f"{loopback.redirect_uri}?code=b"
+
+    def test_of_two_answers_at_once_the_first_counts(self) -> None:
+        """Whoever is second is told so, even if both were judged before either was taken."""
+        both = threading.Barrier(2)
+
+        def judge(url: str) -> str:
+            both.wait(20)
+            return url
+
+        with coming_back(judge) as (loopback, came), ThreadPoolExecutor(2) as threads:
+            answers = list(threads.map(lambda code: (say(loopback, f"/back?code={code}"), code), "ab"))
+            [taken] = [code for status, code in answers if status == 200]
+            assert {status for status, _ in answers} == {200, 400}
+            assert came.result(20).endswith(f"code={taken}")
 
 
 def test_nobody_waits_for_ever() -> None:
