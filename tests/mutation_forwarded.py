@@ -142,7 +142,7 @@ MUTATIONS = [
         "peer_of(only(pem_blocks(percent_decoded(value)))) if",
         "peer_of(pem_blocks(percent_decoded(value))[0]) if",
     ),
-    (ASGI, "rule", "        require_first(connection_facts(scope))\n", ""),
+    (ASGI, "rule", "        require_first(connection_facts(scope), is_decided=DECIDED in scope)\n", ""),
     (ASGI, "rule", "if not found or None in found.values():", "if False:"),
     (WSGI, "rule", "declared_hosts(hosts)", "None if hosts is None else frozenset(hosts)"),
 ]

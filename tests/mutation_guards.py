@@ -4,6 +4,9 @@ and what it becomes."""
 INTROSPECTION = "resource/introspection.py"
 MEMORY = "resource/memory.py"
 FORWARD_AUTH = "resource/forward_auth.py"
+ROUTES = "resource/routes.py"
+ORDER = "resource/_order.py"
+CACHING = "resource/caching.py"
 ASGI = "resource/asgi.py"
 STARLETTE = "resource/starlette.py"
 FASTAPI = "resource/fastapi.py"
@@ -16,9 +19,12 @@ SUITES = {
     INTROSPECTION: ["resource/test_introspection.py"],
     MEMORY: ["resource/test_memory.py"],
     FORWARD_AUTH: ["resource/test_forward_auth.py"],
-    ASGI: ["resource/test_guard.py", "resource/faces/test_starlette.py"],
+    ROUTES: ["resource/test_forward_auth.py"],
+    ORDER: ["resource/test_order.py"],
+    CACHING: ["resource/test_caching.py"],
+    ASGI: ["resource/test_guard.py", "resource/test_order.py", "resource/faces/test_starlette.py"],
     STARLETTE: ["resource/faces/test_starlette.py"],
-    FASTAPI: ["resource/faces/test_fastapi.py"],
+    FASTAPI: ["resource/faces/test_fastapi.py", "resource/test_caching.py"],
     GRPC: ["resource/faces/test_grpc.py"],
     METADATA: ["resource/test_metadata.py"],
     BEHIND: ["e2e/test_behind_proxy.py"],
@@ -45,18 +51,49 @@ MUTATIONS = [
     (MEMORY, "rule 1", "found.issuer.keys.known(None) is found.keys", "found.issuer.keys.known(None) is not None"),
     (MEMORY, "rule 3", "if len(self._kept) > self._capacity:", "if False:"),
     (MEMORY, "rule 3", 'sha256(token.encode("ascii")).digest()', 'token.encode("ascii")[:600]'),
-    (FORWARD_AUTH, "1", "if facts is None or facts.forwarded_by is None:", "if facts is None:"),
+    (FORWARD_AUTH, "1", "        if facts.forwarded_by is None:", "        if False:"),
     (FORWARD_AUTH, "2", "if len(targets) != 1:", "if not targets:"),
-    (FORWARD_AUTH, "3", "scopes = self._scopes_of(path)", "scopes = frozenset[str]()"),
+    (FORWARD_AUTH, "2", "self._method_header is not None and len(methods) != 1", "False"),
+    (FORWARD_AUTH, "3", "if self._routes is None else self._routes.scopes_of(path, *methods or _NO_METHOD)", ""),
     (
-        FORWARD_AUTH,
-        "3",
-        "        if not _is_plain(path):\n            raise PathRefused",
+        ROUTES,
+        "rule 1",
+        "        if found is None:\n            found = at.get(_ANY)",
+        "        found = found or at.get(_ANY)",
+    ),
+    (
+        ROUTES,
+        "rule 1",
+        '            raise PathRefused(f"{method} is no',
+        '            return frozenset()\n            str(f"{method} is no',
+    ),
+    (
+        ROUTES,
+        "rule 2",
+        "        if not _METHOD.fullmatch(method):\n            raise",
+        "        if False:\n            raise",
+    ),
+    (
+        ORDER,
+        "rule 1",
+        "if isinstance(each, CertificateSource) or",
+        "if False and isinstance(each, CertificateSource) or",
+    ),
+    (ORDER, "rule 2", "if facts is None and not", "if False and not"),
+    (CACHING, "rule 1", '[*headers, (b"cache-control", b"private")]', "headers"),
+    (CACHING, "rule 2", 'if any(name.lower() == b"cache-control" for name, _ in headers):', "if False:"),
+    (ASGI, "rule", "METADATA: metadata_url, DECIDED: True", "METADATA: metadata_url"),
+    (FASTAPI, "rule 3", "app.router.routes.insert(0, ", "app.router.routes.append("),
+    (FASTAPI, "rule 4", "if admitted else message", "if True else message"),
+    (
+        ROUTES,
+        "rule 2",
+        "        if not is_plain(path):\n            raise PathRefused",
         "        if False:\n            raise PathRefused",
     ),
-    (FORWARD_AUTH, "3", 'self._lower[_longest(path.lower(), self._lower) or ""] != below', "False"),
-    (FORWARD_AUTH, "3", '("/." in path and _DOTS.search(path))', "False"),
-    (FORWARD_AUTH, "3", "unquote_to_bytes(each)[0] in _NEED_ESCAPE", "True"),
+    (ROUTES, "rule 2", 'self._lower[_longest(path.lower(), self._lower) or ""] != below', "False"),
+    (ROUTES, "rule 2", '("/." in path and _DOTS.search(path))', "False"),
+    (ROUTES, "rule 2", "unquote_to_bytes(each)[0] in _NEED_ESCAPE", "True"),
     (
         FORWARD_AUTH,
         "4",

@@ -11,8 +11,9 @@ import pytest
 
 from certbound.app import make_ports
 from certbound.cli.proxies import IDENTITY_HEADERS, KINDS
+from certbound.cli.proxies import METHOD_HEADERS as OVERRIDES
 from certbound.resource import Guard, ProtectedResource
-from certbound.resource.forward_auth import PATH_HEADER, PATH_HEADERS, ForwardAuth
+from certbound.resource.forward_auth import METHOD_HEADER, METHOD_HEADERS, PATH_HEADER, PATH_HEADERS, ForwardAuth
 from certbound.trust.authority import Issued
 from e2e.world import RESOURCE, World, _settings, free_port, sample_api, thumbprint
 from proxies.frame import (
@@ -124,8 +125,9 @@ def _asking(program: Program, above: Path, kinds: Kinds, issuer: str, observer: 
     resource = ProtectedResource(RESOURCE, issuer=issuer, scopes={"read"}, issuer_ca=str(above / "ca.pem"))
     asked = ForwardAuth(
         resource,
-        routes={"/accounts": set(), "/payments": {"pay"}},
+        routes={"/accounts": set(), "/payments": {"pay"}, "GET /rates": set(), "PUT /rates": {"pay"}},
         path_header=PATH_HEADERS.get(program.name, PATH_HEADER),
+        method_header=METHOD_HEADERS.get(program.name, METHOD_HEADER),
     )
     with (
         served(observer) as inside,
@@ -225,6 +227,26 @@ def test_an_api_in_any_language_hears_who_calls(both: Behind, kinds: Kinds) -> N
     assert 403 == lacking.status
     assert 'error="insufficient_scope"' in lacking.headers["www-authenticate"]
     assert [] == both.observer.seen
+
+
+@pytest.mark.parametrize("both", ASKING, ids=lambda each: each.name, indirect=True)
+def test_the_guard_hears_the_method_that_the_api_gets(both: Behind) -> None:
+    """What no route names is closed; whatever a client writes into headers, the method is that of its request."""
+    assert both.asking is not None
+    bearer = ("Authorization", f"Bearer {both.token()}")
+    said = [(name, "GET") for name in ("X-Original-Method", "X-Forwarded-Method", *OVERRIDES)]
+    for method, status in (("GET", 200), ("HEAD", 200), ("POST", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 403)):
+        both.observer.seen.clear()
+        answer = both.asking.ask(both.owner, bearer, *said, path="/rates/eur", method=method)
+        assert status == answer.status, (method, answer)
+        assert [method] * (status == 200) == [each["method"] for each in both.observer.seen]
+    said = [(name, "DELETE") for name in ("X-Original-Method", "X-Forwarded-Method", *OVERRIDES)]
+    assert 200 == both.asking.ask(both.owner, bearer, *said, path="/rates/eur").status
+    [seen] = both.observer.seen[-1:]
+    assert not {name for name, _ in seen["headers"]} & {each.replace("_", "-") for each in OVERRIDES}
+    for method in ("get", "Get", "delete"):
+        answer = both.asking.ask(both.owner, bearer, path="/rates/eur", method=method)
+        assert answer.status in {0, 400, 403, 405, 501} or both.observer.seen[-1]["method"] == "GET", (method, answer)
 
 
 @pytest.mark.parametrize("both", ASKING, ids=lambda each: each.name, indirect=True)

@@ -17,7 +17,8 @@ from certbound import tls
 from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError
 from certbound.resource import FixedKeys, ProtectedResource
-from certbound.resource.forward_auth import IDENTITY_HEADERS, ForwardAuth, _is_plain, health
+from certbound.resource.forward_auth import IDENTITY_HEADERS, ForwardAuth, health
+from certbound.resource.routes import is_plain
 from certbound.testing.forwarded import forwarded_headers
 from certbound.tls import PlainPort
 from certbound.tls.forwarded.asgi import ForwardedCertificates
@@ -209,9 +210,9 @@ def test_a_route_that_no_request_can_have_stops_the_start(path: str) -> None:
 
 def test_one_route_has_one_row() -> None:
     api = ProtectedResource(AUDIENCE, issuer=ISSUER, keys=FixedKeys(KEYS))
-    for other in ("/a/", "/A"):
+    for one, other in (("/a", "/a/"), ("/a", "/A"), ("GET /a", "GET /a/"), ("GET /a", "PUT /A"), ("/a", "GET /A")):
         with pytest.raises(ConfigurationError, match="the same path"):
-            ForwardAuth(api, routes={"/a": {"x"}, other: set()})
+            ForwardAuth(api, routes={one: {"x"}, other: set()})
 
 
 def test_a_text_is_no_set_of_scopes() -> None:
@@ -221,12 +222,58 @@ def test_a_text_is_no_set_of_scopes() -> None:
         ForwardAuth(api, routes={"/a": "read"})  # type: ignore[dict-item]
 
 
+METHODS: Mapping[str, Set[str]] = {
+    "/a": {"read"}, "DELETE /a": {"pay"}, "GET /a/b": frozenset(), "HEAD /a/c": {"pay"}, "GET /a/c": frozenset(),
+    "M-SEARCH /d": frozenset(),
+}  # fmt: skip
+
+
+CLOSED = (
+    ("DELETE", "/a"), ("DELETE", "/a/x?y"), ("POST", "/a/b"), ("DELETE", "/a/b"), ("HEAD", "/a/c"), ("GET", "/d"),
+    ("GET", "/"), ("delete", "/a"), ("Delete", "/a"), ("get", "/a"), ("", "/a"), ("DEL\tETE", "/a"),
+    ("DELETE,GET", "/a"), ("DELETE;", "/a"), ("\xe9", "/a"), ("-GET", "/a"),
+)  # fmt: skip
+OPEN = (
+    ("GET", "/a"), ("POST", "/a/x"), ("GET", "/a/b"), ("HEAD", "/a/b/x"), ("GET", "/a/c"), ("M-SEARCH", "/d"),
+    ("A" * 500, "/a"),
+)  # fmt: skip
+
+
+async def test_what_no_route_names_is_closed() -> None:
+    """By path and method; a spelling that a server could take for another method is none."""
+    async with guarding(METHODS) as ask:
+        for method, uri in (*OPEN, *CLOSED):
+            answer = await ask(uri, more={"x-original-method": method.encode("latin-1")})
+            assert (200 if (method, uri) in OPEN else 403) == answer.status_code, (method, uri)
+
+
+async def test_the_proxy_says_the_method_once_where_it_decides() -> None:
+    """Never, and twice: 403; where no route names a method, it is not read."""
+    async with guarding(METHODS) as ask:
+        assert 403 == (await ask("/a")).status_code
+        answer = await ask.client.get("/", headers=[
+            *forwarded_headers("nginx", PEER.leaf).items(), ("certbound-proxy-secret", SECRET),
+            ("x-original-uri", "/a"), ("x-original-method", "GET"), ("x-original-method", "GET"),
+            ("authorization", f"Bearer {token()}"),
+        ])  # fmt: skip
+        assert 403 == answer.status_code
+    async with guarding() as ask:
+        assert 200 == (await ask(more={"x-original-method": "get"})).status_code
+
+
+@pytest.mark.parametrize("route", ["get /a", "GET  /a", "GET", " /a", "GET a", "GET\t/a", "GET,PUT /a", "* /a"])
+def test_a_method_that_no_request_can_have_stops_the_start(route: str) -> None:
+    api = ProtectedResource(AUDIENCE, issuer=ISSUER, keys=FixedKeys(KEYS))
+    with pytest.raises(ConfigurationError, match="routes: "):
+        ForwardAuth(api, routes={route: set()})
+
+
 @given(st.text(st.characters(max_codepoint=255), max_size=30).map(lambda text: "/" + text))
 @example("/a/%2E%2e")
 @example("/a%3Bb")
 def test_a_plain_path_means_the_same_when_it_is_cleaned(path: str) -> None:
     """Decoded once or twice, with dots and parameters taken away, it is what it was."""
-    if _is_plain(path):
+    if is_plain(path):
         decoded = unquote(path, "latin-1")
         assert normpath(decoded).rstrip("/") == decoded.rstrip("/")
         assert unquote(decoded, "latin-1") == decoded

@@ -5,9 +5,8 @@
 nginx `auth_request`, Envoy `ext_authz` over HTTP, Traefik `forwardAuth`, Caddy `forward_auth`, HAProxy by a script.
 
 Rule 1: only a declared proxy is answered; what it forwards of the request is the request.
-Rule 2: where routes are declared, a path below none of them is refused, and so is one that servers read in two ways:
-`//`, `.` and `..`, `;`, a backslash, whatever is percent-encoded without need, and a spelling in other letters (`A` for
-`a`, `%c3` for `%C3`) that would be below another route.
+Rule 2: where routes are declared, whatever none of them names is refused, and so is what servers read in two ways
+(`certbound.resource.routes`); without routes every path and method needs the same.
 Rule 3: each identity header stands on every 200, empty or not, so that the proxy replaces what a client wrote; a value
 that cannot stand in a header is a refusal.
 Rule 4: answers are 200, 401, 403 and 503: of others some proxies make a 500.  The body is never read.
@@ -16,17 +15,16 @@ Rule 4: answers are 200, 401, 403 and 503: of others some proxies make a 500.  T
 import re
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from certbound.core.display import shown
-from certbound.core.errors import ConfigurationError, InvalidToken, ProtectedResourceError
-from certbound.resource._scopes import require_words
+from certbound.core.errors import InvalidToken, ProtectedResourceError
 from certbound.resource.asgi import described
 from certbound.resource.metadata import metadata_path, metadata_url
 from certbound.resource.protected import Asked, ProtectedResource
 from certbound.resource.refusal import Answer, refuse
+from certbound.resource.routes import PathRefused, Routes
 from certbound.resource.verify import Principal
 from certbound.tls.facts import connection_facts
 from certbound.tls.ports import Receive, Scope, Send
@@ -43,6 +41,11 @@ PATH_HEADER = "x-original-uri"
 PATH_HEADERS: Mapping[str, str] = {"traefik": "x-forwarded-uri"}
 """By contract, where the proxy has a header of its own for it."""
 
+METHOD_HEADER = "x-original-method"
+"""Where it says the method, unless another header is declared; it is read if a route names one."""
+
+METHOD_HEADERS: Mapping[str, str] = {"traefik": "x-forwarded-method"}
+"""By contract, as above."""
 
 MEMORY = 4096
 """How many identities are kept as headers."""
@@ -54,14 +57,6 @@ class Told(msgspec.Struct, frozen=True):
     of: Principal
     headers: list[tuple[bytes, bytes]]
     response: Response
-
-
-class PathRefused(ProtectedResourceError):
-    """Nobody may ask for this path, or nobody can be sure which one it is."""
-
-    error = ""
-    status = 403
-    description = ""
 
 
 class NotAProxy(PathRefused):
@@ -77,18 +72,17 @@ class ForwardAuth:
         *,
         routes: Mapping[str, Set[str]] | None = None,
         path_header: str = PATH_HEADER,
+        method_header: str = METHOD_HEADER,
     ) -> None:
-        """`routes` are the scopes that paths need beside those of the whole API: each for its path and all below it,
-        the longest first; None asks the same everywhere.  `ConfigurationError` for a path that no request can have.
+        """`routes` are the scopes that requests need beside those of the whole API, by path or by `METHOD /path`, as
+        `Routes` has them: what none of them names is refused.  None asks the same everywhere.  `ConfigurationError`
+        for a path or a method that no request can have.
         """
         self._api = api
         self._path_header = path_header.lower().encode("ascii")
-        self._routes = (
-            None if routes is None else {_route(path): require_words(scopes) for path, scopes in routes.items()}
-        )
-        self._lower = {path.lower(): path for path in self._routes or ()}
-        if len(self._lower) < len(routes or ()):
-            raise ConfigurationError("routes: two of them are the same path, or are to a server that ignores case")
+        self._routes = None if routes is None else Routes(routes)
+        reads_methods = self._routes is not None and self._routes.name_methods
+        self._method_header = method_header.lower().encode("ascii") if reads_methods else None
         self._told: dict[int, Told] = {}
         self._metadata_path = metadata_path(api)
         self._metadata_url = metadata_url(api)
@@ -103,56 +97,65 @@ class ForwardAuth:
 
     def answer_at_once(self, scope: Scope) -> Response | None:
         """The same where nothing has to be fetched for it, as `tls.prompt` has it; None where something has."""
-        targets, authorization = self._values(scope)
-        if self._is_for_metadata(scope, targets):
+        said = self._said(scope)
+        if self._is_for_metadata(scope, said):
             return None
         try:
-            principal = self._api.admit_at_once(self._asked(scope, targets, authorization))
+            principal = self._api.admit_at_once(self._asked(scope, said))
             return None if principal is None else self._identity(principal).response
         except ProtectedResourceError as refusal:
             answer = self._refused(refusal)
             return compose(answer.status, _encoded(answer), answer.body)
 
     async def _answer(self, scope: Scope) -> "Answer | Told":
-        targets, authorization = self._values(scope)
-        if self._is_for_metadata(scope, targets):
+        said = self._said(scope)
+        if self._is_for_metadata(scope, said):
             return described(self._api)
         try:
             # (4) The token is good, for this certificate and this path.
-            principal = await self._api.admit(self._asked(scope, targets, authorization))
+            principal = await self._api.admit(self._asked(scope, said))
             # (5) Who calls can be told to the API.
             return self._identity(principal)
         except ProtectedResourceError as refusal:
             return self._refused(refusal)
 
-    def _values(self, scope: Scope) -> tuple[list[bytes], list[bytes]]:
-        """Of the header with the path, and of Authorization."""
-        targets, authorization = [], []
+    def _said(self, scope: Scope) -> "Said":
+        """What the headers that are read say."""
+        targets: list[bytes] = []
+        methods: list[bytes] = []
+        authorization: list[bytes] = []
         for name, value in scope["headers"]:
             if name == self._path_header:
                 targets.append(value)
             elif name == b"authorization":
                 authorization.append(value)
-        return targets, authorization
+            elif name == self._method_header:
+                methods.append(value)
+        return targets, methods, authorization
 
-    def _is_for_metadata(self, scope: Scope, targets: list[bytes]) -> bool:
-        return not targets and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}
+    def _is_for_metadata(self, scope: Scope, said: "Said") -> bool:
+        return not said[0] and scope["path"] == self._metadata_path and scope["method"] in {"GET", "HEAD"}
 
     def _refused(self, refusal: ProtectedResourceError) -> Answer:
         answer = refuse(refusal, metadata_url=self._metadata_url)
         return replace(answer, status=401) if answer.status == 400 else answer
 
-    def _asked(self, scope: Scope, targets: list[bytes], authorization: list[bytes]) -> Asked:
+    def _asked(self, scope: Scope, said: "Said") -> Asked:
+        targets, methods, authorization = said
         # (1) A declared proxy asks.
         facts = connection_facts(scope)
-        if facts is None or facts.forwarded_by is None:
+        if facts is None:
+            raise NotAProxy("no proxy is declared in front: ForwardedCertificates(ForwardAuth(api), contract=…)")
+        if facts.forwarded_by is None:
             raise NotAProxy("it was not sent by a declared proxy")
-        # (2) It says for which path, once.
+        # (2) It says for which path, once, and for which method, where that decides.
         if len(targets) != 1:
             raise PathRefused(f"the proxy sent {len(targets)} values of {self._path_header.decode()}, not one")
+        if self._method_header is not None and len(methods) != 1:
+            raise PathRefused(f"the proxy sent {len(methods)} values of {self._method_header.decode()}, not one")
         path, _, query = targets[0].partition(b"?")
-        # (3) The path is one that is served.
-        scopes = self._scopes_of(path)
+        # (3) A route is for both.
+        scopes = frozenset[str]() if self._routes is None else self._routes.scopes_of(path, *methods or _NO_METHOD)
         return Asked(authorization=authorization, peer=facts.peer_certificate, query=query, scopes=scopes)
 
     def _identity(self, principal: Principal) -> "Told":
@@ -166,47 +169,6 @@ class ForwardAuth:
             self._told.clear()
         told = self._told[id(principal)] = Told(principal, headers, compose(200, headers, b""))
         return told
-
-    def _scopes_of(self, raw: bytes) -> Set[str]:
-        if self._routes is None:
-            return frozenset()
-        path = raw.decode("latin-1")
-        if not _is_plain(path):
-            raise PathRefused(f"the path can be read in two ways: {shown(path)!r:.200}")
-        below = _longest(path, self._routes)
-        if below is None:
-            raise PathRefused(f"the path is below no route: {shown(path)!r:.200}")
-        if self._lower[_longest(path.lower(), self._lower) or ""] != below:
-            raise PathRefused(f"a server that ignores case reads another route in it: {shown(path)!r:.200}")
-        return self._routes[below]
-
-
-def _route(path: str) -> str:
-    if not _is_plain(path):
-        raise ConfigurationError(
-            f"routes: {path!r:.80} is no path as requests have it; begin it with / and write it without //, dots, ; "
-            "and needless percent-encoding"
-        )
-    return path.rstrip("/")
-
-
-def _longest(path: str, routes: Mapping[str, object]) -> str | None:
-    """The longest of the routes that the path is, or is below."""
-    below = path.rstrip("/")
-    while below not in routes:
-        if not below:
-            return None
-        below = below.rpartition("/")[0]
-    return below
-
-
-def _is_plain(path: str) -> bool:
-    """Whether every server reads the same in it."""
-    if _SIMPLE.fullmatch(path) is not None and "/." not in path:
-        return True
-    if _PLAIN.fullmatch(path) is None or ("/." in path and _DOTS.search(path)):
-        return False
-    return "%" not in path or all(unquote_to_bytes(each)[0] in _NEED_ESCAPE for each in _ESCAPED.findall(path))
 
 
 def _header(name: bytes, value: str) -> bytes:
@@ -254,12 +216,8 @@ async def health(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": body})
 
 
+Said = tuple[list[bytes], list[bytes], list[bytes]]
+"""The values of the headers with the path and with the method, and of Authorization."""
+_NO_METHOD = (b"",)
 _OF_YES = ((b"content-length", b"0"), (b"cache-control", b"no-store"))
 _VALUE = re.compile(r"([!-~]([ -~]*[!-~])?)?")
-_PLAIN = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,=:@-]|%[0-9A-Fa-f]{2})+)*/?")
-_SIMPLE = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
-"""Most of `_PLAIN`, matched in a fraction of the time."""
-_DOTS = re.compile(r"/\.\.?(/|$)")
-_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
-_NEED_ESCAPE = frozenset(b' "<>[]^`{|}#?') | frozenset(range(0x80, 0x100))
-"""What cannot stand in a path itself, and is no separator to anybody."""

@@ -30,6 +30,9 @@ IDENTITY_HEADERS = (
 )  # fmt: skip
 """What `certbound guard` says of who calls, and what nobody else may say."""
 
+METHOD_HEADERS = ("x-http-method", "x-http-method-override", "x-method-override")
+"""By which frameworks let a client name another method than that of its request, which the guard was asked about."""
+
 FREQUENT_HEADERS = ("ssl-client-cert", "ssl-client-verify", "ssl-client-subject-dn", "x-ssl-client-s-dn")
 """Names that deployments and frameworks give to what contracts say, beside the contracts' own."""
 
@@ -144,6 +147,11 @@ def foreign_headers(contract: str) -> tuple[str, ...]:
     return tuple(sorted((every | {*FREQUENT_HEADERS}) - own))
 
 
+def _removed(kind: Kind, deployment: Deployment) -> tuple[str, ...]:
+    """What leaves each request, beside the contract's own headers."""
+    return (*foreign_headers(kind.contract), *(METHOD_HEADERS if deployment.purpose == "guard" else ()))
+
+
 def _kind(name: str, deployment: Deployment) -> Kind:
     kind = KINDS.get(name)
     if kind is None:
@@ -220,7 +228,7 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
         "SECRET": deployment.secret,
         "SECRET_HEADER": SECRET_HEADER,
         "CONTRACT": kind.contract,
-        "FOREIGN_REGEX": "|".join((*foreign_headers(kind.contract), *CONTRACTS[kind.contract]().headers)),
+        "FOREIGN_REGEX": "|".join((*_removed(kind, deployment), *CONTRACTS[kind.contract]().headers)),
         "IDENTITY_REGEX": "|".join(IDENTITY_HEADERS),
         "IDENTITY_WORDS": " ".join(IDENTITY_HEADERS),
     }
@@ -229,7 +237,7 @@ def _values(kind: Kind, deployment: Deployment) -> dict[str, str]:
 def _lists(kind: Kind, deployment: Deployment) -> dict[str, Sequence[str]]:
     own = (*CONTRACTS[kind.contract]().headers, SECRET_HEADER)
     return {
-        "EACH_FOREIGN": foreign_headers(kind.contract),
+        "EACH_FOREIGN": _removed(kind, deployment),
         "EACH_IDENTITY": IDENTITY_HEADERS,
         "EACH_OTHER_SIDE": other_side(kind, deployment),
         "EACH_TWIN": tuple(twin for header in own for twin in _twins(header)),
