@@ -80,7 +80,12 @@ SUITES = {
     EXCHANGE: ["core/test_grants.py"],
     JWS: ["core/test_jws.py"],
     STATUS: ["core/test_status.py", "resource/test_status.py"],
-    PROTECTED: ["resource/test_guard.py", "resource/test_status.py"],
+    PROTECTED: [
+        "resource/test_guard.py",
+        "resource/test_memory.py",
+        "resource/test_status.py",
+        "resource/test_introspection.py",
+    ],
     BEARER: ["resource/test_guard.py"],
     VERIFY: ["resource/test_verify.py"],
     VERIFIER: ["trust/test_verifier.py"],
