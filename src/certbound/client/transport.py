@@ -18,7 +18,7 @@ import httpx
 from certbound.client.errors import ApiUnsafe, ClientError
 from certbound.client.identity import Identity, IdentitySource
 from certbound.client.pools import Held, Pools
-from certbound.client.tls import AsyncTLSBackend, TLSBackend, TLSContext
+from certbound.client.tls import AsyncTLSBackend, TLSBackend, context_for
 
 TIMEOUT = 10.0
 """Seconds that connecting, and each wait for bytes, may take."""
@@ -48,7 +48,7 @@ class Transport(httpx.BaseTransport):
         """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
 
         def make(who: Identity | None) -> httpcore.ConnectionPool:
-            context = TLSContext(who, ca=ca, minimum_tls=minimum_tls)
+            context = context_for(who, ca=ca, minimum_tls=minimum_tls)
             return httpcore.ConnectionPool(
                 ssl_context=cast("Any", context), network_backend=TLSBackend(), **_POOL
             )  # fmt: skip
@@ -88,7 +88,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         """As `Transport`."""
 
         def make(who: Identity | None) -> httpcore.AsyncConnectionPool:
-            context = TLSContext(who, ca=ca, minimum_tls=minimum_tls)
+            context = context_for(who, ca=ca, minimum_tls=minimum_tls)
             return httpcore.AsyncConnectionPool(
                 ssl_context=cast("Any", context), network_backend=AsyncTLSBackend(), **_POOL
             )  # fmt: skip
@@ -233,7 +233,6 @@ _OURS = "it would be another connection than that of the certificate that tokens
 _NOT_GIVEN = {
     "cert": "give certificate and key, or an Identity to the transport",
     "verify": "say whom to believe by ca",
-    "transport": _OURS,
     "mounts": _OURS,
     "proxy": _OURS,
     "proxies": _OURS,
