@@ -5,12 +5,26 @@ Rule 2: standard output is one file and nothing else.
 """
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from certbound.cli._certificates import read_bytes
 from certbound.cli._output import note
+from certbound.cli._proxy_options import (
+    Cert,
+    For,
+    Grpc,
+    GuardPlace,
+    Host,
+    IssuerHost,
+    Key,
+    Listen,
+    Lua,
+    LuaFile,
+    Name,
+    SecretFile,
+    Upstream,
+)
 from certbound.cli.proxies import KINDS, NO_SECRET, Deployment, Purpose, config, script
 from certbound.core.errors import ConfigurationError
 from certbound.tls.proxies import Proxies
@@ -19,45 +33,19 @@ _HOSTS: dict[Purpose, str] = {"server": "mtls.as.example", "api": "api.example",
 
 
 def proxy_config(
-    name: Annotated[str, typer.Argument(metavar="PROXY", help=f"One of: {', '.join(KINDS)}.")],
-    purpose: Annotated[
-        Purpose,
-        typer.Option(
-            "--for",
-            help="What stands behind it: our authorization server, an API in Python, or an API in any language about "
-            "which the proxy asks certbound guard.",
-        ),
-    ] = "api",
-    host: Annotated[
-        str | None, typer.Option(help="The host name where clients are asked for a certificate.", metavar="NAME")
-    ] = None,
-    issuer_host: Annotated[
-        str | None,
-        typer.Option(
-            help="The authorization server's other host, where nobody is asked; empty if it has one host alone.",
-            metavar="NAME",
-        ),
-    ] = None,
-    listen: Annotated[str, typer.Option(help="Where the proxy listens: a port, or address:port.")] = "443",
-    upstream: Annotated[
-        str, typer.Option(help="Where the application listens: address:port, or unix:/path.")
-    ] = "127.0.0.1:8080",
-    guard: Annotated[str, typer.Option(help="Where certbound guard listens.")] = "127.0.0.1:8090",
-    cert: Annotated[str, typer.Option(help="The server certificate's file, as the proxy finds it.")] = (
-        "/etc/certbound/server.pem"
-    ),
-    key: Annotated[str, typer.Option(help="The file of its private key.")] = "/etc/certbound/server.key",
-    secret_file: Annotated[
-        Path | None,
-        typer.Option(help="A file with the secret that the proxy sends on each request, 32 characters at least."),
-    ] = None,
-    lua: Annotated[
-        bool,
-        typer.Option("--lua", help="Print instead the script by which HAProxy asks the guard; it holds no secret."),
-    ] = False,
-    lua_file: Annotated[str, typer.Option(help="That script's file, as HAProxy finds it.")] = (
-        "/etc/haproxy/certbound-guard.lua"
-    ),
+    name: Name,
+    purpose: For = "api",
+    host: Host = None,
+    issuer_host: IssuerHost = None,
+    listen: Listen = "443",
+    upstream: Upstream = "127.0.0.1:8080",
+    guard: GuardPlace = "127.0.0.1:8090",
+    cert: Cert = "/etc/certbound/server.pem",
+    key: Key = "/etc/certbound/server.key",
+    secret_file: SecretFile = None,
+    grpc: Grpc = False,
+    lua: Lua = False,
+    lua_file: LuaFile = "/etc/haproxy/certbound-guard.lua",
 ) -> None:
     """Print the configuration of a proxy that forwards client certificates so that they can be believed.
 
@@ -68,36 +56,35 @@ def proxy_config(
 
     Example, for the server on two hosts: certbound proxy-config haproxy --for server --issuer-host as.example
 
+    Example, for a server of gRPC: certbound proxy-config envoy --for api --grpc --secret-file proxy.secret
+
     Example, for the script beside it: certbound proxy-config haproxy --for guard --lua > certbound-guard.lua
     """
-    address, _, port = listen.rpartition(":")
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigurationError(f"--listen: {listen!r:.80} is no port and no address:port")
-    other = issuer_host if issuer_host is not None else "as.example" if purpose == "server" else ""
+    address, port = _place(listen)
     deployment = Deployment(
-        purpose=purpose,
-        host=_HOSTS[purpose] if host is None else host,
-        issuer_host=other,
-        address=address.strip("[]") or "0.0.0.0",  # noqa: S104  where a proxy listens
-        port=int(port),
-        upstream=upstream,
-        guard=guard,
-        certificate=cert,
-        key=key,
-        secret=_secret(secret_file),
-        lua_file=lua_file,
-    )
+        purpose=purpose, host=_HOSTS[purpose] if host is None else host, issuer_host=_other(issuer_host, purpose),
+        address=address, port=port, upstream=upstream, guard=guard, certificate=cert, key=key,
+        secret=_secret(secret_file), grpc=grpc, lua_file=lua_file,
+    )  # fmt: skip
     if lua:
         typer.echo(script(name, deployment), nl=False)
         return
     text = config(name, deployment)
     typer.echo(text, nl=False)
-    if NO_SECRET in text:
-        note(f"no --secret-file: put a secret in the place of {NO_SECRET}, such as `openssl rand -hex 32` prints")
-    if purpose == "guard" and KINDS[name].script:
-        note(f"{lua_file} is what certbound proxy-config {name} --for guard --lua prints")
-    if not KINDS[name].is_tested:
-        note(f"the tests of certbound cannot start {name}: run certbound doctor against yours")
+    _notes(name, deployment, text)
+
+
+def _place(listen: str) -> tuple[str, int]:
+    address, _, port = listen.rpartition(":")
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"--listen: {listen!r:.80} is no port and no address:port")
+    return address.strip("[]") or "0.0.0.0", int(port)  # noqa: S104  where a proxy listens
+
+
+def _other(issuer_host: str | None, purpose: Purpose) -> str:
+    if issuer_host is not None:
+        return issuer_host
+    return "as.example" if purpose == "server" else ""
 
 
 def _secret(file: Path | None) -> str:
@@ -108,3 +95,16 @@ def _secret(file: Path | None) -> str:
     secret = read_bytes(file).decode("ascii", "replace").strip()
     Proxies(secrets=[secret], networks=["127.0.0.1"])  # what certbound would not take as a secret
     return secret
+
+
+def _notes(name: str, deployment: Deployment, text: str) -> None:
+    """What is left to do."""
+    kind = KINDS[name]
+    if NO_SECRET in text:
+        note(f"no --secret-file: put a secret in the place of {NO_SECRET}, such as `openssl rand -hex 32` prints")
+    if deployment.purpose == "guard" and kind.script:
+        note(f"{deployment.lua_file} is what certbound proxy-config {name} --for guard --lua prints")
+    if deployment.purpose == "api" and kind.of_wsgi:
+        note(kind.of_wsgi)
+    if not kind.is_tested:
+        note(f"the tests of certbound cannot start {name}: run certbound doctor against yours")

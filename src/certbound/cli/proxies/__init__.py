@@ -59,6 +59,10 @@ class Kind:
     """Whether it can send one."""
     reaches_sockets: bool = True
     """Whether the application behind it may listen on a Unix socket."""
+    speaks_grpc: bool = False
+    """Whether `grpc` can be had."""
+    of_wsgi: str = ""
+    """What does not work behind a WSGI server, if something does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +82,8 @@ class Deployment:
     certificate: str = "server.pem"
     key: str = "server.key"
     secret: str = NO_SECRET
+    grpc: bool = False
+    """Whether the API speaks gRPC."""
     lua_file: str = "/etc/haproxy/certbound-guard.lua"
     """Where the proxy finds its script, if it has one."""
 
@@ -104,6 +110,8 @@ def config(name: str, deployment: Deployment) -> str:
     kind = _kind(name, deployment)
     if deployment.upstream.startswith("unix:") and not kind.reaches_sockets:
         raise ConfigurationError(f"{name} reaches no Unix socket: let the application listen on address:port")
+    if deployment.grpc and not (kind.speaks_grpc and deployment.purpose == "api"):
+        raise ConfigurationError("gRPC can be had of envoy, for an API: certbound proxy-config envoy --for api --grpc")
     return _printed(kind.file, kind, deployment)
 
 
@@ -133,6 +141,8 @@ def other_side(kind: Kind, deployment: Deployment) -> tuple[str, ...]:
     if deployment.purpose == "api":
         hop = "unix_socket=True" if socket else f"networks={listed}"
         secret = 'secrets=[os.environ["PROXY_SECRET"]]' if kind.has_secret else "without_secret=True"
+        if deployment.grpc:
+            return (f'guard = Guard(api, forwarded=Forwarded("{kind.contract}", {hop}, {secret}))',)
         return (f'app = ForwardedCertificates(app, contract="{kind.contract}", {hop}, {secret})',)
     return (
         f"certbound guard https://{deployment.host} --issuer https://as.example --behind {kind.contract} \\",
@@ -198,6 +208,7 @@ def _value(values: Mapping[str, str], mark: re.Match[str]) -> str:
 def _words(kind: Kind, deployment: Deployment) -> frozenset[str]:
     found = {deployment.purpose, "socket" if deployment.upstream.startswith("unix:") else "tcp"}
     found.add("verify" if kind.contract.endswith("-verify") else "passthrough")
+    found.add("grpc" if deployment.grpc else "http")
     return frozenset(found | ({"two"} if deployment.issuer_host else {"one"}))
 
 
@@ -280,10 +291,12 @@ KINDS: Mapping[str, Kind] = {
         instead="it asks no other service about a request by itself. Put certbound.resource.Guard into the API, or "
         "let nginx, HAProxy, Envoy, Traefik or Caddy ask the guard",
     ),
-    "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.40 or newer; a whole file"),
+    "envoy": Kind(file="envoy.yaml", contract="envoy", about="Envoy 1.40 or newer; a whole file", speaks_grpc=True),
     "traefik": Kind(
         file="traefik.yaml", contract="traefik", about="Traefik 3.7.12 or newer; a file of its file provider",
         reaches_sockets=False,
+        of_wsgi="behind a WSGI server a client that sends its issuers too is answered 400: Traefik joins certificates "
+        "by commas, as WSGI joins headers; let clients send the leaf alone, or serve the API by ASGI",
     ),
     "caddy": Kind(file="caddy.Caddyfile", contract="caddy", about="Caddy 2.11 or newer; a whole Caddyfile"),
     "aws-alb": Kind(
