@@ -92,6 +92,7 @@ class CertificateBoundAuth(httpx.Auth):
         self._pools = transport.pools
         self._http = client_over(transport) if isinstance(transport, Transport) else None
         self._async_http = async_client_over(transport) if isinstance(transport, AsyncTransport) else None
+        self._accompany = transport.accompany if isinstance(transport, AsyncTransport) else None
         self._server: tuple[ServerMetadata, float] | None = None
         self._asked: dict[Origin, float] = {}
         self._lock = threading.Lock()
@@ -180,7 +181,7 @@ class CertificateBoundAuth(httpx.Auth):
         return kept
 
     async def _obtain_async(self, wanted: _Wanted) -> Kept:
-        if self._async_http is None:
+        if self._async_http is None or self._accompany is None:
             raise ClientError("an httpx.AsyncClient needs AsyncTransport, not Transport")
         flight = (wanted.name, wanted.origin)
         task = self._tasks.get(flight)
@@ -189,8 +190,15 @@ class CertificateBoundAuth(httpx.Auth):
                 drive_async(self._async_http, self._fetch(wanted), identity=wanted.identity)
             )
             task.add_done_callback(lambda done: self._land(flight, done))
-        # One waiter that is cancelled leaves it to the others.
-        return await asyncio.shield(task)
+            self._accompany(task)
+        try:
+            # One waiter that is cancelled leaves it to the others.
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            waiter = asyncio.current_task()
+            if task.cancelled() and waiter is not None and not waiter.cancelling():
+                raise ServerUnreachable("the client was closed while it asked for a token") from None
+            raise
 
     def _land(self, flight: tuple[Name, Origin], task: asyncio.Task[Kept]) -> None:
         if self._tasks.get(flight) is task:

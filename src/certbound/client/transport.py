@@ -7,6 +7,7 @@ Rule 4: a request for one API goes there and nowhere else, whatever redirects ht
 Rule 5: what an argument of httpx would change about all this is refused, never ignored.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -94,6 +95,12 @@ class AsyncTransport(httpx.AsyncBaseTransport):
             )  # fmt: skip
 
         self.pools = Pools(identity, make)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def accompany(self, task: asyncio.Task[Any]) -> None:
+        """`task` asks over these connections for nobody in particular; it ends with them."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         _require_allowed(request)
@@ -109,6 +116,11 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         return httpx.Response(answer.status, headers=answer.headers, stream=stream, extensions=answer.extensions)
 
     async def aclose(self) -> None:
+        # Else they wait for sockets that are closed.
+        ours = [each for each in self._tasks if each.get_loop() is asyncio.get_running_loop()]
+        for task in ours:
+            task.cancel()
+        await asyncio.gather(*ours, return_exceptions=True)
         await _aclose(self.pools.empty())
 
     async def _leave(self, held: Held[httpcore.AsyncConnectionPool]) -> None:
