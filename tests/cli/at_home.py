@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import io
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from e2e.codes import DEVICE
 from e2e.people import Browser, Page
 from e2e.world import Answer, World
 
-from .conftest import Outcome
+from .conftest import Certbound, Outcome
 
 SECRET = re.compile(r"cb[a-z]{2}_[A-Za-z0-9_-]{20}|eyJ[A-Za-z0-9_-]{20}|PRIVATE KEY")
 """What no command prints unasked."""
@@ -150,4 +151,15 @@ def log_in(home: Home, *more: str, client_id: str = "app") -> Outcome:
     return terminal.end()
 
 
-__all__ = ["LINK", "SECRET", "Home", "Terminal", "at_home", "come_back", "log_in"]
+def register_machine(home: Home, certbound: Certbound, client_id: str) -> None:
+    """The certificate of this machine is that of a client, by the line that --prepare prints; the server knows it."""
+    told = certbound("login", home.issuer, "--client-id", client_id, "--prepare")
+    line = next(each for each in told.out.splitlines() if each.startswith("certbound client add"))
+    more = ("--config", str(home.development.folder / "certbound.toml"), "--scope", "openid read")
+    assert certbound(*shlex.split(line)[1:], *more).status == 0
+    deadline = time.monotonic() + 10  # it hears of it within a second
+    while b"no such app" in home.world.ask(f"{home.issuer}/authorize?client_id={client_id}", method="GET").body:
+        assert time.monotonic() < deadline
+
+
+__all__ = ["LINK", "SECRET", "Home", "Terminal", "at_home", "come_back", "log_in", "register_machine"]

@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
-from time import monotonic
 from urllib.parse import parse_qs, urlencode, urlsplit, urlunsplit
 
 import pytest
@@ -26,7 +25,7 @@ from certbound.client import RedirectUnusable
 from certbound.core.errors import ConfigurationError
 from certbound.trust.authority import Authority, Issued, self_signed
 
-from .at_home import LINK, SECRET, Home, Terminal, at_home, come_back, log_in
+from .at_home import LINK, SECRET, Home, Terminal, at_home, come_back, log_in, register_machine
 from .conftest import Certbound
 
 
@@ -135,20 +134,13 @@ class TestLoggingIn:
 
     def test_a_registered_certificate(self, home: Home, certbound: Certbound) -> None:
         """What --prepare says registers it; until then the login is refused with that same line."""
-        config = str(home.development.folder / "certbound.toml")
-        line = next(
-            each
-            for each in certbound("login", home.issuer, "--client-id", "mine", "--prepare").out.splitlines()
-            if each.startswith("certbound client add")
-        )
+        told = certbound("login", home.issuer, "--client-id", "mine", "--prepare")
+        line = next(each for each in told.out.splitlines() if each.startswith("certbound client add"))
         refused = certbound("login", home.issuer, "--client-id", "mine", "--ca", home.ca, "--no-browser")
         assert (refused.status, refused.out) == (1, "")
-        assert "invalid_client" in refused.err
-        assert line in refused.err
-        assert certbound(*line.split()[1:], "--config", config, "--scope", "openid read").status == 0
-        deadline = monotonic() + 10  # the server hears of it within a second
-        while b"no such app" in home.world.ask(f"{home.issuer}/authorize?client_id=mine", method="GET").body:
-            assert monotonic() < deadline
+        assert "invalid_client" in refused.err.splitlines()[-1]
+        assert line in refused.err.splitlines()[-1]
+        register_machine(home, certbound, "mine")
         assert log_in(home, client_id="mine").status == 0
         assert certbound("logout", "--keep-certificate").status == 0
         assert log_in(home, client_id="mine").status == 0

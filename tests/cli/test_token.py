@@ -19,6 +19,7 @@ from certbound.cli.token import decode, describe
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
 from certbound.trust.authority import self_signed
+from client.served import served
 
 THUMBPRINT = "A" * 43
 
@@ -76,11 +77,48 @@ def test_scope_and_resource_are_asked_for(development: Development, capsys: pyte
 
 
 def test_the_server_is_asked_what_it_says(development: Development, capsys: pytest.CaptureFixture[str]) -> None:
-    """With --inspect; a client that may not ask is told so, and the token is not printed alone."""
+    """With --inspect, after what the token says; it is not printed alone."""
     assert main(arguments(development, "--inspect")) == 0
-    out, err = capsys.readouterr()
-    assert ('"active": true' in out) != ("refused with" in err)
+    out = capsys.readouterr().out
+    assert "to the certificate just used" in out
+    _, _, said = out.partition("\n  what the server says\n")
+    assert json.loads(said)["active"] is True
     assert main(arguments(development, "--inspect", "--raw")) == 2
+
+
+INTROSPECTION = {"introspection_endpoint": "/introspect"}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "answer", "status", "said"),
+    [
+        (INTROSPECTION, (401, {"error": "invalid_client"}), 1, "/introspect says nothing about tokens to me: 401"),
+        (INTROSPECTION, (403, {"error": "x\x1b", "request_id": "7"}), 1, "its log knows this as request 7"),
+        (INTROSPECTION, (500, {}), 1, "/introspect answered 500 without an OAuth error"),
+        (INTROSPECTION, (200, {}), 1, "does not say whether the token is active"),
+        ({}, (200, {}), 1, "offers no introspection (RFC 7662), so it was not asked; the token is good"),
+        (INTROSPECTION, (200, {"active": False}), 0, "so it is over, or the server tells this client nothing about it"),
+    ],
+)
+def test_a_server_that_says_nothing_of_the_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    endpoints: dict[str, str], answer: tuple[int, Any], status: int, said: str,
+) -> None:  # fmt: skip
+    """What the token says is shown all the same, and one sentence tells why there is no more."""
+    issued = self_signed("CN=me")
+    (tmp_path / "me.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+    bound = jwt({"cnf": {"x5t#S256": read_certificate(issued.der).thumbprint}})
+    with served(tmp_path) as server:
+        named = {name: server.url + path for name, path in {"token_endpoint": "/token", **endpoints}.items()}
+        server.answer("/.well-known/oauth-authorization-server", {"issuer": server.url, **named})
+        server.answer("/token", {"access_token": bound, "token_type": "Bearer"})
+        server.answer("/introspect", answer[1], status=answer[0])
+        given = ["--issuer", server.url, "--client-id", "me", "--cert", str(tmp_path / "me.pem")]
+        assert main(["token", *given, "--ca", str(server.ca), "--inspect"]) == status
+    out, err = capsys.readouterr()
+    assert "to the certificate just used" in out
+    assert said in (err if status else out)
+    assert (out + err).replace("\n", "").isprintable()
 
 
 def test_a_token_is_exchanged(

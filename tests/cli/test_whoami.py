@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from certbound.cli._kept_identity import Kept, kept_at
+from certbound.cli._kept_identity import Kept, Login, kept_at
 
-from .at_home import SECRET, Home, at_home, log_in
+from .at_home import SECRET, Home, at_home, log_in, register_machine
 from .conftest import Certbound
+from .test_login import identity_of
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +46,46 @@ def test_without_openid(home: Home, certbound: Certbound) -> None:
     log_in(home, "--scope", "read")
     told = certbound("whoami")
     assert told.status == 0, told
-    assert "said by     userinfo" not in told.out
+    assert "said by     access token" in told.out
     assert ", sub " not in told.out
     assert "sub " in told.out
+
+
+def test_a_client_that_may_ask_about_the_token(home: Home, certbound: Certbound) -> None:
+    """Where there is no userinfo for it, introspection says whose it is."""
+    register_machine(home, certbound, "mine")
+    assert log_in(home, "--scope", "read", client_id="mine").status == 0
+    said = json.loads(certbound("whoami", "--json").out)
+    assert (said["said_by"], said["client_id"], said["person"]["active"]) == ("introspection", "mine", True)
+    assert f"sub {said['person']['sub']}" in certbound("whoami").out
+    # What it says of somebody else does not count.
+    kept: Kept = kept_at(home.issuer)
+    login = kept.find_login()
+    assert login is not None
+    with kept.locked():
+        kept.keep(replace(login, person={"sub": "somebody else"}))
+    assert "said by     ID token" in certbound("whoami").out
+
+
+def test_a_token_that_was_taken_back(home: Home, certbound: Certbound) -> None:
+    """Another one is asked for; if there is none, the login is over, and that is said."""
+    log_in(home, "--scope", "openid")
+    revoke(home, kept_login(home).tokens[0].access_token)
+    assert "said by     userinfo" in certbound("whoami").out
+    revoke(home, kept_login(home).refresh_token)
+    told = certbound("whoami")
+    assert (told.status, told.out) == (1, "")
+    assert f"log in again: certbound login {home.issuer} --client-id app" in told.err.splitlines()[-1]
+
+
+def kept_login(home: Home) -> Login:
+    login = kept_at(home.issuer).find_login()
+    assert login is not None
+    return login
+
+
+def revoke(home: Home, token: str | None) -> None:
+    assert home.world.post("revoke", "app", identity_of(home.issuer), token=token).status == 200
 
 
 def test_somebody_else(home: Home, certbound: Certbound) -> None:

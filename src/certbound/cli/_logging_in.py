@@ -36,6 +36,8 @@ from certbound.client.flow.message import Request, ask
 
 OPENID = "openid"
 SHOWN_CLAIMS = ("name", "preferred_username", "email")
+USERNAME = "username"
+"""RFC 7662 section 2.2, of introspection alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +93,58 @@ def end(http: httpx.Client, server: ServerMetadata, login: Login) -> bool:
     return True
 
 
-def ask_who(http: httpx.Client, server: ServerMetadata, login: Login, token: Token) -> tuple[str, Mapping[str, Any]]:
-    """What the issuer says of the person, by the best that it offers; and which that was."""
-    if server.offers("userinfo_endpoint"):
-        url = server.endpoint("userinfo_endpoint", mutual_tls=True)
-        headers = {"authorization": f"Bearer {token.access_token}"}
-        try:
-            said = drive(http, ask(Request(method="GET", url=url, headers=headers)))
-        except (Refused, AnswerUnusable):
-            pass  # without the scope openid it is for nobody
-        else:
-            # OpenID Connect Core section 5.3.2: else it is about somebody else.
-            if not isinstance(said.get("sub"), str) or said["sub"] != login.person.get("sub", said["sub"]):
-                raise AnswerUnusable(f"{url} is about somebody else than the login; certbound logout, and log in again")
-            return "userinfo", said
-    if server.offers("introspection_endpoint"):
-        try:
-            found = drive(http, flow.introspect(server, Credential(login.client_id), token.access_token))
-        except (Refused, AnswerUnusable):
-            pass  # clients need not be allowed to
-        else:
-            if found["active"]:
-                return "introspection", found
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is known of the person, by the best that the issuer offers."""
+
+    source: str
+    claims: Mapping[str, Any]
+    is_refused: bool = False
+    """The issuer takes the token no more, so this is what it said before."""
+
+
+def ask_who(http: httpx.Client, server: ServerMetadata, login: Login, token: Token) -> Said:
+    """What the issuer says of the person now; else what it said when they logged in."""
+    is_refused = False
+    try:
+        if (found := _ask_userinfo(http, server, login, token)) is not None:
+            return Said("userinfo", found)
+    except Refused as refused:
+        is_refused = refused.error == "invalid_token"  # else it lacks the scope openid, and is for nobody
+    if (found := _introspect(http, server, login, token)) is not None:
+        return Said("introspection", found)
     if login.person:
-        return "ID token", login.person
+        return Said("ID token", login.person, is_refused)
     _, claims = decode(token.access_token) or ({}, {})
-    return "access token", claims
+    return Said("access token", claims, is_refused)
+
+
+def _ask_userinfo(http: httpx.Client, server: ServerMetadata, login: Login, token: Token) -> Mapping[str, Any] | None:
+    """OpenID Connect Core section 5.3; None if there is no such thing.  `Refused` as the server says."""
+    if not server.offers("userinfo_endpoint"):
+        return None
+    url = server.endpoint("userinfo_endpoint", mutual_tls=True)
+    try:
+        said = drive(
+            http, ask(Request(method="GET", url=url, headers={"authorization": f"Bearer {token.access_token}"}))
+        )
+    except AnswerUnusable:
+        return None  # a signed one, for one
+    # OpenID Connect Core section 5.3.2: else it is about somebody else.
+    if not isinstance(said.get("sub"), str) or said["sub"] != login.person.get("sub", said["sub"]):
+        raise AnswerUnusable(f"{url} is about somebody else than the login; certbound logout, and log in again")
+    return said
+
+
+def _introspect(http: httpx.Client, server: ServerMetadata, login: Login, token: Token) -> Mapping[str, Any] | None:
+    """What introspection says of the person; None if there is none, or the client may not ask."""
+    if not server.offers("introspection_endpoint"):
+        return None
+    try:
+        said = drive(http, flow.introspect(server, Credential(login.client_id), token.access_token))
+    except (Refused, AnswerUnusable):
+        return None
+    return said if said["active"] and said.get("sub") == login.person.get("sub", said.get("sub")) else None
 
 
 def person_in(token: Token, server: ServerMetadata, client_id: str, nonce: str | None) -> Mapping[str, Any]:
@@ -161,7 +189,7 @@ def lasts(login: Login) -> str:
 
 def named(claims: Mapping[str, Any]) -> str:
     """Who, as people say it, and as the issuer does."""
-    words = [claims[name] for name in SHOWN_CLAIMS if isinstance(claims.get(name), str)]
+    words = [claims[name] for name in (*SHOWN_CLAIMS, USERNAME) if isinstance(claims.get(name), str)]
     subject = claims.get("sub")
     return ", ".join([*words, *([f"sub {subject}"] if isinstance(subject, str) else [])])
 

@@ -83,8 +83,8 @@ def login(
                 _logging_in.end(http, server, before)
             except ClientError as error:
                 note(f"the login of before could not be ended at the server: {error}")
-        _, who = _logging_in.ask_who(http, server, made, token)
-    say(*_logging_in.lines_of(made, identity, kept, person=who))
+        said = _logging_in.ask_who(http, server, made, token)
+    say(*_logging_in.lines_of(made, identity, kept, person=said.claims))
 
 
 _UNREGISTERED = {"invalid_client", "unauthorized_client"}

@@ -5,7 +5,7 @@ import sys
 import time
 from base64 import urlsafe_b64decode
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,11 @@ from certbound.cli._commands import WrongUse
 from certbound.cli._output import date, say
 from certbound.core.confirmation import NotConfirmed, read_confirmation
 from certbound.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from certbound.client import ServerMetadata
 
 
 def token(
@@ -48,7 +53,7 @@ def token(
     Example: certbound token --issuer https://as.example --client-id billing --cert billing.pem --key billing.key
     """
     from certbound.cli._caller import caller_of
-    from certbound.client import Credential, drive, fetch_metadata, flow
+    from certbound.client import fetch_metadata
 
     if raw and inspect:
         raise WrongUse("--raw prints the token alone; leave --inspect out")
@@ -64,15 +69,32 @@ def token(
             say(obtained.access_token)
             return
         server = fetch_metadata(http, caller.issuer)
-        said = (
-            drive(http, flow.introspect(server, Credential(caller.client_id), obtained.access_token)) if inspect else {}
-        )
-    endpoint = server.endpoint("token_endpoint", mutual_tls=True)
-    say(f"Token from {endpoint}", f"  scope       {obtained.scope or scope or '(the server did not say)'}")
-    for line in describe(obtained.access_token, caller.identity.thumbprint, time.time()):
-        say(f"  {line}" if line else "")
-    if inspect:
-        say("", "  what the server says", *(f"  {line}" for line in _json(dict(said))))
+        endpoint = server.endpoint("token_endpoint", mutual_tls=True)
+        say(f"Token from {endpoint}", f"  scope       {obtained.scope or scope or '(the server did not say)'}")
+        for line in describe(obtained.access_token, caller.identity.thumbprint, time.time()):
+            say(f"  {line}" if line else "")
+        if inspect:
+            said = _introspected(http, server, caller.client_id, obtained.access_token)
+            say("", "  what the server says", *(f"  {line}" for line in said))
+
+
+def _introspected(http: "httpx.Client", server: "ServerMetadata", client_id: str, access_token: str) -> list[str]:
+    """What the server says, in lines.  `ClientError` if it says nothing; the token is none the worse for that."""
+    from certbound.client import ClientError, Credential, Refused, drive, flow
+
+    if not server.offers("introspection_endpoint"):
+        raise ClientError(f"{server.issuer} offers no introspection (RFC 7662), so it was not asked; the token is good")
+    try:
+        said = drive(http, flow.introspect(server, Credential(client_id), access_token))
+    except Refused as refused:
+        trace = f"; its log knows this as request {refused.request_id}" if refused.request_id else ""
+        raise ClientError(
+            f"{refused.endpoint} says nothing about tokens to {client_id}: {refused.status} {refused.error}; the token "
+            "is good all the same; introspection is for clients that prove who they are, and may be for APIs alone"
+            f"{trace}"
+        ) from refused
+    hint = [] if said["active"] else ["  so it is over, or the server tells this client nothing about it"]
+    return [*_json(dict(said)), *hint]
 
 
 def describe(access_token: str, thumbprint: str, now: float) -> list[str]:

@@ -25,18 +25,20 @@ def whoami(
     login = the_login(issuer)
     caller = by_login(login)
     with caller.open() as http:
-        token = caller.token(http)
-        source, said = _logging_in.ask_who(http, fetch_metadata(http, login.issuer), login, token)
+        server = fetch_metadata(http, login.issuer)
+        said = _logging_in.ask_who(http, server, login, caller.token(http))
+        if said.is_refused:  # a token that was kept, and taken back since; another one, or the login is over
+            said = _logging_in.ask_who(http, server, login, caller.token(http, fresh=True))
     login = the_login(login.issuer)  # what a refresh brought is in it
     ends = max((each.ends_at for each in login.tokens), default=0)
     if as_json:
         say_json({
-            "issuer": login.issuer, "client_id": login.client_id, "scope": login.scope, "person": dict(said),
-            "said_by": source, "certificate": {
+            "issuer": login.issuer, "client_id": login.client_id, "scope": login.scope, "person": dict(said.claims),
+            "said_by": said.source, "certificate": {
                 "x5t#S256": caller.identity.thumbprint, "not_after": int(caller.identity.certificate.not_after),
                 "file": str(kept_at(login.issuer).certificate),
             }, "token_ends_at": int(ends),
         })  # fmt: skip
         return
-    say(*_logging_in.lines_of(login, caller.identity, kept_at(login.issuer), person=said))
-    say(f"  {'token':<11} until {date(ends)}", f"  {'said by':<11} {source}")
+    say(*_logging_in.lines_of(login, caller.identity, kept_at(login.issuer), person=said.claims))
+    say(f"  {'token':<11} until {date(ends)}", f"  {'said by':<11} {said.source}")
