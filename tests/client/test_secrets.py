@@ -12,6 +12,7 @@ import pytest
 import certbound.client
 from certbound.client import Credential, Identity, Refused, Token, errors
 from certbound.client.flow import Answer, Device, Registered, Request, Started
+from certbound.client.hardware.uri import TokenUri
 from certbound.client.keeping import Kept, Name
 from certbound.client.pools import Held
 from certbound.core.tokens import AccessToken
@@ -37,8 +38,11 @@ HOLDERS: dict[type, Any] = {
     Request: Request(method="POST", url="https://a", headers={"a": SECRET}, form=[("a", SECRET)], json={"a": SECRET}),
     Started: Started(url=f"https://a?{SECRET}", redirect_uri="https://b", state=SECRET, verifier=SECRET),
     Token: TOKEN,
+    TokenUri: TokenUri.read(f"pkcs11:token=bank?pin-value={SECRET}"),
 }  # fmt: skip
-HARMLESS = {"Api", "Clocks", "Held", "Name", "Pending", "ServerMetadata", "_Wanted"}
+HARMLESS = {
+    "Api", "Clocks", "Held", "Library", "Name", "Pending", "Scheme", "ServerMetadata", "_KeyData", "_Signing", "_Wanted",
+}  # fmt: skip
 """Dataclasses without a secret of their own."""
 
 

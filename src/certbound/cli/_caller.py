@@ -32,6 +32,7 @@ from certbound.client import (
     flow,
     open_client,
 )
+from certbound.client.hardware.uri import is_token_uri
 from certbound.client.transport import MinimumTLS
 from certbound.core.errors import ConfigurationError
 
@@ -122,6 +123,8 @@ def by_login(login: Login, *, ca: Path | None = None) -> Caller:
 def read_identity(cert: Path, key: Path | None, password_file: Path | None) -> Identity:
     """The identity in these files.  `ConfigurationError` or `IdentityUnusable` names the one that cannot be used."""
     password = None if password_file is None else read_text(password_file, "--password-file").rstrip("\r\n")
+    if (in_token := next((str(each) for each in (key, cert) if is_token_uri(str(each))), None)) is not None:
+        return Identity.from_pkcs11(in_token, pin=password, certificate=None if key is None else cert)
     if key is None and cert.is_file() and not has_private_key(content := read_bytes(cert)) and b"-----" in content:
         raise WrongUse(f"{cert} holds no private key; give it as --key")
     try:

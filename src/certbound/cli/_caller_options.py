@@ -14,10 +14,17 @@ Issuer = Annotated[
 ClientId = Annotated[str | None, typer.Option(metavar="ID", help="Who asks, with --cert.")]
 Cert = Annotated[
     Path | None,
-    typer.Option(metavar="PEM", help="The client's certificate, then its issuers; or PKCS #12. Else your login's."),
+    typer.Option(
+        metavar="PEM", help="The client's certificate, then its issuers; or PKCS #12, or pkcs11:. Else your login's."
+    ),
 ]
-Key = Annotated[Path | None, typer.Option(metavar="PEM", help="Its private key, if it is in a file of its own.")]
-PasswordFile = Annotated[Path | None, typer.Option(metavar="FILE", help="The password of the key or the PKCS #12.")]
+Key = Annotated[
+    Path | None,
+    typer.Option(metavar="PEM", help="Its private key, if it is in a file of its own, or in a token (pkcs11:…)."),
+]
+PasswordFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The password of the key or the PKCS #12, or a PIN.")
+]
 Ca = Annotated[
     Path | None, typer.Option(metavar="PEM", help="Who vouches for the servers; else your login's, or the system's.")
 ]

@@ -32,6 +32,7 @@ from certbound.client.auth import CertificateBoundAuth, origin_of
 from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
+from certbound.client.hardware.presenting import present
 from certbound.client.identity import Identity
 from certbound.client.opening import identity_of, require_api
 from certbound.client.transport import IDENTITY, AsyncTransport, MinimumTLS
@@ -149,6 +150,9 @@ def context_of(identity: Identity, *, ca: Path | None = None, minimum_tls: Minim
     except (OSError, ssl.SSLError) as error:
         raise ClientError(f"the CA file {ca} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum_tls == "1.3" else ssl.TLSVersion.TLSv1_2
+    if identity.signer is not None:
+        present(context, identity.certificates(), identity.signer)
+        return context
     password = secrets.token_urlsafe(32)
     key = identity.private_key().private_bytes(
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode())

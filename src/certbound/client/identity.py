@@ -1,4 +1,4 @@
-"""Who a client is on a connection: a certificate, what stands behind it, and the private key.
+"""Who a client is on a connection: a certificate, what stands behind it, and the private key, or what signs with it.
 
 Rule 1: the key belongs to the certificate; a pair that does not fit is none.
 Rule 2: no part of a key, and no password, is in a message or a repr.
@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certbound.client.errors import IdentityUnusable
+from certbound.client.hardware.signer import Signer, signing_key_of
+from certbound.client.hardware.uri import TokenUri
 from certbound.core.certificate import Certificate, Thumbprint, read_pem_certificates
 from certbound.core.errors import BadCertificate
 from certbound.core.jwks import make_jwks
+from certbound.core.signing import ES256, SigningKey
 
 
 class IdentitySource(Protocol):
@@ -34,18 +37,21 @@ class IdentitySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A client certificate and its key, both PEM, checked to belong together.  `IdentityUnusable` otherwise."""
+    """A client certificate and its key, checked to belong together.  `IdentityUnusable` otherwise."""
 
     certificate_chain_pem: bytes = field(repr=False)
     """The client's certificate first, then its issuers."""
     key_pem: bytes = field(repr=False)
-    """Its private key, not encrypted."""
+    """Its private key, PEM, not encrypted; empty if it is in a token."""
+    signer: Signer | None = field(default=None, repr=False, kw_only=True)
+    """What signs with the key, if that is in a token."""
     certificate: Certificate = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
             leaf = read_pem_certificates(self.certificate_chain_pem)[0]
-            belongs = self.private_key().public_key() == leaf.public_key
+            public_key = self.private_key().public_key() if self.signer is None else self.signer.public_key
+            belongs = public_key == leaf.public_key
         except BadCertificate as error:
             raise IdentityUnusable(f"the client certificate cannot be used: {error}") from error
         if not belongs:
@@ -79,6 +85,24 @@ class Identity:
             return cls.read_pkcs12(first, password)
         return cls.read(first, first if key is None else _read(key, "key"), password)
 
+    @classmethod
+    def from_pkcs11(cls, uri: str, *, pin: str | None = None, certificate: Path | bytes | None = None) -> Self:
+        """The identity whose key stays in a PKCS #11 token; `uri` says which, and by which module (RFC 7512).
+
+        Its certificates are in PEM, a file or bytes, or in the token.  A PIN that was refused is not tried again.
+        """
+        try:
+            from certbound.client.hardware.token import open_key  # noqa: PLC0415 - of an extra
+        except ModuleNotFoundError as error:
+            raise IdentityUnusable("keys in tokens need an extra: pip install 'certbound[pkcs11]'") from error
+        pem = _read(certificate, "certificate") if isinstance(certificate, Path) else certificate
+        try:
+            chain = None if pem is None else x509.load_pem_x509_certificates(pem)
+        except ValueError as error:
+            raise IdentityUnusable(f"the client certificate cannot be used: {error}") from error
+        key, chain = open_key(TokenUri.read(uri), pin, chain)
+        return cls(b"".join(each.public_bytes(Encoding.PEM) for each in chain), b"", signer=key)
+
     def current(self) -> "Identity":
         """Itself: nothing changes here."""
         return self
@@ -96,8 +120,16 @@ class Identity:
         """The chain, leaf first."""
         return x509.load_pem_x509_certificates(self.certificate_chain_pem)
 
+    def signing_key(self, alg: str | None = None) -> SigningKey:
+        """The same key for `private_key_jwt` (RFC 7523), by `alg`, or by the first algorithm that it is for."""
+        if self.signer is not None:
+            return signing_key_of(self.signer, alg)
+        return SigningKey.load(self.key_pem, alg=alg or ES256)
+
     def private_key(self) -> Any:
-        """The key, as `cryptography` has it."""
+        """The key, as `cryptography` has it.  `IdentityUnusable` if it is in a token."""
+        if self.signer is not None:
+            raise IdentityUnusable(f"{self.signer.name} stays in its token")
         return _load(self.key_pem, None)
 
 

@@ -9,6 +9,7 @@ from certbound.client.auth import CertificateBoundAuth, origin_of
 from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
+from certbound.client.hardware.uri import is_token_uri
 from certbound.client.identity import Identity, IdentitySource
 from certbound.client.transport import AsyncTransport, MinimumTLS, Transport, async_client_over, client_over
 from certbound.client.watching import WatchedIdentity
@@ -69,7 +70,14 @@ def open_async(
 def identity_of(
     certificate: Path | str | bytes, key: Path | str | bytes | None = None, password: str | None = None
 ) -> IdentitySource:
-    """Who a client is: paths are watched, bytes stay what they are.  `IdentityUnusable` if they are no identity."""
+    """Who a client is: paths are watched, bytes stay what they are.  `IdentityUnusable` if they are no identity.
+
+    A `pkcs11:` URI is a key in a token, `password` its PIN; as `certificate`, the token has both.
+    """
+    if isinstance(certificate, str) and is_token_uri(certificate):
+        return Identity.from_pkcs11(certificate, pin=password)
+    if isinstance(key, str) and is_token_uri(key) and isinstance(certificate, bytes):
+        return Identity.from_pkcs11(key, pin=password, certificate=certificate)
     if isinstance(certificate, bytes):
         if key is None and b"-----BEGIN " not in certificate:
             return Identity.read_pkcs12(certificate, password)
@@ -77,7 +85,7 @@ def identity_of(
         return Identity.read(certificate, found, password)
     if isinstance(key, bytes):
         return Identity.read(_read(certificate, "certificate"), key, password)
-    return WatchedIdentity(Path(certificate), None if key is None else Path(key), password)
+    return WatchedIdentity(Path(certificate), key, password)
 
 
 def require_api(api: str | None, resource: str | None) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from certbound.client.errors import ClientError
 from certbound.client.forking import anew_in_children
+from certbound.client.hardware.uri import is_token_uri
 from certbound.client.identity import Identity
-from certbound.client.tls.context import TLSContext
+from certbound.client.tls.hardware import context_for
 
 _log = logging.getLogger(__name__)
 
@@ -28,13 +29,14 @@ class WatchedIdentity:
     def __init__(
         self,
         certificate: Path,
-        key: Path | None = None,
+        key: Path | str | None = None,
         password: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`IdentityUnusable` if they hold none now."""
-        self._files = (certificate,) if key is None else (certificate, key)
+        """`IdentityUnusable` if they hold none now.  A `key` in a token is its `pkcs11:` URI, `password` the PIN."""
+        self._token = str(key) if is_token_uri(key) else None
+        self._files = (certificate,) if key is None or self._token is not None else (certificate, Path(key))
         self._password = password
         self._clock = clock
         self._lock = threading.Lock()
@@ -76,8 +78,11 @@ class WatchedIdentity:
             self._identity = found
 
     def _load(self) -> Identity:
-        identity = Identity.load(self._files[0], self._files[1] if len(self._files) > 1 else None, self._password)
-        TLSContext(identity)  # OpenSSL takes it
+        if self._token is not None:
+            identity = Identity.from_pkcs11(self._token, pin=self._password, certificate=self._files[0])
+        else:
+            identity = Identity.load(self._files[0], self._files[1] if len(self._files) > 1 else None, self._password)
+        context_for(identity)  # OpenSSL takes it
         return identity
 
     def _signature(self) -> tuple[tuple[int, ...], ...]:

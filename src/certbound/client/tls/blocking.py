@@ -10,7 +10,7 @@ import httpcore
 from OpenSSL import SSL
 
 from certbound.client.deadline import deadline
-from certbound.client.tls.context import TLSContext, require_name
+from certbound.client.tls.context import Connection, Context, require_name
 from certbound.client.tls.pump import (
     CHUNK,
     HANDSHAKE,
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 
 class TLSBackend(httpcore.NetworkBackend):
-    """Connections whose `start_tls` takes a `TLSContext`."""
+    """Connections whose `start_tls` takes a `Context`."""
 
     def connect_tcp(
         self,
@@ -72,12 +72,12 @@ class _Plain(httpcore.NetworkStream):
 class TLSStream(httpcore.NetworkStream):
     """A TLS connection to a server that proved to be the one named."""
 
-    def __init__(self, connected: socket.socket, connection: SSL.Connection) -> None:
+    def __init__(self, connected: socket.socket, connection: Connection) -> None:
         self._socket = connected
         self._connection = connection
 
     @classmethod
-    def handshake(cls, connected: socket.socket, context: TLSContext, name: str, timeout: float | None) -> "TLSStream":
+    def handshake(cls, connected: socket.socket, context: Context, name: str, timeout: float | None) -> "TLSStream":
         """`httpcore.ConnectError` says why there is none, `httpcore.ConnectTimeout` after `timeout` seconds in all."""
         connection = context.connection(name)
         stream = cls(connected, connection)

@@ -3,15 +3,45 @@
 import ipaddress
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import httpcore
+from cryptography import x509
 from OpenSSL import SSL, crypto
 from service_identity import CertificateError, VerificationError
-from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
 from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.identity import Identity
+
+
+class Connection(Protocol):
+    """As much of `OpenSSL.SSL.Connection` as is used; what fails is an `SSL.Error` of pyOpenSSL."""
+
+    def do_handshake(self) -> None: ...
+    def recv(self, most: int, /) -> bytes: ...
+    def send(self, data: Any, /) -> int: ...
+    def shutdown(self) -> bool: ...
+    def bio_read(self, most: int, /) -> bytes: ...
+    def bio_write(self, data: bytes, /) -> int: ...
+    def bio_shutdown(self) -> None: ...
+    def get_peer_certificate(self, *, as_cryptography: Literal[True]) -> x509.Certificate | None: ...
+    def get_app_data(self) -> Any:
+        """A list of OpenSSL's verify errors."""
+        ...
+
+
+class Context(Protocol):
+    """What makes connections."""
+
+    @property
+    def signs_slowly(self) -> bool:
+        """Whether a handshake is no work for an event loop: what has the key may take a second."""
+        ...
+
+    def connection(self, server_name: str, /) -> Connection:
+        """A connection over memory, for a server of that name; not yet begun."""
+        ...
 
 
 class TLSContext:
@@ -23,14 +53,16 @@ class TLSContext:
         """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
         self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         self._context.set_min_proto_version(SSL.TLS1_3_VERSION if minimum_tls == "1.3" else SSL.TLS1_2_VERSION)
-        self._context.set_cipher_list(_TLS12_CIPHERS)
+        self._context.set_cipher_list(TLS12_CIPHERS.encode())
         self._context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
         self._context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-        self._context.set_alpn_protos([b"http/1.1"])
+        self._context.set_alpn_protos([each.encode() for each in PROTOCOLS])
         self._context.set_verify(SSL.VERIFY_PEER, _remember_why)
         _believe(self._context, ca)
         if identity is not None:
             _present(self._context, identity)
+
+    signs_slowly = False
 
     def set_alpn_protocols(self, _: list[str]) -> None:
         """`httpcore` asks for HTTP/1.1, which is all we offer."""
@@ -80,13 +112,23 @@ def _use_key(context: SSL.Context, identity: Identity) -> None:
             context.use_privatekey(key)
 
 
-def require_name(connection: SSL.Connection, name: str) -> None:
+def require_name(connection: Connection, name: str) -> None:
     """The certificate is for the host that we asked for (RFC 9525)."""
-    verify = verify_hostname if _address(name) is None else verify_ip_address
+    verify = verify_certificate_hostname if _address(name) is None else verify_certificate_ip_address
+    certificate = connection.get_peer_certificate(as_cryptography=True)
     try:
-        verify(connection, name)
+        if certificate is None:
+            raise CertificateError("there is none")
+        verify(certificate, name)
     except (VerificationError, CertificateError) as error:
-        raise httpcore.ConnectError(f"the server's certificate is not for {name}; is this the right host?") from error
+        raise WrongName(name) from error
+
+
+class WrongName(httpcore.ConnectError):
+    """The certificate is another host's."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the server's certificate is not for {name}; is this the right host?")
 
 
 def _remember_why(connection: SSL.Connection, _: object, error: int, __: int, ok: int) -> bool:
@@ -95,7 +137,7 @@ def _remember_why(connection: SSL.Connection, _: object, error: int, __: int, ok
     return bool(ok)
 
 
-def why(connection: SSL.Connection, error: Exception) -> str:
+def why(connection: Connection, error: Exception) -> str:
     if problems := connection.get_app_data():
         return "the server's certificate cannot be trusted: " + _PROBLEMS.get(
             problems[0], f"OpenSSL says verify error {problems[0]}"
@@ -113,7 +155,9 @@ def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
-_TLS12_CIPHERS = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+# What `hardware` has too.
+TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+PROTOCOLS = ("http/1.1",)
 
 # OpenSSL's verify errors that people meet.
 _PROBLEMS = {

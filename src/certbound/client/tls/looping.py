@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpcore
 from OpenSSL import SSL
 
-from certbound.client.tls.context import TLSContext, require_name
+from certbound.client.tls.context import Connection, Context, require_name
 from certbound.client.tls.pump import (
     CHUNK,
     HANDSHAKE,
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 
 class AsyncTLSBackend(httpcore.AsyncNetworkBackend):
-    """Connections whose `start_tls` takes a `TLSContext`."""
+    """Connections whose `start_tls` takes a `Context`."""
 
     async def connect_tcp(
         self,
@@ -74,7 +74,7 @@ class _Plain(httpcore.AsyncNetworkStream):
 class AsyncTLSStream(httpcore.AsyncNetworkStream):
     """A TLS connection to a server that proved to be the one named."""
 
-    def __init__(self, connected: socket.socket, connection: SSL.Connection) -> None:
+    def __init__(self, connected: socket.socket, connection: Connection) -> None:
         self._socket = connected
         self._connection = connection
 
@@ -82,7 +82,7 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
     async def handshake(
         cls,
         connected: socket.socket,
-        context: TLSContext,
+        context: Context,
         name: str,
         timeout: float | None,  # noqa: ASYNC109
     ) -> "AsyncTLSStream":
@@ -91,7 +91,7 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
         stream = cls(connected, connection)
         with translating(connection, HANDSHAKE):
             async with asyncio.timeout(timeout):
-                await stream._carry(perform(connection, connection.do_handshake), None)
+                await stream._carry(perform(connection, connection.do_handshake), None, aside=context.signs_slowly)
             require_name(connection, name)
         return stream
 
@@ -116,21 +116,34 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> Any:
         return tell(self._connection, self._socket, info)
 
-    async def _carry(self, pumping: Pumping[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
-        """What the pump returns; each wait for the server takes `timeout` at most."""
+    async def _carry(
+        self,
+        pumping: Pumping[_T],
+        timeout: float | None,  # noqa: ASYNC109
+        *,
+        aside: bool = False,
+    ) -> _T:
+        """What the pump returns; each wait for the server takes `timeout` at most.  `aside`: a thread does the work."""
         loop = asyncio.get_running_loop()
         came: bytes | None = None
         while True:
-            try:
-                out = pumping.send(came)
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]
-            came = None
+            step = await asyncio.to_thread(_step, pumping, came) if aside else _step(pumping, came)
+            if isinstance(step, StopIteration):
+                return step.value  # type: ignore[no-any-return]
+            out, came = step, None
             async with asyncio.timeout(timeout):
                 if out is None:
                     came = await loop.sock_recv(self._socket, CHUNK)
                 else:
                     await loop.sock_sendall(self._socket, out)
+
+
+def _step(pumping: Pumping[Any], came: bytes | None) -> bytes | StopIteration | None:
+    """What is next; no future can carry a `StopIteration` that is raised."""
+    try:
+        return pumping.send(came)
+    except StopIteration as done:
+        return done
 
 
 async def _connect(host: str, port: int, local_address: str | None) -> socket.socket:

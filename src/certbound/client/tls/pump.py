@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import httpcore
 from OpenSSL import SSL
 
-from certbound.client.tls.context import why
+from certbound.client.tls.context import Connection, why
 
 TLS_CONNECTION = "tls_connection"
 CHUNK = 64 * 1024
@@ -19,7 +19,7 @@ Pumping = Generator[bytes | None, bytes | None, _T]
 """Yields bytes that go to the server, or None and is sent what came from there, b"" at the end."""
 
 
-def perform(connection: SSL.Connection, action: Callable[[], _T]) -> Pumping[_T]:
+def perform(connection: Connection, action: Callable[[], _T]) -> Pumping[_T]:
     """What `action` returns, after as many bytes went out and came in as it needs."""
     while True:
         try:
@@ -40,21 +40,21 @@ def perform(connection: SSL.Connection, action: Callable[[], _T]) -> Pumping[_T]
             return result
 
 
-def write(connection: SSL.Connection, buffer: bytes) -> Pumping[None]:
+def write(connection: Connection, buffer: bytes) -> Pumping[None]:
     """All of `buffer`, encrypted."""
     rest = memoryview(buffer)
     while rest:
         rest = rest[(yield from perform(connection, lambda: connection.send(rest))) :]  # noqa: B023
 
 
-def outgoing(connection: SSL.Connection) -> Generator[bytes, Any, None]:
+def outgoing(connection: Connection) -> Generator[bytes, Any, None]:
     """What the connection has to send."""
     with contextlib.suppress(SSL.WantReadError):  # nothing more to send
         while data := connection.bio_read(CHUNK):
             yield data
 
 
-def closing(connection: SSL.Connection) -> bytes:
+def closing(connection: Connection) -> bytes:
     """What is sent last: that this is the end."""
     with contextlib.suppress(SSL.Error):
         connection.shutdown()
@@ -77,7 +77,7 @@ class translating:  # noqa: N801
 
     __slots__ = ("_connection", "_kinds")
 
-    def __init__(self, connection: SSL.Connection, kinds: tuple[type[Exception], type[Exception], str]) -> None:
+    def __init__(self, connection: Connection, kinds: tuple[type[Exception], type[Exception], str]) -> None:
         self._connection = connection
         self._kinds = kinds
 
@@ -97,7 +97,7 @@ READ = (httpcore.ReadTimeout, httpcore.ReadError, "the server did not answer in 
 WRITE = (httpcore.WriteTimeout, httpcore.WriteError, "the server did not read in time")
 
 
-def tell(connection: SSL.Connection, connected: socket.socket, info: str) -> Any:
+def tell(connection: Connection, connected: socket.socket, info: str) -> Any:
     """`TLS_CONNECTION` is the pyOpenSSL connection; `ssl_object` would be one of the `ssl` module, and is None."""
     if info == TLS_CONNECTION:
         return connection
