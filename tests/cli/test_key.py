@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def states(certbound: Certbound) -> dict[str, str]:
 
 def stored(deployment: Path) -> list[bytes]:
     """The private keys as they lie in the database."""
-    with sqlite3.connect(deployment / "certbound.sqlite") as database:
+    with closing(sqlite3.connect(deployment / "certbound.sqlite")) as database, database:
         return [row[0] for row in database.execute("SELECT private_key FROM signing_keys")]
 
 
@@ -103,7 +104,7 @@ def test_a_change_of_algorithm(certbound: Certbound, deployment: Path, first: st
     settings.write_text(settings.read_text() + f'[keys]\nalgorithm = "{EDDSA}"\n')
     assert certbound("config", "check").status == 0
     assert [(each["alg"], each["state"]) for each in keys(certbound)] == [("ES256", "signs"), ("EdDSA", "next")]
-    with sqlite3.connect(deployment / "certbound.sqlite") as database:
+    with closing(sqlite3.connect(deployment / "certbound.sqlite")) as database, database:
         database.execute("UPDATE signing_keys SET signs_from = created_at")
     assert [(each["alg"], each["state"]) for each in keys(certbound)] == [("ES256", "stands by"), ("EdDSA", "signs")]
     done = certbound("key", "retire", first)

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def anna(certbound: Certbound) -> dict[str, Any]:
 
 
 def stored() -> list[tuple[Any, ...]]:
-    with sqlite3.connect("certbound.sqlite") as database:
+    with closing(sqlite3.connect("certbound.sqlite")) as database, database:
         return database.execute("SELECT username, password, claims, enabled FROM accounts").fetchall()
 
 
@@ -240,7 +241,7 @@ def test_put_out(certbound: Certbound, deployment: Path) -> None:
 def test_put_out_what_nobody_remembers(certbound: Certbound, anna: dict[str, Any], deployment: Path) -> None:
     """A grant whose consent is gone ends too; the account stays as it is."""
     asyncio.run(_act(deployment, str(anna["subject"])))
-    with sqlite3.connect("certbound.sqlite") as database:
+    with closing(sqlite3.connect("certbound.sqlite")) as database, database:
         database.execute("DELETE FROM consents")
     assert certbound("user", "put-out", anna["subject"]).status == 0
     assert asyncio.run(_left(deployment)) == (False, False)

@@ -3,6 +3,7 @@
 The proxy's words are spoken by the test, with the headers of its contract; real proxies are in tests/proxies.
 """
 
+import contextlib
 import http.client
 import logging
 import socket
@@ -51,7 +52,8 @@ def ask(
     if form:
         headers["content-type"] = "application/x-www-form-urlencoded"
         body = urlencode({"grant_type": "client_credentials", **form})
-    connection.request("POST" if form else "GET", path, body, headers)
+    with contextlib.suppress(BrokenPipeError):  # who is refused by a header need not be heard to the end
+        connection.request("POST" if form else "GET", path, body, headers)
     response = connection.getresponse()
     answer = Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     connection.close()

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -538,14 +539,15 @@ async def test_an_older_database_in_the_place_of_ours(
     """A backup was restored while the server ran: what it does not know to be revoked is valid again."""
     given = [await place(book) for _ in range(3)]
     await book.invalidate(given[0], until=NOW + 300)
-    with sqlite3.connect(f"{tmp_path}/test.sqlite") as ours, sqlite3.connect(f"{tmp_path}/backup.sqlite") as backup:
+    with (
+        closing(sqlite3.connect(f"{tmp_path}/test.sqlite")) as ours,
+        closing(sqlite3.connect(f"{tmp_path}/backup.sqlite")) as backup,
+    ):
         ours.backup(backup)
         await book.invalidate(given[1], until=NOW + 300)
         await directory.refresh()
         assert [await book.is_valid(each, now=NOW) for each in given] == [False, False, True]
         backup.backup(ours)
-    ours.close()
-    backup.close()
     await directory.refresh()
     assert [await book.is_valid(each, now=NOW) for each in given] == [False, True, True]
 
