@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Text, bindparam, event, insert, select, update
 from sqlalchemy.engine import make_url
 
 from certbound.core.errors import StoreUnavailable
@@ -71,6 +72,62 @@ async def test_what_raises_changes_nothing(database: Database) -> None:
     assert await stored(database) == ["kept"]
 
 
+async def test_those_who_write_at_once_share_a_commit_and_nothing_else(database: Database, path: Path) -> None:
+    """Whoever raises, or writes what cannot be, changed nothing, before or behind the others, which did."""
+    commits: list[str] = []
+    event.listen(database._access.engine.sync_engine, "connect", lambda raw, _: _tell_commits(raw, commits))
+
+    async def fail(hands: Hands) -> None:
+        await hands.run(ADD, {"digest": "lost", "ends_at": 1.0})
+        raise LookupError
+
+    answers = await asyncio.gather(
+        add(database, "first"),
+        add(database, "second"),
+        database.write_prepared(fail),
+        add(database, "third", "first"),
+        database.change_quietly(fail),
+        add(database, "third", "fourth"),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in answers] == [
+        type(None), type(None), LookupError, StoreUnavailable, LookupError, type(None),
+    ]  # fmt: skip
+    assert await stored(database) == ["first", "fourth", "second", "third"]
+    assert len(commits) <= 2
+
+
+async def test_nobody_was_told_what_a_full_disk_did_not_take(database: Database) -> None:
+    """Where the database gives up a transaction, all who shared it are refused, those too that had done their part."""
+    event.listen(database._access.engine.sync_engine, "connect", lambda raw, _: _limit(raw))
+    few = [str(each) for each in range(20)]
+    much = [f"{each} {'x' * 3000}" for each in range(600)]
+    asked = [add(database, "alone"), *(add(database, each) for each in few[:10]), add(database, *much)]
+    answers = await asyncio.gather(*asked, *(add(database, each) for each in few[10:]), return_exceptions=True)
+    told = ["alone", *few[:10], "much", *few[10:]]
+    assert isinstance(answers[11], StoreUnavailable)
+    assert set(await stored(database)) == {
+        name for name, each in zip(told, answers, strict=True) if not isinstance(each, StoreUnavailable)
+    }
+
+
+async def test_questions_that_are_asked_at_once_have_an_answer_each(database: Database) -> None:
+    """One that cannot be asked is nobody else's failure."""
+    await add(database, "a", "b")
+    wrong = Prepared(select(bindparam("text", type_=Text)))
+    answers = await asyncio.gather(
+        database.find(ALL),
+        database.find(SOME, {"digests": ["b"]}),
+        database.find(wrong, {"text": object()}),
+        database.find(SOME, {}),
+        database.find(ALL),
+        return_exceptions=True,
+    )
+    assert [list(each) if isinstance(each, list) else type(each) for each in answers] == [
+        [("a",), ("b",)], [("b",)], StoreUnavailable, StoreUnavailable, [("a",), ("b",)],
+    ]  # fmt: skip
+
+
 async def test_steps_wait_for_nothing_but_their_statements(database: Database) -> None:
     """They are in another thread, where there is no loop; so a mistake is found the first time."""
 
@@ -108,9 +165,37 @@ async def test_a_caller_that_is_cancelled_leaves_a_whole_transaction(database: D
     assert len(await stored(database)) in {1, 1001}
 
 
+async def test_what_was_asked_before_the_end_is_answered(database: Database) -> None:
+    """Also what waits for a transaction that is under way."""
+    asked = [asyncio.ensure_future(add(database, str(each))) for each in range(1)]
+    await asyncio.sleep(0)
+    asked += [asyncio.ensure_future(add(database, str(each))) for each in range(1, 9)]
+    asking = asyncio.ensure_future(stored(database))
+    await asyncio.sleep(0)
+    await database.close()
+    assert [each.done() for each in (*asked, asking)] == [True] * 10
+    assert await asyncio.gather(*asked) == [None] * 9
+
+
 async def test_a_closed_store_is_asked_nothing(database: Database) -> None:
     """As everything else of it."""
     await database.close()
     for call in (database.find(ALL), add(database, "late")):
         with pytest.raises(StoreUnavailable, match="closed"):
             await call
+
+
+def _tell_commits(raw: Any, commits: list[str]) -> None:
+    def tell(text: str) -> None:
+        if text == "COMMIT":
+            commits.append(text)
+
+    raw.run_async(lambda driver: driver.set_trace_callback(tell))
+
+
+def _limit(raw: Any) -> None:
+    """So many pages and no more: to SQLite that is a disk that is full."""
+    cursor = raw.cursor()
+    cursor.execute("PRAGMA page_count")
+    cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 20}")
+    cursor.close()

@@ -42,6 +42,11 @@ class Batches(Generic[Q, A]):
             self._working = asyncio.create_task(self._work_on())
         return await asked.answer
 
+    async def ended(self) -> None:
+        """Whoever asked until now has an answer."""
+        if self._working is not None:
+            await asyncio.wait([self._working])
+
     async def _work_on(self) -> None:
         while self._waiting:
             some = [each for each in self._waiting[: self._most] if not each.answer.done()]

@@ -7,6 +7,8 @@ Rules kept here:
   reads after it, no other change can move before it commits, in SQLite and in PostgreSQL alike;
 - changes of one process queue here and not in the database, where each would hold a connection while it waits;
 - what is written often takes no lock but those of its own rows, and says itself what happens if they are there;
+- where the database has one writer, prepared changes that come while one is made share the next transaction, and its
+  way to the disk; each is whole or nothing, alone.  So do questions share a trip to the database;
 - a question is one statement, and so consistent by itself;
 - what was begun is brought to its end.  A caller that is cancelled (its peer hung up) leaves no statement behind
   that still runs on a connection which others get next.
@@ -27,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import Revision
 from certbound.stores import schema
+from certbound.stores.batches import Batches
 from certbound.stores.prepared import Hands, InSteps, Prepared, Values
 
 T = TypeVar("T")
@@ -54,10 +57,11 @@ class Bell(Protocol):
 class AtOnce(Protocol):
     """How prepared statements are executed where that is cheaper than by SQLAlchemy."""
 
-    async def __call__(self, steps: Callable[[Hands], Coroutine[Any, Any, T]], *, writes: bool) -> T:
-        """What the steps returned: a single question, or a transaction if it `writes`.
+    async def __call__(self, some: Sequence["PreparedSteps[Any]"], *, writes: bool) -> Sequence[Any]:
+        """What each of these returned, or the exception that it raised.
 
-        They may run in another thread, and wait for nothing but their statements.
+        Each is a single question, or together they are a transaction if they `write`: whoever raised then changed
+        nothing.  They may run in another thread, and wait for nothing but their statements.
         """
 
 
@@ -84,7 +88,8 @@ class Access:
     """Whether the room of so many rows that are gone is free again; False if it is not yet worth the trouble."""
     bell: Bell
     at_once: AtOnce | None = None
-    """None where prepared statements are no cheaper than others.  With it `bell` is not rung: it has to be silent."""
+    """None where prepared statements are no cheaper than others.  With it `bell` is not rung: it has to be silent, and
+    there is one writer."""
 
 
 class Database:
@@ -96,6 +101,8 @@ class Database:
         self._running: set[asyncio.Task[Any]] = set()
         self._gone: Counter[str] = Counter()
         self._closed = False
+        self._questions: Batches[PreparedSteps[Any], Any] = Batches(self._ask_together)
+        self._changes: Batches[PreparedSteps[Any], Any] = Batches(self._write_together)
 
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `question`, a single statement, found."""
@@ -114,18 +121,24 @@ class Database:
 
     async def find(self, question: Prepared, values: Values | None = None) -> Sequence[Sequence[Any]]:
         """The rows that a prepared question finds."""
-        return await self._finish(self._find(question, values))
+
+        async def steps(hands: Hands) -> Sequence[Sequence[Any]]:
+            return (await hands.run(question, values)).rows
+
+        if self._access.at_once is not None:
+            return await self._share(self._questions, steps)
+        return await self._finish(self._ask(lambda connection: steps(InSteps(connection))))
 
     async def write_prepared(self, steps: PreparedSteps[T]) -> T:
         """As `write`, of prepared statements."""
-        return await self._finish(self._write_prepared(steps))
+        return await self._write_prepared(steps)
 
     async def change_quietly(self, steps: PreparedSteps[T]) -> T:
         """As `change`, after all changes before it and before all after it, of prepared statements.
 
         But the revision stays.
         """
-        return await self._finish(self._write_prepared(steps, _STAYS))
+        return await self._write_prepared(steps, _STAYS)
 
     async def write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `steps` returned, after its commit.  It waits for no change, where the database has many writers."""
@@ -144,7 +157,7 @@ class Database:
             async def steps(hands: Hands) -> None:
                 await hands.run_all(prepared, rows)
 
-            await self._finish(self._write_prepared(steps, _STATUSES_MOVE if statuses else None))
+            await self._write_prepared(steps, _STATUSES_MOVE if statuses else None)
 
         return work
 
@@ -173,6 +186,8 @@ class Database:
         """What was begun has ended, and no connection is left.  Any call after this is `StoreUnavailable`."""
         self._closed = True
         await self._access.bell.close()
+        await self._questions.ended()
+        await self._changes.ended()
         if self._running:
             await asyncio.wait(self._running)
         with answering():
@@ -214,15 +229,21 @@ class Database:
                 await self._access.bell.ring(connection)
                 return answer
 
-    async def _find(self, question: Prepared, values: Values | None) -> Sequence[Sequence[Any]]:
-        async def steps(hands: Hands) -> Sequence[Sequence[Any]]:
-            return (await hands.run(question, values)).rows
-
+    async def _share(self, batches: Batches[PreparedSteps[Any], Any], steps: PreparedSteps[T]) -> T:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         with answering():
-            if self._access.at_once is not None:
-                return await self._access.at_once(steps, writes=False)
-            async with self._access.engine.connect() as connection:
-                return await steps(InSteps(connection))
+            answer: T = await batches.ask(steps)
+            return answer
+
+    async def _ask_together(self, some: Sequence[PreparedSteps[Any]]) -> Sequence[Any]:
+        assert self._access.at_once is not None
+        return await self._access.at_once(some, writes=False)
+
+    async def _write_together(self, some: Sequence[PreparedSteps[Any]]) -> Sequence[Any]:
+        assert self._access.at_once is not None
+        async with self._turn():
+            return await self._access.at_once(some, writes=True)
 
     async def _write_prepared(self, steps: PreparedSteps[T], move: Prepared | None = None) -> T:
         """With `move` it is a change, and behind their lock."""
@@ -232,15 +253,17 @@ class Database:
                 raise StoreUnavailable(_LOST)
             return await steps(hands)
 
+        if self._access.at_once is not None:
+            return await self._share(self._changes, after_move)
+        return await self._finish(self._write_in_steps(after_move, move))
+
+    async def _write_in_steps(self, steps: PreparedSteps[T], move: Prepared | None) -> T:
         with answering():
-            async with self._turn() if self._access.one_writer or move is not None else nullcontext():
-                if self._access.at_once is not None:
-                    return await self._access.at_once(after_move, writes=True)
-                async with self._begun() as connection:
-                    answer = await after_move(InSteps(connection))
-                    if move is _STATUSES_MOVE:
-                        await self._access.bell.ring(connection)
-                    return answer
+            async with self._turn() if move is not None else nullcontext(), self._begun() as connection:
+                answer = await steps(InSteps(connection))
+                if move is _STATUSES_MOVE:
+                    await self._access.bell.ring(connection)
+                return answer
 
     async def _write(self, steps: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         with answering():

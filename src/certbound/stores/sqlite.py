@@ -14,10 +14,10 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, Table, event
 from sqlalchemy.exc import OperationalError
@@ -27,9 +27,6 @@ from sqlalchemy.util import greenlet_spawn
 from certbound.core.errors import ConfigurationError, StoreUnavailable
 from certbound.stores import sqlite_driver
 from certbound.stores.database import Access
-from certbound.stores.prepared import Hands
-
-T = TypeVar("T")
 
 FORMS = "sqlite:///relative/path.db, sqlite:////absolute/path.db, sqlite:// (in memory, for tests)"
 
@@ -74,17 +71,22 @@ class _AtOnce:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def __call__(self, steps: Callable[[Hands], Coroutine[Any, Any, T]], *, writes: bool) -> T:
+    async def __call__(self, some: Sequence[sqlite_driver.Steps], *, writes: bool) -> Sequence[Any]:
         try:
             # From the pool itself, past what SQLAlchemy keeps for its own statements.
             lent = await self._engine.raw_connection()
             try:
                 driver: Any = lent.driver_connection
-                return await sqlite_driver.at_once(driver, self._engine.dialect, steps, writes=writes)
+                answers = await sqlite_driver.at_once(driver, self._engine.dialect, some, writes=writes)
             finally:
                 await greenlet_spawn(lent.close)
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the store did not answer: {error}") from error
+            raise _unavailable(error) from error
+        return [_unavailable(each) if isinstance(each, sqlite3.Error) else each for each in answers]
+
+
+def _unavailable(error: sqlite3.Error) -> StoreUnavailable:
+    return StoreUnavailable(f"the store did not answer: {error}")
 
 
 class Silence:

@@ -1,10 +1,14 @@
-"""aiosqlite, with one trip to the thread of a connection for each statement, or for a whole transaction.
+"""aiosqlite, with one trip to the thread of a connection for each statement, or for many questions or a transaction.
 
 A trip there and back costs some 40 µs, most of what a small statement costs; aiosqlite makes one to have a cursor, to
-execute, to fetch and to close it.  A transaction of prepared statements goes there once and is made there.
+execute, to fetch and to close it.  Prepared statements of all who ask at once go there together.
 
-Rule: whatever a statement found is fetched where it ran, and its cursor is closed there; so nothing is open between two
-statements, and where no transaction is, there is nothing to commit or to roll back.
+Rules kept here:
+- whatever a statement found is fetched where it ran, and its cursor is closed there; so nothing is open between two
+  statements, and where no transaction is, there is nothing to commit or to roll back;
+- of those who share a transaction each is undone alone: whoever raised changed nothing, and nothing of what the others
+  did;
+- nobody of them has an answer before the commit, and if that fails, it is the answer of all.
 """
 
 import sqlite3
@@ -17,6 +21,7 @@ from sqlalchemy import Dialect
 from certbound.stores.prepared import Found, Hands, Prepared, Values
 
 T = TypeVar("T")
+Steps = Callable[[Hands], Coroutine[Any, Any, Any]]
 
 
 def connect(database: str, **options: Any) -> aiosqlite.Connection:
@@ -27,38 +32,54 @@ def connect(database: str, **options: Any) -> aiosqlite.Connection:
 
 
 async def at_once(
-    connection: aiosqlite.Connection,
-    dialect: Dialect,
-    steps: Callable[[Hands], Coroutine[Any, Any, T]],
-    *,
-    writes: bool,
-) -> T:
-    """What the steps returned, in one trip: a question, or a transaction if it `writes`.
+    connection: aiosqlite.Connection, dialect: Dialect, some: Sequence[Steps], *, writes: bool
+) -> Sequence[Any]:
+    """What each of these returned or raised, in one trip: questions, or one transaction if they `write`.
 
     They run in the thread of the connection, and so wait for nothing but their statements.
     """
-    work = (connection._conn, dialect, steps, writes)  # noqa: SLF001
-    answer: T = await connection._execute(_at_once, *work)  # type: ignore[no-untyped-call]  # noqa: SLF001
-    return answer
+    work = (_write_together if writes else _ask_together, connection._conn, dialect, some)  # noqa: SLF001
+    answers: Sequence[Any] = await connection._execute(*work)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    return answers
 
 
-def _at_once(
-    connection: sqlite3.Connection,
-    dialect: Dialect,
-    steps: Callable[[Hands], Coroutine[Any, Any, T]],
-    writes: bool,  # noqa: FBT001 - handed over by position
-) -> T:
+def _ask_together(connection: sqlite3.Connection, dialect: Dialect, some: Sequence[Steps]) -> Sequence[Any]:
     """In the thread of the connection."""
-    if not writes:
-        return _finished(steps(_Hands(connection, dialect)))
+    hands = _Hands(connection, dialect)
+    return [_answer(steps, hands) for steps in some]
+
+
+def _write_together(connection: sqlite3.Connection, dialect: Dialect, some: Sequence[Steps]) -> Sequence[Any]:
+    """In the thread of the connection."""
+    hands = _Hands(connection, dialect)
     connection.execute("BEGIN IMMEDIATE").close()
     try:
-        answer = _finished(steps(_Hands(connection, dialect)))
+        # Who is alone raises, and takes back all there is.
+        answers = [_part(each, hands, connection) for each in some] if some[1:] else [_finished(some[0](hands))]
         connection.execute("COMMIT").close()
-        return answer
+        return answers
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK").close()
+
+
+def _part(steps: Steps, hands: Hands, connection: sqlite3.Connection) -> Any:
+    """What the steps returned or raised; then they changed nothing."""
+    connection.execute("SAVEPOINT part").close()
+    answer = _answer(steps, hands)
+    if isinstance(answer, Exception):
+        if not connection.in_transaction:  # SQLite gave up all of it: a disk that is full, for one
+            raise answer
+        connection.execute("ROLLBACK TO part").close()
+    connection.execute("RELEASE part").close()
+    return answer
+
+
+def _answer(steps: Steps, hands: Hands) -> Any:
+    try:
+        return _finished(steps(hands))
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer of this one alone
+        return error
 
 
 def _finished(steps: Coroutine[Any, Any, T]) -> T:
