@@ -11,6 +11,7 @@ from certbound.cli._commands import command
 from certbound.cli.proxies import (
     IDENTITY_HEADERS,
     KINDS,
+    METHOD_HEADERS,
     NO_SECRET,
     PURPOSES,
     Deployment,
@@ -163,3 +164,35 @@ def test_help_teaches() -> None:
     said = run("--help").stdout
     assert all(name in said for name in KINDS)
     assert "certbound proxy-config nginx --for api" in said
+
+
+def test_grpc_is_printed_for_envoy_in_front_of_an_api_and_refused_otherwise() -> None:
+    """HTTP/2 on both sides, no end to a stream that lives; and what to write behind it."""
+    text = run("envoy", "--for", "api", "--grpc").stdout
+    assert "alpn_protocols: [h2]\n" in text
+    assert "http2_protocol_options" in text
+    assert "timeout: 0s" in text
+    assert "request_timeout" not in text
+    assert 'guard = Guard(api, forwarded=Forwarded("envoy", networks=["127.0.0.1"]' in text
+    for wrong in (("nginx", "--for", "api"), ("envoy", "--for", "server"), ("envoy", "--for", "guard")):
+        result = run(*wrong, "--grpc")
+        assert 0 != result.exit_code
+        assert "certbound proxy-config envoy --for api --grpc" in str(result.exception) + result.output
+    assert "http2_protocol_options" not in run("envoy", "--for", "api").stdout
+
+
+def test_what_a_client_may_not_name_another_method_by_leaves_the_request_before_the_guard_is_asked() -> None:
+    """An API that took its word would do what the guard was not asked about."""
+    for name in KINDS:
+        if "guard" in KINDS[name].purposes:
+            asked = config(name, Deployment(purpose="guard", host="h.example")).lower()
+            assert all(each in asked for each in METHOD_HEADERS), name
+            assert METHOD_HEADERS[0] not in config(name, Deployment(purpose="api", host="h.example")).lower()
+
+
+def test_traefik_says_what_does_not_work_behind_wsgi() -> None:
+    """In the file and beside it, for an API; nobody else has to."""
+    for name in KINDS:
+        result = run(name, "--for", "api")
+        assert ("as WSGI does" in result.stdout) is ("behind a WSGI server" in result.stderr) is (name == "traefik")
+    assert "WSGI does" not in run("traefik", "--for", "server").output

@@ -243,7 +243,7 @@ def test_the_guard_hears_the_method_that_the_api_gets(both: Behind) -> None:
     said = [(name, "DELETE") for name in ("X-Original-Method", "X-Forwarded-Method", *OVERRIDES)]
     assert 200 == both.asking.ask(both.owner, bearer, *said, path="/rates/eur").status
     [seen] = both.observer.seen[-1:]
-    assert not {name for name, _ in seen["headers"]} & {each.replace("_", "-") for each in OVERRIDES}
+    assert not {name for name, _ in seen["headers"]} & {*OVERRIDES}
     for method in ("get", "Get", "delete"):
         answer = both.asking.ask(both.owner, bearer, path="/rates/eur", method=method)
         assert answer.status in {0, 400, 403, 405, 501} or both.observer.seen[-1]["method"] == "GET", (method, answer)

@@ -141,3 +141,19 @@ def test_without_a_secret_it_does_not_start(declared: dict[str, Any], said: str)
     options = {"contract": "nginx", "secrets": [SECRET], "networks": ["127.0.0.1"], **declared}
     with pytest.raises(ConfigurationError, match=said):
         ForwardedCertificates(lambda environ, start_response: [], **options)
+
+
+def test_where_a_chain_cannot_be_read_the_start_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """Traefik's commas may come of two headers: the leaf alone passes.  Other contracts have nothing to say."""
+    for name in CONTRACTS:
+        through({}, name)
+    [record] = caplog.records
+    assert "the contract traefik is for clients that send their own certificate alone" in record.getMessage()
+    proxy = {"certbound-proxy-secret": SECRET}
+    alone = forwarded_headers("traefik", CLIENT.der)["x-forwarded-tls-client-cert"]
+    issuer = forwarded_headers("traefik", read(ROOT).der)["x-forwarded-tls-client-cert"]
+    found = certificate_behind(environ_of({"x-forwarded-tls-client-cert": alone, **proxy}), "traefik")
+    assert found == peer(CLIENT)
+    for chain in (f"{alone},{issuer}", f"{alone}, {issuer}", f"{alone},{alone}"):
+        _, said = through(environ_of({"x-forwarded-tls-client-cert": chain, **proxy}), "traefik")
+        assert said.startswith("400")

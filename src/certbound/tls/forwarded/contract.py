@@ -68,6 +68,9 @@ class OwnHeaders:
     """What it owns and does not read: others could be misled by it."""
     optional: ClassVar[frozenset[str]] = frozenset({"chain", "fingerprint", "error"})
     """Roles without which it can be read."""
+    lists_by_commas: ClassVar[bool] = False
+    """Whether it writes several certificates with commas between, which nobody can tell from headers that a server
+    joined (WSGI)."""
 
     def __post_init__(self) -> None:
         seen: dict[bytes, str] = {}

@@ -1,6 +1,9 @@
 """Traefik: `X-Forwarded-Tls-Client-Cert` of the middleware `passTLSClientCert` with `pem: true`.
 
 Rule: it is base64 of DER, the leaf first, the others behind it with commas between; absent without a certificate.
+Behind a WSGI server that is a 400 as soon as there is more than the leaf: there commas may come of two headers, the
+first of somebody else, and neither order nor signatures would tell (an authority could put the leaf of its victim in
+front of its own certificate).
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,7 @@ class Traefik(OwnHeaders):
 
     name: ClassVar[str] = "traefik"
     beside: ClassVar[tuple[str, ...]] = ("x-forwarded-tls-client-cert-info",)
+    lists_by_commas: ClassVar[bool] = True
 
     certificate_header: str = "x-forwarded-tls-client-cert"
 

@@ -6,8 +6,11 @@ Rule 1: a WSGI server says of the peer what it likes, so the secret is mandatory
 Rule 2: it joins several headers of one name by commas: where one could say who the client is, it is a refusal.
 Rule 3: it makes one key of `A-B` and `A_B`, and nobody behind it can tell them apart: the proxy or the server must drop
 names with underscores.  gunicorn and waitress do; for the others `certbound proxy-config` has the line.
+Rule 4: a contract that writes chains with commas (Traefik) works for clients that send the leaf alone, and the log says
+so at the start.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -66,6 +69,8 @@ class ForwardedCertificates(CertificateSource):
             secrets=secrets, networks=networks, unix_socket=unix_socket, secret_header=secret_header.lower()
         )
         self._reader = ForwardedReader(contract_of(contract, **headers), proxies, joins=True)
+        if getattr(self._reader.contract, "lists_by_commas", False):
+            _log.warning(_LEAF_ALONE, self._reader.contract.name)
         self._hosts = declared_hosts(hosts)
         self._strangers = Strangers()
 
@@ -105,4 +110,9 @@ def _refuse(start_response: StartResponse, error: BadForwarded) -> Iterable[byte
     return [body]
 
 
+_log = logging.getLogger("certbound.security")
+_LEAF_ALONE = (
+    "behind a WSGI server the contract %s is for clients that send their own certificate alone: with issuers behind it "
+    "the request is a 400, since commas may come of two headers. Let clients leave the issuers out, or serve by ASGI"
+)
 _PREFIX = "HTTP_"
