@@ -63,6 +63,7 @@ class _Server(socketserver.ThreadingTCPServer):
     """A thread for each connection: browsers open some that they never use."""
 
     daemon_threads = True
+    request_queue_size = 128
     block_on_close = False
 
     def expect(self, redirect_uri: str, judge: Judge) -> None:
@@ -105,6 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.OK, _DONE)
         finally:
             self.server.came.put(came)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is no request, or of another method: the library would show it."""
+        self.close_connection = True
+        self._answer(HTTPStatus(code), _WRONG)
 
     def _answer(self, status: HTTPStatus, text: str) -> None:
         body = _PAGE.format(text).encode()
