@@ -121,14 +121,12 @@ def require_name(connection: Connection, name: str) -> None:
             raise CertificateError("there is none")
         verify(certificate, name)
     except (VerificationError, CertificateError) as error:
-        raise WrongName(name) from error
+        raise wrong_name(name) from error
 
 
-class WrongName(httpcore.ConnectError):
+def wrong_name(name: str) -> httpcore.ConnectError:
     """The certificate is another host's."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"the server's certificate is not for {name}; is this the right host?")
+    return httpcore.ConnectError(f"the server's certificate is not for {name}; is this the right host?")
 
 
 def _remember_why(connection: SSL.Connection, _: object, error: int, __: int, ok: int) -> bool:

@@ -17,7 +17,7 @@ from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.hardware.presenting import present
 from certbound.client.hardware.provider import take_failure
 from certbound.client.identity import Identity
-from certbound.client.tls.context import PROTOCOLS, TLS12_CIPHERS, Context, TLSContext, WrongName
+from certbound.client.tls.context import PROTOCOLS, TLS12_CIPHERS, Context, TLSContext, wrong_name
 
 
 def context_for(
@@ -64,7 +64,7 @@ class SignerConnection:
         try:
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
         except ValueError as error:  # no name that a certificate can have
-            raise WrongName(name) from error
+            raise wrong_name(name) from error
 
     def do_handshake(self) -> None:
         take_failure()  # of somebody before, in this thread
@@ -121,7 +121,7 @@ class SignerConnection:
             raise SSL.SysCallError(-1, "Unexpected EOF") from None
         except ssl.SSLCertVerificationError as error:
             if error.verify_code in _WRONG_NAME:
-                raise WrongName(self._name) from error
+                raise wrong_name(self._name) from error
             self._problems.append(error.verify_code)
             raise SSL.Error([("SSL routines", "", error.verify_message)]) from error
         except ssl.SSLError as error:
