@@ -57,12 +57,9 @@ IntrospectAs = Annotated[
 ]
 IntrospectCert = Annotated[Path | None, typer.Option(help="The certificate of that client, PEM.", metavar="FILE")]
 IntrospectKey = Annotated[Path | None, typer.Option(help="Its private key, PEM.", metavar="FILE")]
-Host = Annotated[str, typer.Option(help="Address to listen on.")]
-ListenPort = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
 AdminPort = Annotated[
     int | None, typer.Option(help="Port of /healthz, on loopback; 0 takes a free one.", min=0, max=65535)
 ]
-Workers = Annotated[int, typer.Option(help="Processes that share the port.", min=1)]
 
 
 def routes_of(given: Sequence[str]) -> dict[str, frozenset[str]]:

@@ -39,6 +39,9 @@ Socket = Annotated[
 Plaintext = Annotated[
     bool, typer.Option("--plaintext", help="Speak plain HTTP on an address that others reach: your own network alone.")
 ]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+ListenPort = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
+Workers = Annotated[int, typer.Option(help="Processes that share the port.", min=1)]
 
 
 def forwarded(

@@ -11,11 +11,14 @@ import typer
 from certbound.cli._commands import WrongUse
 from certbound.cli._proxied import (
     Behind,
+    Host,
+    ListenPort,
     Network,
     Plaintext,
     Renamed,
     SecretFile,
     Socket,
+    Workers,
     announced,
     forwarded,
     require_private,
@@ -24,23 +27,29 @@ from certbound.core.errors import ConfigurationError
 from certbound.tls import AnyPort, ASGIApplication, PlainPort, Port, VirtualHost, serve
 from certbound.tls.forwarded.behind import TLSExtensionToo
 
+App = Annotated[str, typer.Argument(help="The application, as module:attribute.", metavar="APP")]
+Cert = Annotated[Path | None, typer.Option(help="Server certificate, PEM, followed by its issuers.")]
+Key = Annotated[Path | None, typer.Option(help="Its private key, PEM, not encrypted.")]
 Name = Annotated[
     list[str] | None,
     typer.Option(help="A host name to serve; may be repeated.  Without it: the certificate's alternative names."),
 ]
+Asks = Annotated[bool, typer.Option(help="Ask clients for a certificate; any or none is accepted.")]
+Tls13Only = Annotated[bool, typer.Option("--tls13-only", help="Refuse TLS 1.2.")]
+Websockets = Annotated[bool, typer.Option("--websockets", help="Hand websockets to the application.")]
 
 
 def run(
-    app: Annotated[str, typer.Argument(help="The application, as module:attribute.", metavar="APP")],
-    cert: Annotated[Path | None, typer.Option(help="Server certificate, PEM, followed by its issuers.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Its private key, PEM, not encrypted.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8443,
+    app: App,
+    cert: Cert = None,
+    key: Key = None,
+    host: Host = "127.0.0.1",
+    port: ListenPort = 8443,
     name: Name = None,
-    mtls: Annotated[bool, typer.Option(help="Ask clients for a certificate; any or none is accepted.")] = True,
-    tls13_only: Annotated[bool, typer.Option("--tls13-only", help="Refuse TLS 1.2.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that share the port.", min=1)] = 1,
-    websockets: Annotated[bool, typer.Option("--websockets", help="Hand websockets to the application.")] = False,
+    mtls: Asks = True,
+    tls13_only: Tls13Only = False,
+    workers: Workers = 1,
+    websockets: Websockets = False,
     behind: Behind = None,
     proxy_secret_file: SecretFile = None,
     proxy_network: Network = None,
@@ -59,16 +68,11 @@ def run(
 
     Example: certbound run shop:app --behind nginx --proxy-secret-file proxy.secret --proxy-network 127.0.0.1
     """
-    if (cert is None) != (key is None):
-        raise WrongUse("--cert and --key go together; give both")
-    if behind is None and cert is None:
-        raise WrongUse("--cert and --key are missing; or say with --behind what ends TLS in front")
-    if behind is None and (proxy_secret_file or proxy_network or proxy_header or socket or plaintext):
-        raise WrongUse("--behind is missing: name the contract of the proxy, such as --behind nginx")
-    if socket is not None and cert is not None:
-        raise WrongUse("--socket and --cert exclude each other: a Unix socket needs no TLS")
+    declared = proxy_secret_file or proxy_network or proxy_header or socket or plaintext
+    _require_sense(cert, key, behind, socket, proxy_is_declared=bool(declared))
     if cert is None:
         require_private(host, socket, plaintext=plaintext)
+    names = frozenset(name) if name else None
 
     def imported() -> ASGIApplication:
         found = import_application(app)
@@ -80,17 +84,12 @@ def run(
         )  # fmt: skip
 
     def make_ports() -> Sequence[AnyPort]:
-        names = frozenset(name) if name else None
         if cert is None or key is None:
             return [PlainPort(host=host, port=port, path=socket, app=imported(), names=names, websockets=websockets)]
         virtual_host = VirtualHost(
-            certificate=cert,
-            key=key,
-            app=imported(),
-            asks_for_certificate=mtls and behind is None,
-            names=names,
+            certificate=cert, key=key, app=imported(), asks_for_certificate=mtls and behind is None, names=names,
             websockets=websockets,
-        )
+        )  # fmt: skip
         return [Port(host=host, port=port, virtual_hosts=(virtual_host,), minimum_tls="1.3" if tls13_only else "1.2")]
 
     def announce(addresses: list[tuple[str, int]]) -> None:
@@ -99,6 +98,20 @@ def run(
             typer.echo(f"{where} serves {app}; stop it with Ctrl-C")
 
     serve(make_ports, workers=workers, on_ready=announce)
+
+
+def _require_sense(
+    cert: Path | None, key: Path | None, behind: str | None, socket: Path | None, *, proxy_is_declared: bool
+) -> None:
+    """Who ends TLS is said once.  `WrongUse` otherwise."""
+    if (cert is None) != (key is None):
+        raise WrongUse("--cert and --key go together; give both")
+    if behind is None and cert is None:
+        raise WrongUse("--cert and --key are missing; or say with --behind what ends TLS in front")
+    if behind is None and proxy_is_declared:
+        raise WrongUse("--behind is missing: name the contract of the proxy, such as --behind nginx")
+    if socket is not None and cert is not None:
+        raise WrongUse("--socket and --cert exclude each other: a Unix socket needs no TLS")
 
 
 def import_application(reference: str) -> ASGIApplication:
