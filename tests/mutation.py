@@ -500,7 +500,7 @@ MUTATIONS = [
         "_short_header(segment) if True else",
     ),
     Mutation(JWS, "rule 4", "lru_cache(MOST_HEADERS)", "lru_cache(None)"),
-    Mutation(VERIFY, "3", "judge(_verified(token, header, keys), peer", "judge(token.claims, peer"),
+    Mutation(VERIFY, "3", "judge(_verified(token, header, keys), peer", "judge(token.unverified_claims, peer"),
     Mutation(VERIFY, "4", 'if claims.get("iss") != policy.issuer:', "if False:"),
     Mutation(VERIFY, "4", "if policy.audience not in (", "if False and policy.audience not in ("),
     Mutation(JWS, "3", "if not is_time(expires_at) or now >= expires_at:", "if False:"),

@@ -64,7 +64,7 @@ def verified(found: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
 
 
 def _read_before(found: str, header: Header, keys: KeySet) -> Mapping[str, Any]:
-    return read_jwt(found).verified(header, keys)
+    return read_jwt(found).verified_claims(header, keys)
 
 
 def _outcome(way: Callable[..., Mapping[str, Any]], *given: Any) -> Mapping[str, Any] | BadJwt:

@@ -41,33 +41,33 @@ class Header(msgspec.Struct, frozen=True):
     kid: str | None
 
 
-class Unverified(msgspec.Struct, frozen=True):
-    """A JWT, taken apart once for all that is asked of it; nobody has proven yet that anybody said so."""
+class Jwt(msgspec.Struct, frozen=True):
+    """A JWT, taken apart once for all that is asked of it, and not believed."""
 
     segments: Sequence[str]
     """Header, payload and signature, as they came."""
-    claims: Mapping[str, Any]
-    """For picking the keys that could prove them, and nothing else; `verified` is where to have them from."""
+    unverified_claims: Mapping[str, Any]
+    """What it claims: for picking the keys that could prove it, and nothing else."""
 
     def header(self, *, types: Set[str | None], algorithms: Collection[str]) -> Header:
         """As `read_header`."""
         return _require_header(self.segments[0], types, algorithms)
 
-    def verified(self, header: Header, keys: KeySet) -> Mapping[str, Any]:
-        """The claims, as `verified_claims`."""
+    def verified_claims(self, header: Header, keys: KeySet) -> Mapping[str, Any]:
+        """As the function of this name."""
         _require_signature(self.segments, header, keys)
-        return self.claims
+        return self.unverified_claims
 
 
-def read_jwt(token: str, *, most: int = MAX_TOKEN) -> Unverified:
+def read_jwt(token: str, *, most: int = MAX_TOKEN) -> Jwt:
     """A JWT of at most `most` bytes, its claims decoded.  `BadJwt` otherwise."""
     segments = _split(token, most)
-    return Unverified(segments, _decode(segments[1]))
+    return Jwt(segments, _decode(segments[1]))
 
 
 def unverified_claims(token: str, *, most: int = MAX_TOKEN) -> Mapping[str, Any]:
     """What the token claims: for picking the keys that could prove it, and nothing else."""
-    return read_jwt(token, most=most).claims
+    return read_jwt(token, most=most).unverified_claims
 
 
 def read_header(token: str, *, types: Set[str | None], algorithms: Collection[str], most: int = MAX_TOKEN) -> Header:

@@ -109,6 +109,7 @@ class IssuerKeys:
             _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
         else:
             self._key_set = key_set
+            # After the keys: a thread that looks between the two asks for a new `kid`, and does not refuse its token.
             self._kids = frozenset(key.kid for key in key_set)
             self._fetched_at = begun_at
 

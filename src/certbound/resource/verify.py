@@ -19,7 +19,7 @@ from certbound.core import jws
 from certbound.core.certificate import PeerCertificate, Thumbprint
 from certbound.core.confirmation import Confirmed, NotConfirmed, confirm, match_confirmation
 from certbound.core.errors import ConfigurationError, InsufficientScope, InvalidScope, InvalidToken
-from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header, Unverified
+from certbound.core.jws import ASYMMETRIC, LEEWAY, MAX_TOKEN, BadJwt, Header, Jwt
 from certbound.core.scope import Scope, parse_scope, read_scope
 from certbound.core.status import BadStatus, StatusReference, read_reference
 
@@ -110,7 +110,7 @@ def verify(token: str, peer: PeerCertificate | None, *, keys: KeySet, policy: Po
     return verify_read(read, read_header(read, policy), peer, keys=keys, policy=policy, now=now)
 
 
-def read_token(token: str) -> Unverified:
+def read_token(token: str) -> Jwt:
     """The token taken apart, and nothing of it believed.  `InvalidToken` (401) if it is no JWT."""
     try:
         return jws.read_jwt(token)
@@ -118,15 +118,15 @@ def read_token(token: str) -> Unverified:
         raise InvalidToken(str(error)) from error
 
 
-def read_issuer(token: Unverified) -> str:
+def read_issuer(token: Jwt) -> str:
     """The issuer the token claims to be of: a claim, for picking settings by.  `InvalidToken` (401)."""
-    issuer = token.claims.get("iss")
+    issuer = token.unverified_claims.get("iss")
     if not isinstance(issuer, str):
         raise InvalidToken("the token names no issuer")
     return issuer
 
 
-def read_header(token: Unverified, policy: Policy) -> Header:
+def read_header(token: Jwt, policy: Policy) -> Header:
     """The header, if it is one of an access token signed by a listed algorithm; else `InvalidToken` (401)."""
     try:
         # The type is an access token's, the algorithm one of ours.
@@ -136,7 +136,7 @@ def read_header(token: Unverified, policy: Policy) -> Header:
 
 
 def verify_read(
-    token: Unverified, header: Header, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float
+    token: Jwt, header: Header, peer: PeerCertificate | None, *, keys: KeySet, policy: Policy, now: float
 ) -> Principal:
     """What `verify` says, of a token that was read; `header` is what `read_header` found in it by this policy."""
     # (3) One of the issuer's keys signed it; what the header brings along is not looked at.
@@ -173,9 +173,9 @@ def judge(claims: Mapping[str, Any], peer: PeerCertificate | None, *, policy: Po
     return principal
 
 
-def _verified(token: Unverified, header: Header, keys: KeySet) -> Mapping[str, Any]:
+def _verified(token: Jwt, header: Header, keys: KeySet) -> Mapping[str, Any]:
     try:
-        return token.verified(header, keys)
+        return token.verified_claims(header, keys)
     except BadJwt as error:
         raise InvalidToken(str(error)) from error
 
