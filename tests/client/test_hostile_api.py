@@ -214,6 +214,16 @@ class TestArguments:
             with pytest.raises(ClientError, match=f"{next(iter(argument))}= is not used here"):
                 opening(**argument)
 
+    @pytest.mark.parametrize(
+        "argument", [{"minimum_tls": 1.3}, {"minimum_tls": "TLSv1.3"}, {"minimum_tls": "1.1"}, {"binding": "Stated"}],
+        ids=repr,
+    )  # fmt: skip
+    def test_a_word_that_is_none_is_not_taken_for_the_weaker_one(self, place: Place, argument: dict[str, Any]) -> None:
+        """It is refused at once."""
+        for opening in (place.open, place.open_async):
+            with pytest.raises(ClientError, match=f"{next(iter(argument))} is "):
+                opening(**argument)
+
     def test_proxies_of_the_environment(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are not used, even by a client that reads the environment."""
         for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):

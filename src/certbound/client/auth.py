@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, 
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import httpx
@@ -82,6 +82,8 @@ class CertificateBoundAuth(httpx.Auth):
         `binding` is what the API has to say of itself before it gets a token.  Without an API, tokens go to any https
         URL that is asked for.
         """
+        if binding not in get_args(Binding):
+            raise ClientError(f"binding is one of {', '.join(map(repr, get_args(Binding)))}, not {binding!r}")
         self._issuer = issuer
         self._client = Credential(client) if isinstance(client, str) else client
         self._resource = resource

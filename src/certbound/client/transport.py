@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import httpcore
 import httpx
@@ -47,6 +47,7 @@ class Transport(httpx.BaseTransport):
         minimum_tls: MinimumTLS = "1.2",
     ) -> None:
         """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
+        _require_version(minimum_tls)
 
         def make(who: Identity | None) -> httpcore.ConnectionPool:
             context = context_for(who, ca=ca, minimum_tls=minimum_tls)
@@ -87,6 +88,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         minimum_tls: MinimumTLS = "1.2",
     ) -> None:
         """As `Transport`."""
+        _require_version(minimum_tls)
 
         def make(who: Identity | None) -> httpcore.AsyncConnectionPool:
             context = context_for(who, ca=ca, minimum_tls=minimum_tls)
@@ -205,6 +207,12 @@ def _require_allowed(request: httpx.Request) -> None:
             f"the API redirects to https://{request.url.netloc.decode('ascii')}, which is another one; nothing was "
             "sent there; open another client for it"
         )
+
+
+def _require_version(minimum_tls: str) -> None:
+    # Whoever writes 1.3 without quotes must not get less than they wanted.
+    if minimum_tls not in get_args(MinimumTLS):
+        raise ClientError(f"minimum_tls is '1.2' or '1.3', not {minimum_tls!r}")
 
 
 def _require_ours(arguments: Mapping[str, Any]) -> None:
