@@ -291,7 +291,9 @@ class _Provider:
         scheme = Scheme(signing.kind, signing.hash, padding)  # type: ignore[arg-type]
         made = signer.sign(ctypes.string_at(data or 0, size) if size else b"", scheme)
         if signing.kind == "EC":
-            half = len(made) // 2
+            half = (_bits(signer.public_key) + 7) // 8
+            if len(made) != 2 * half:
+                raise IdentityUnusable(f"{signer.name} made a signature of {len(made)} bytes, which is none")
             made = encode_dss_signature(int.from_bytes(made[:half]), int.from_bytes(made[half:]))
         if not 0 < len(made) <= min(room, most):
             raise IdentityUnusable(f"{signer.name} made a signature of {len(made)} bytes, which is none")

@@ -1,0 +1,331 @@
+"""`certbound.client.hardware`: TLS whose key is elsewhere, by OpenSSL itself; tokens are in tests/clients."""
+
+import asyncio
+import contextlib
+import gc
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from certbound.client import ClientError, Identity, IdentityUnusable, open_async_client, open_client
+from certbound.client.hardware import library, provider
+from certbound.client.hardware.library import open_library
+from certbound.client.hardware.presenting import present
+from certbound.client.hardware.signer import signing_key_of
+from certbound.client.hardware.uri import TokenUri
+from certbound.core.signing import sign_jwt
+from certbound.trust.authority import Authority, Issued, self_signed
+from client.served import Served, served
+from client.signing import Signs
+
+KEYS: dict[str, Any] = {
+    "P-256": ec.generate_private_key(ec.SECP256R1()),
+    "P-384": ec.generate_private_key(ec.SECP384R1()),
+    "RSA": rsa.generate_private_key(65537, 2048),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Served]:
+    with served(tmp_path) as running:
+        running.answer("/", {"hello": "world"})
+        yield running
+
+
+def elsewhere(private_key: Any = KEYS["P-256"]) -> tuple[Identity, Signs]:
+    """An identity whose certificate is here, and whose key is not."""
+    signer = Signs(private_key)
+    return Identity(self_signed("CN=elsewhere", key=private_key).chain_pem, b"", signer=signer), signer
+
+
+class TestHandshake:
+    @pytest.mark.parametrize("kind", KEYS)
+    @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+    def test_the_server_sees_the_certificate_of_a_key_that_is_elsewhere(
+        self, kind: str, version: str, tmp_path: Path
+    ) -> None:
+        """OpenSSL's other end checks the signature; one is asked for, with a padding that the version allows."""
+        issued = self_signed("CN=both", dns=["localhost"], usage="both", key=KEYS[kind])
+        signer = Signs(KEYS[kind])
+        shown = handshake(issued, signer, tmp_path, getattr(ssl.TLSVersion, version))
+        assert shown == issued.der
+        [(scheme, _)] = signer.asked
+        assert scheme.padding == ("pss" if kind == "RSA" else None)
+        assert scheme.hash == {"P-384": "SHA384" if version == "TLSv1_3" else scheme.hash, "Ed25519": None}.get(
+            kind, "SHA256"
+        )
+
+    def test_a_key_of_another_certificate_is_refused(self) -> None:
+        """By OpenSSL as well, not only by `Identity`; and of another kind too."""
+        chain = self_signed("CN=one", key=KEYS["P-256"]).certificate
+        for other in (ec.generate_private_key(ec.SECP256R1()), KEYS["RSA"], KEYS["P-384"]):
+            with pytest.raises(IdentityUnusable, match="the key pkcs11:token=test"):
+                present(ssl.create_default_context(), [chain], Signs(other))
+        with pytest.raises(IdentityUnusable, match="does not belong"):
+            Identity(self_signed("CN=one", key=KEYS["P-256"]).chain_pem, b"", signer=Signs(KEYS["P-384"]))
+
+    def test_a_signature_that_is_none_makes_no_connection(self, server: Served) -> None:
+        """Too long for the buffer, empty, or wrong: an error, never a write past the end."""
+        identity, signer = elsewhere()
+        for forged, said in ((b"\xff" * 4000, "which is none"), (b"", "which is none"), (b"\x01" * 64, "TLS failed|")):
+            signer.forges = forged
+            with (
+                open_client(identity, ca=server.ca) as client,
+                pytest.raises((httpx.NetworkError, IdentityUnusable, httpx.RemoteProtocolError), match=said),
+            ):
+                client.get(server.url)
+        assert server.asked == []
+
+    def test_nothing_is_left_when_contexts_are_gone(self, tmp_path: Path) -> None:
+        """OpenSSL gives back each number that stands for an object of ours."""
+        gc.collect()
+        before = len(provider._provider().objects)
+        issued = self_signed("CN=both", dns=["localhost"], usage="both", key=KEYS["P-256"])
+        for _ in range(8):
+            handshake(issued, Signs(KEYS["P-256"]), tmp_path, ssl.TLSVersion.TLSv1_3)
+        gc.collect()
+        assert len(provider._provider().objects) == before
+
+    def test_others_in_this_process_never_meet_the_provider(self, tmp_path: Path) -> None:
+        """A context with a key from a file makes and checks signatures as ever; nothing of ours is made for it."""
+        made = next(provider._provider().numbers)
+        issued = self_signed("CN=both", dns=["localhost"], usage="both")
+        (tmp_path / "both.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+        client = ssl.create_default_context(cadata=issued.certificate_pem.decode())
+        client.load_cert_chain(tmp_path / "both.pem")
+        assert meet(client, issued, tmp_path) == issued.der
+        assert next(provider._provider().numbers) == made + 1
+
+
+class TestFaces:
+    def test_a_request_goes_over_a_connection_with_that_certificate(self, server: Served) -> None:
+        """And the next one over the same, with no signature more."""
+        identity, signer = elsewhere()
+        with open_client(identity, ca=server.ca) as client:
+            assert [client.get(server.url).json() for _ in range(3)] == [{"hello": "world"}] * 3
+        assert {who for *_, who in server.asked} == {identity.thumbprint}
+        assert len(signer.asked) == 1
+
+    def test_a_body_of_megabytes_comes_and_goes(self, server: Served) -> None:
+        """Through memory, record by record."""
+        identity, _ = elsewhere()
+        server.answers["/"].body = b"x" * 3_000_000  # type: ignore[union-attr]
+        with open_client(identity, ca=server.ca) as client:
+            assert len(client.post(server.url, content=b"y" * 3_000_000).content) == 3_000_000
+        assert len(server.asked[0][1]) == 3_000_000
+
+    def test_whom_we_believe_is_the_same(self, tmp_path: Path) -> None:
+        """The CA, the name, the address, the purpose, a CA file that is none: with the sentences of `TLSContext`."""
+        authority, identity = Authority.create("servers"), elsewhere()[0]
+        cases: list[tuple[Issued, str, str]] = [
+            (authority.issue("CN=localhost", usage="server", dns=["a.example"]), "localhost", "is not for localhost"),
+            (authority.issue("CN=localhost", usage="server", dns=["*.localhost"]), "localhost", "is not for localhost"),
+            (authority.issue("CN=localhost", usage="server", ips=["127.0.0.1"]), "localhost", "is not for localhost"),
+            (authority.issue("CN=localhost", usage="server"), "localhost", "is not for localhost"),
+            (authority.issue("CN=localhost", usage="server", dns=["127.0.0.1"]), "127.0.0.1", "is not for 127.0.0.1"),
+            (authority.issue("CN=s", usage="client", dns=["localhost"]), "localhost", "it is not made for servers"),
+            (self_signed("CN=s", usage="server", dns=["localhost"]), "localhost", "it is self-signed"),
+        ]  # fmt: skip
+        for issued, host, said in cases:
+            with served(tmp_path, certificate=issued, name=host) as server:
+                server.ca.write_bytes(authority.certificate_pem)
+                with open_client(identity, ca=server.ca) as client, pytest.raises(httpx.ConnectError, match=said):
+                    client.get(server.url)
+                assert server.asked == []
+        (tmp_path / "none.pem").write_text("none")
+        for file, said in (("none.pem", "holds no PEM"), ("absent.pem", "cannot be read")):
+            with pytest.raises(ClientError, match=said):
+                open_client(identity, ca=tmp_path / file)
+
+    def test_what_the_signer_says_is_what_the_caller_hears(self, server: Served) -> None:
+        """A token that is gone is an identity that cannot be used; once it is back, the next request goes."""
+        identity, signer = elsewhere()
+        with open_client(identity, ca=server.ca) as client:
+            signer.fails = IdentityUnusable("the token is gone")
+            with pytest.raises(IdentityUnusable, match="the token is gone"):
+                client.get(server.url)
+            signer.fails = KeyboardInterrupt()
+            with pytest.raises(KeyboardInterrupt):
+                client.get(server.url)
+            signer.fails = None
+            assert 200 == client.get(server.url).status_code
+
+    def test_two_identities_and_many_threads(self, server: Served) -> None:
+        """Each connection shows its own certificate."""
+        both = [elsewhere()[0], elsewhere(KEYS["RSA"])[0]]
+
+        def ask(number: int) -> bool:
+            identity = both[number % 2]
+            with open_client(identity, ca=server.ca) as client:
+                client.get(f"{server.url}?{number}")
+            return True
+
+        with ThreadPoolExecutor(10) as pool:
+            assert all(pool.map(ask, range(20)))
+        assert {who for *_, who in server.asked} == {each.thumbprint for each in both}
+
+    async def test_a_loop_goes_on_while_a_card_signs(self, server: Served) -> None:
+        """Half a second for a signature, and nobody else waits; another thread does it."""
+        identity, signer = elsewhere()
+        signer.takes = 0.5
+        late = await lateness(open_and_get(identity, server))
+        assert late < 0.3
+        assert signer.asked[0][1] != threading.get_ident()
+
+    async def test_a_card_that_takes_too_long_ends_the_wait(self, server: Served) -> None:
+        """The timeout of connecting counts its signature."""
+        identity, signer = elsewhere()
+        signer.takes = 1.0
+        async with open_async_client(identity, ca=server.ca) as client:
+            with pytest.raises(httpx.ConnectTimeout):
+                await client.get(server.url, timeout=0.2)
+
+    async def test_the_asynchronous_face_hears_the_signer_too(self, server: Served) -> None:
+        identity, signer = elsewhere()
+        signer.fails = IdentityUnusable("the token is gone")
+        async with open_async_client(identity, ca=server.ca) as client:
+            with pytest.raises(IdentityUnusable, match="the token is gone"):
+                await client.get(server.url)
+
+    def test_the_key_signs_assertions_too(self) -> None:
+        """`private_key_jwt`, by the algorithm that fits, or the one that is named."""
+        for kind, alg in (("P-256", "ES256"), ("RSA", "PS256"), ("Ed25519", "EdDSA")):
+            key = elsewhere(KEYS[kind])[0].signing_key()
+            assert alg == key.alg
+            assert sign_jwt({"a": 1}, key, "JWT").count(".") == 2
+        assert "RS256" == signing_key_of(Signs(KEYS["RSA"]), "RS256").alg
+        with pytest.raises(IdentityUnusable, match="cannot sign by ES256"):
+            signing_key_of(Signs(KEYS["RSA"]), "ES256")
+
+    def test_the_key_itself_is_not_to_be_had(self) -> None:
+        """And a repr shows none of it."""
+        identity, _ = elsewhere()
+        with pytest.raises(IdentityUnusable, match="stays in its token"):
+            identity.private_key()
+        assert "PRIVATE" not in repr(identity)
+
+
+class TestUri:
+    def test_what_a_uri_says(self) -> None:
+        """RFC 7512 section 2.3, percent-encoded; what is shown is what names the object, without the query."""
+        found = TokenUri.read(
+            "pkcs11:token=My%20card;id=%01%FF;object=client;type=private;slot-id=7"
+            "?module-path=/usr/lib/x.so&pin-value=12%26 34&pin-source=file:/run/pin"
+        )
+        assert found == TokenUri(
+            token="My card", id=b"\x01\xff", object="client", slot_id=7, module_path=Path("/usr/lib/x.so"),
+            pin_value="12& 34", pin_source=Path("/run/pin"),
+        )  # fmt: skip
+        assert str(found) == "pkcs11:token=My card;slot-id=7;object=client;id=%01%FF"
+        assert "34" not in f"{found!r}{found}"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "file:/key", "pkcs11:colour=red", "pkcs11:token=a;token=b", "pkcs11:token", "pkcs11:slot-id=x",
+            "pkcs11:token=a?pin-source=|cat /pin", "pkcs11:token=a?module-path=x.so", "pkcs11:token=%FF",
+            "pkcs11:library-version=3", "pkcs11:type=data", "pkcs11:token=a?pin-value=s3cr3t&module-name=p11",
+        ],
+    )  # fmt: skip
+    def test_what_is_not_understood_is_refused(self, text: str) -> None:
+        """Nothing is skipped, nothing is run, and no PIN is in the sentence."""
+        with pytest.raises(IdentityUnusable) as refused:
+            TokenUri.read(text)
+        assert "s3cr3t" not in str(refused.value)
+
+
+class TestLibrary:
+    @pytest.fixture(autouse=True)
+    def _anew(self) -> Iterator[None]:
+        yield
+        open_library.cache_clear()
+
+    @pytest.mark.parametrize(
+        ("module", "name", "value", "said"),
+        [
+            (library.platform, "python_implementation", lambda: "PyPy", "not CPython"),
+            (library.sys, "_is_gil_enabled", lambda: False, "not CPython with a GIL"),
+            (library.sys, "version_info", (3, 99, 0), "never tried"),
+            (library.ssl, "OPENSSL_VERSION", "LibreSSL 3.9", "OpenSSL 3 is needed"),
+            (library.ssl, "OPENSSL_VERSION_INFO", (3, 0, 1, 0, 0), "another OpenSSL"),
+            (library._ssl, "__file__", None, "out of reach"),
+        ],
+    )
+    def test_another_python_is_refused_before_anything_is_called(
+        self, monkeypatch: pytest.MonkeyPatch, module: Any, name: str, value: Any, said: str
+    ) -> None:
+        """The sentence says what to use."""
+        open_library.cache_clear()
+        monkeypatch.setattr(module, name, value, raising=False)
+        with pytest.raises(IdentityUnusable, match=f"{said}.*use CPython"):
+            open_library()
+
+    def test_an_address_is_believed_only_if_it_says_what_python_says(self) -> None:
+        """Rule 2: two contexts that differ do not pass for one another."""
+        found, one = open_library(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        assert found.address_of(one) != found.address_of(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+        class Other(ssl.SSLContext):
+            @property
+            def verify_mode(self) -> ssl.VerifyMode:  # type: ignore[override]
+                return ssl.CERT_NONE
+
+        with pytest.raises(IdentityUnusable, match="not what it was"):
+            found.address_of(Other(ssl.PROTOCOL_TLS_CLIENT))
+
+    def test_without_the_extra_the_sentence_names_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing else of the client needs it."""
+        monkeypatch.delitem(sys.modules, "certbound.client.hardware.token", raising=False)
+        monkeypatch.setitem(sys.modules, "pkcs11", None)
+        with pytest.raises(IdentityUnusable, match=r"pip install 'certbound\[pkcs11\]'"):
+            Identity.from_pkcs11("pkcs11:token=a")
+
+
+def handshake(issued: Issued, signer: Signs, folder: Path, version: ssl.TLSVersion) -> bytes | None:
+    """By `signer` and the `ssl` module; what the server was shown."""
+    client = ssl.create_default_context(cadata=issued.certificate_pem.decode())
+    client.maximum_version = version
+    present(client, [issued.certificate], signer)
+    return meet(client, issued, folder)
+
+
+def meet(client: ssl.SSLContext, issued: Issued, folder: Path) -> bytes | None:
+    """A handshake in memory with a server of the same certificate, whose key is in a file."""
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=issued.certificate_pem.decode())
+    server.verify_mode = ssl.CERT_REQUIRED
+    (folder / "server.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+    server.load_cert_chain(folder / "server.pem")
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = client.wrap_bio(to_client, to_server, server_hostname="localhost")
+    theirs = server.wrap_bio(to_server, to_client, server_side=True)
+    for end in (ours, theirs) * 3:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    assert ours.version() == client.maximum_version.name.replace("_", ".").replace("MAXIMUM.SUPPORTED", "TLSv1.3")
+    return theirs.getpeercert(binary_form=True)
+
+
+async def open_and_get(identity: Identity, server: Served) -> None:
+    async with open_async_client(identity, ca=server.ca) as client:
+        assert 200 == (await client.get(server.url)).status_code
+
+
+async def lateness(work: Any) -> float:
+    """The longest that a task had to wait for its turn meanwhile, in seconds."""
+    task, worst = asyncio.ensure_future(work), 0.0
+    while not task.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.01)
+        worst = max(worst, time.monotonic() - before - 0.01)
+    await task
+    return worst
