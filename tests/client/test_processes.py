@@ -23,6 +23,7 @@ from certbound.client import (
     Transport,
     WatchedIdentity,
 )
+from certbound.client.keeping import Clocks
 from certbound.client.transport import async_client_over, client_over
 from certbound.core.certificate import thumbprint
 from certbound.trust.authority import self_signed
@@ -271,6 +272,23 @@ class TestStopped:
             await stopped
         with pytest.raises(ServerUnreachable, match="was closed"):
             await waiting
+
+
+def test_a_token_is_as_old_as_the_question(place: Place) -> None:
+    """However long the server takes over it, or the clock jumps meanwhile; what came late is used for that request."""
+    now = [0.0]
+    shelf = Shelf(Clocks(monotonic=lambda: now[0], wall=lambda: 2e9 + now[0]))
+    own, url = Identity(OWN.chain_pem, OWN.key_pem), place.server.url
+
+    def slowly(headers: dict[str, str], body: bytes) -> Answer:
+        now[0] += 580
+        return place.token(headers, body)
+
+    place.server.answers["/token"] = slowly
+    transport = Transport(own, ca=place.server.ca)
+    auth = CertificateBoundAuth(transport, url, "me", resource=url, shelf=shelf)
+    with client_over(transport, auth=auth, base_url=url) as api:
+        assert [api.get("/api").json()["token"] for _ in range(2)] == ["secret-1", "secret-2"]
 
 
 def test_a_certificate_that_ends_while_the_client_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
