@@ -9,7 +9,8 @@ Rule 1: tokens are those of `CertificateBoundAuth`, asked for over `AsyncTranspo
 Rule 2: aiohttp wants an `ssl.SSLContext`, so calls of the API have what the system's OpenSSL has: no post-quantum
         certificates.  There is one context for each identity, and aiohttp pools connections by their context.
 Rule 3: the `ssl` module takes keys from files only.  A key is written to a folder of ours for the moment of reading,
-        encrypted under a password that is nowhere but in memory.
+        encrypted under a password that is nowhere but in memory.  One in a token stays there; its signature, one for
+        each new connection, is waited for in the loop.
 Rule 4: what an argument of aiohttp would change about TLS (`ssl`, `proxy`, `server_hostname`) is refused.
 """
 
@@ -17,10 +18,11 @@ import contextlib
 import secrets
 import ssl
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
@@ -33,6 +35,7 @@ from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
 from certbound.client.hardware.presenting import present
+from certbound.client.hardware.signer import Remembering, Signer
 from certbound.client.identity import Identity
 from certbound.client.opening import identity_of, require_api
 from certbound.client.transport import IDENTITY, AsyncTransport, MinimumTLS
@@ -70,6 +73,7 @@ class BoundMiddleware:
         self._ca = ca
         self._minimum = minimum_tls
         self._contexts: list[tuple[Identity, SSLContext]] = []
+        self._signers: WeakKeyDictionary[SSLContext, Remembering] = WeakKeyDictionary()
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -84,7 +88,8 @@ class BoundMiddleware:
             while True:
                 request.bound = self._context_of(sent.extensions[IDENTITY])
                 request.headers["Authorization"] = sent.headers["authorization"]
-                response = await handler(request)
+                with _heard(self._signers.get(request.bound)):
+                    response = await handler(request)
                 try:
                     sent = await steps.asend(_answer(response, sent))
                 except StopAsyncIteration:
@@ -100,7 +105,10 @@ class BoundMiddleware:
         for known, context in self._contexts:
             if known is identity:
                 return context
-        made = context_of(identity, ca=self._ca, minimum_tls=self._minimum)
+        signer = None if identity.signer is None else Remembering(identity.signer)
+        made = context_of(identity, ca=self._ca, minimum_tls=self._minimum, signer=signer)
+        if signer is not None:
+            self._signers[made] = signer
         self._contexts = [(identity, made), *self._contexts][:KEPT]
         return made
 
@@ -143,15 +151,20 @@ async def open(  # noqa: A001
         await transport.aclose()
 
 
-def context_of(identity: Identity, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2") -> SSLContext:
-    """A context of the `ssl` module that presents `identity`.  `IdentityUnusable` if that OpenSSL cannot."""
+def context_of(
+    identity: Identity, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2", signer: Signer | None = None
+) -> SSLContext:
+    """A context of the `ssl` module that presents `identity`.  `IdentityUnusable` if that OpenSSL cannot.
+
+    `signer` signs in place of the identity's own, with the same key.
+    """
     try:
         context = ssl.create_default_context(cafile=ca)
     except (OSError, ssl.SSLError) as error:
         raise ClientError(f"the CA file {ca} cannot be used: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_3 if minimum_tls == "1.3" else ssl.TLSVersion.TLSv1_2
-    if identity.signer is not None:
-        present(context, identity.certificates(), identity.signer)
+    if (signing := signer or identity.signer) is not None:
+        present(context, identity.certificates(), signing)
         return context
     password = secrets.token_urlsafe(32)
     key = identity.private_key().private_bytes(
@@ -170,6 +183,17 @@ def context_of(identity: Identity, *, ca: Path | None = None, minimum_tls: Minim
                 "certbound.client.open_async uses another one"
             ) from None
     return context
+
+
+@contextlib.contextmanager
+def _heard(signer: Remembering | None) -> Iterator[None]:
+    """A connection that failed because the key could not sign says why: `IdentityUnusable`, as in other faces."""
+    try:
+        yield
+    except aiohttp.ClientConnectorError as error:
+        if signer is None or signer.failure is None:
+            raise
+        raise signer.failure from error
 
 
 def _as_httpx(request: BoundRequest) -> httpx.Request:

@@ -47,6 +47,26 @@ class Signer(Protocol):
         ...
 
 
+class Remembering:
+    """A signer, and what it raised last, for where no exception passes; None after a signature."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self.name = signer.name
+        self.public_key = signer.public_key
+        self.failure: BaseException | None = None
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:
+        """As the signer."""
+        try:
+            made = self._signer.sign(data, scheme)
+        except BaseException as error:
+            self.failure = error
+            raise
+        self.failure = None
+        return made
+
+
 def kind_of(public_key: Any, name: str) -> Kind:
     """`IdentityUnusable` for a key of another kind."""
     for type_, kind in _KINDS.items():
