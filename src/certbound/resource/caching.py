@@ -18,9 +18,12 @@ def kept_private(message: Message) -> Message:
     if message["type"] not in _BEGINS:
         return message
     headers = list(message.get("headers") or ())
-    if any(name.lower() == b"cache-control" for name, _ in headers):
-        return {**message, "headers": headers}
-    return {**message, "headers": [*headers, (b"cache-control", b"private")]}
+    for name, _ in headers:
+        if name.lower() == b"cache-control":
+            break
+    else:
+        headers.append(_PRIVATE)
+    return {**message, "headers": headers}
 
 
 def privately(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -30,4 +33,5 @@ def privately(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     return [*headers, ("Cache-Control", PRIVATE)]
 
 
+_PRIVATE = b"cache-control", PRIVATE.encode("ascii")
 _BEGINS = frozenset({"http.response.start", "websocket.http.response.start"})
