@@ -15,7 +15,22 @@ import pytest
 import certbound.client
 import certbound.client.aiohttp
 import certbound.client.requests
-from certbound.client import AnswerUnusable, ApiUnsafe, ClientError, Identity, IdentityUnusable, auth, open_client
+from certbound.client import (
+    AnswerUnusable,
+    ApiUnsafe,
+    ClientError,
+    Credential,
+    Identity,
+    IdentityUnusable,
+    auth,
+    drive,
+    drive_async,
+    flow,
+    open_async_client,
+    open_client,
+    read_metadata,
+)
+from certbound.client.flow import Flow, Probed
 from certbound.client.flow.api import says_invalid_token
 from certbound.trust.authority import self_signed
 from client.raw import Line, Raw, raw
@@ -253,6 +268,41 @@ class TestArguments:
         for given in ({"key": tmp_path / "missing"}, {"certificate": str(tmp_path / "missing")}):
             with pytest.raises(IdentityUnusable, match="missing cannot be read: No such file"):
                 place.open(**given)
+
+
+@pytest.mark.parametrize("enforces", [True, False])
+async def test_a_probe_finds_out_what_an_api_does_with_stolen_tokens(place: Place, enforces: bool) -> None:
+    """Over two certificates, ours and one that nobody knows; the token is given back in either case."""
+    own, throwaway = (Identity.read(each.chain_pem, each.key_pem) for each in (OWN, self_signed("CN=nobody")))
+    url = place.server.url
+
+    def api(headers: dict[str, str], _: bytes) -> Answer:
+        who = place.server.asked[-1][2]
+        return Answer(200 if who == own.thumbprint or not enforces else 401)
+
+    place.server.answers["/api"] = api
+    place.server.answer("/revoke")
+    server = read_metadata(
+        {"issuer": url, "token_endpoint": f"{url}/token", "revocation_endpoint": f"{url}/revoke"}, url
+    )
+    wanted = Probed.ENFORCES if enforces else Probed.ACCEPTS_STOLEN
+
+    def probe() -> Flow[Probed]:
+        return flow.probe(server, Credential("me"), f"{url}/api")
+
+    def blocking() -> Probed:
+        with open_client(own, ca=place.server.ca) as us, open_client(throwaway, ca=place.server.ca) as them:
+            return drive(us, probe(), strangers=them)
+
+    assert await asyncio.to_thread(blocking) is wanted
+    async with (
+        open_async_client(own, ca=place.server.ca) as us,
+        open_async_client(throwaway, ca=place.server.ca) as them,
+    ):
+        assert await drive_async(us, probe(), strangers=them) is wanted
+    shown = [("/token", own), ("/api", own), ("/api", throwaway), ("/revoke", own)] * 2
+    assert [(path, who) for path, _, who in place.server.asked] == [(path, who.thumbprint) for path, who in shown]
+    assert b"secret-2" in place.server.asked[-1][1]
 
 
 def test_a_certificate_is_shown_to_no_server_of_another_name(place: Place, elsewhere: Served, tmp_path: Path) -> None:
