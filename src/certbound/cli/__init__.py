@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ModuleNotFoundError as error:
             return _missing(error)
         except CertboundError as error:
-            return _failed(f"{error}{_ADVICE if isinstance(error, StoreUnavailable) else ''}")
+            return _failed(f"{error}{_next_step(error)}")
         except NotFound:
             return _failed("somebody else changed it meanwhile; look at it and try again")
         except OSError as error:
@@ -45,6 +45,16 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _failed(sentence: str) -> int:
     sys.stderr.write(f"certbound: {shown(sentence)}\n")
     return 1
+
+
+def _next_step(error: CertboundError) -> str:
+    if isinstance(error, StoreUnavailable):
+        return _ADVICE
+    if (client := sys.modules.get("certbound.client")) is None or not isinstance(error, client.ServerUnreachable):
+        return ""
+    from certbound.cli._unreachable import next_step
+
+    return next_step(str(error))
 
 
 def _missing(error: ModuleNotFoundError) -> int:

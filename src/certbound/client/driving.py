@@ -171,6 +171,8 @@ def _reaching(request: Request, ends: float) -> Iterator[None]:
         if time.monotonic() >= ends:
             raise _too_long(request) from error
         raise ServerUnreachable(f"{request.url} cannot be reached: {error}") from error
+    except UnicodeError as error:  # the system's way to say that a label is too long, or empty
+        raise ServerUnreachable(f"{request.url} cannot be reached: no such name") from error
 
 
 def _take(body: bytearray, chunk: bytes, request: Request, ends: float) -> None:

@@ -145,11 +145,7 @@ class Reach:
                     stream.sendall(piece)
                 answer = Answer(_read(stream))
         except (OSError, UnicodeError) as error:
-            return Answer(
-                failure=f"{getattr(error, 'reason', None) or error.strerror or error}"
-                if isinstance(error, OSError)
-                else "no such name"
-            )
+            return Answer(failure=_why(error))
         self.limited += answer.status == 429
         return answer
 
@@ -334,3 +330,11 @@ def _no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "no such name"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate cannot be trusted: {error.verify_message.rstrip('.')}"
+    return f"{getattr(error, 'reason', None) or error.strerror or error}"

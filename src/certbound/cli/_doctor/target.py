@@ -12,6 +12,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 from certbound.cli._doctor.reach import Answer, Headers, Identity, Place, Reach, place_of, request
+from certbound.cli._unreachable import advice
 from certbound.core.errors import ConfigurationError
 from certbound.core.metadata import well_known
 from certbound.core.tokens import Issuer
@@ -105,7 +106,8 @@ def find(reach: Reach, url: str, *, client_id: str, token: str, plain_url: str) 
     plain = place_of(plain_url) if plain_url else None
     found = reach.ask(place.at(_issuer_path(url)), request("GET", place.at(_issuer_path(url)), ()))
     if not found.status:
-        raise ConfigurationError(f"{url} does not answer: {found.failure or 'it closes the connection'}{_hint(found)}")
+        failure = found.failure or "it closes the connection"
+        raise ConfigurationError(f"{url} does not answer: {failure}{advice(failure, url)}")
     document = _document(found)
     if "token_endpoint" not in document:
         at = place.at(_resource_path(reach, place))
@@ -140,9 +142,3 @@ def _document(answer: Answer) -> dict[str, Any]:
 
 
 _NAMED = re.compile(r'resource_metadata="(https://[!-~]+)"')
-
-
-def _hint(answer: Answer) -> str:
-    if "verify" in answer.failure.lower():
-        return "; --ca FILE names who vouches for it"
-    return ""
