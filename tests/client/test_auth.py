@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import msgspec
@@ -109,6 +110,15 @@ class TestUse:
             for _ in range(3):
                 assert (await api.get("/api")).json()["token"] == "secret-1"
         assert place.server.paths() == [API, ISSUER, "/token", "/api", "/api", "/api"]
+
+    def test_what_is_asked_for(self, place: Place) -> None:
+        """A token for this API and this scope, as this client."""
+        with place.open(scope="read") as api:
+            api.get("/api")
+        [form] = [dict(parse_qsl(body.decode())) for path, body, _ in place.server.asked if path == "/token"]
+        assert form == {
+            "grant_type": "client_credentials", "client_id": "me", "scope": "read", "resource": place.server.url,
+        }  # fmt: skip
 
     def test_many_threads_cause_one_token_request(self, place: Place) -> None:
         """However many wait on a cold client."""
@@ -243,6 +253,20 @@ class TestApi:
         with place.open() as api, pytest.raises(ApiUnsafe, match="http://"):
             api.get(place.server.url.replace("https:", "http:") + "/api")
         assert place.server.asked == []
+
+    def test_each_host_is_asked_before_it_gets_a_token(self, place: Place) -> None:
+        """Where one client calls several: the token of the first is used at the second, once that has said enough."""
+        transport = Transport(as_identity(OWN), ca=place.server.ca)
+        auth = CertificateBoundAuth(transport, place.server.url, "me")
+        elsewhere = place.server.url.replace("localhost", "127.0.0.1")
+        with client_over(transport, auth=auth) as api:
+            api.get(f"{place.server.url}/api")
+            with pytest.raises(MetadataUnusable, match="was asked about"):
+                api.get(f"{elsewhere}/api")
+            assert place.asked("/api") == 1
+            place.server.answer(API, {"resource": elsewhere, "tls_client_certificate_bound_access_tokens": True})
+            assert api.get(f"{elsewhere}/api").json()["token"] == "secret-1"
+        assert (place.given, place.asked("/api")) == (1, 2)
 
     def test_an_api_that_enforces_nothing_gets_no_token(self, place: Place) -> None:
         """S2: none is even fetched, unless the caller says so."""
@@ -448,6 +472,25 @@ class TestIdentity:
         with client_over(transport, auth=auth, base_url=place.server.url) as api:
             assert api.get("/api").json()["token"] == "secret-1"
             assert api.get("/api").json()["token"] == "secret-2"
+        shown = [thumbprint for path, _, thumbprint in place.server.asked if path in {"/token", "/api"}]
+        assert shown == [before] * 2 + [files.identity.thumbprint] * 2
+
+    @pytest.mark.parametrize("path", [API, ISSUER, "/token"])
+    async def test_a_renewal_in_the_middle_with_await(self, place: Place, path: str) -> None:
+        """The same."""
+        files = Renewable(as_identity(OWN))
+        before, answers = files.identity.thumbprint, place.server.answers[path]
+
+        def renewing(headers: dict[str, str], body: bytes) -> Answer:
+            files.renew()
+            place.server.answers[path] = answers
+            return answers if isinstance(answers, Answer) else answers(headers, body)
+
+        place.server.answers[path] = renewing
+        transport = AsyncTransport(files, ca=place.server.ca)
+        auth = CertificateBoundAuth(transport, place.server.url, "me", resource=place.server.url)
+        async with async_client_over(transport, auth=auth, base_url=place.server.url) as api:
+            assert [(await api.get("/api")).json()["token"] for _ in range(2)] == ["secret-1", "secret-2"]
         shown = [thumbprint for path, _, thumbprint in place.server.asked if path in {"/token", "/api"}]
         assert shown == [before] * 2 + [files.identity.thumbprint] * 2
 
