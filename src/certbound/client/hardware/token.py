@@ -56,7 +56,7 @@ class TokenKey:
         return signature
 
     def _sign(self, session: Any, data: bytes, scheme: Scheme) -> bytes:
-        key = _private_key(session, self._uri)
+        key = self._token.private_key(session, self._uri)
         if not hasattr(key, "sign"):
             raise IdentityUnusable(f"{self.name} may not sign (CKA_SIGN)")
         made: bytes = _SIGN[scheme.kind, scheme.padding](key, data, scheme.hash)
@@ -71,7 +71,7 @@ def open_key(
     `IdentityUnusable` if there is no such key, if there are several, or if it is not the certificate's.
     """
     token = _token_of(uri, _pin_of(uri, pin))
-    found = chain or token.use(uri, lambda session: _chain(session, uri))
+    found = chain or token.use(uri, lambda session: _chain(session, uri, token.private_key(session, uri)))
     key = TokenKey(token, uri, found[0])
     _require_pair(token, uri, key, found[0])
     return key, found
@@ -91,8 +91,12 @@ class _Module:
         self.lock = threading.Lock()
 
     def tokens(self) -> list[Any]:
-        """The tokens that are there now."""
-        return [each.get_token() for each in self._library().get_slots(token_present=True)]
+        """The tokens that are there now; one that cannot say what it is, is not."""
+        found = []
+        for slot in self._library().get_slots(token_present=True):
+            with suppress(pkcs11.PKCS11Error):
+                found.append(slot.get_token())
+        return found
 
     def _library(self) -> Any:
         """Loaded, and initialized in this process."""
@@ -116,23 +120,34 @@ class _Token:
         self._uri = uri
         self._pin = pin
         self._session: Any = None
+        self._keys: dict[TokenUri, Any] = {}
         self._refused = False
         anew_in_children(self)
 
     def begin_anew(self) -> None:
         """No session, and no login, goes over to a child (PKCS #11 section 6.6.1)."""
-        self._session = None
+        self._session, self._keys = None, {}
 
     def use(self, uri: TokenUri, action: Callable[[Any], _T]) -> _T:
         """What `action` returns of a session that is logged in."""
         with self._module.lock, _explaining(uri):
             if self._session is not None:
                 try:
+                    for key in self._keys.values():
+                        key[Attribute.CLASS]  # a search in a session that ended would say so on stderr too
+                        break
                     return action(self._session)
                 except _ENDED:
-                    self._session = None
+                    pass
+            self._session, self._keys = None, {}
             self._session = self._open(uri)
             return action(self._session)
+
+    def private_key(self, session: Any, uri: TokenUri) -> Any:
+        """The one key that is meant; looked for once in each session."""
+        if (known := self._keys.get(uri)) is None:
+            known = self._keys[uri] = _private_key(session, uri)
+        return known
 
     def is_open_to(self, uri: TokenUri, pin: str | None) -> bool:
         """Whether this may be used with that PIN, at which the token itself looks but once."""
@@ -222,9 +237,9 @@ def _private_key(session: Any, uri: TokenUri) -> Any:
     raise IdentityUnusable(f"no private key fits {uri}; is that its object or id, and was the PIN given?")
 
 
-def _chain(session: Any, uri: TokenUri) -> list[x509.Certificate]:
+def _chain(session: Any, uri: TokenUri, key: Any) -> list[x509.Certificate]:
     """The certificate of the key, and its issuers as far as they are in the token."""
-    key_id = _private_key(session, uri)[Attribute.ID]
+    key_id = key[Attribute.ID]
     leaves = _certificates(session, {Attribute.ID: key_id}) if key_id else []
     leaves = leaves or _certificates(session, {Attribute.LABEL: uri.object} if uri.object else {})
     if len(leaves) != 1:
@@ -254,15 +269,14 @@ def _issuer_of(certificate: x509.Certificate, others: list[x509.Certificate]) ->
 
 def _require_pair(token: _Token, uri: TokenUri, key: TokenKey, leaf: x509.Certificate) -> None:
     """The key is the certificate's: by its public half in the token, else by a signature."""
-    public = token.use(uri, lambda session: _public_half(session, uri))
+    public = token.use(uri, lambda session: _public_half(session, token.private_key(session, uri)))
     belongs = _verifies(key, leaf) if public is None else load_der_public_key(public) == leaf.public_key()
     if not belongs:
         raise IdentityUnusable(f"the key {uri} does not belong to the client certificate; give the pair")
 
 
-def _public_half(session: Any, uri: TokenUri) -> bytes | None:
+def _public_half(session: Any, private: Any) -> bytes | None:
     """The public key in DER, if the token has it beside the private one."""
-    private = _private_key(session, uri)
     same = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.KEY_TYPE: private.key_type}
     key_id = private[Attribute.ID]
     found = list(session.get_objects({**same, Attribute.ID: key_id})) if key_id else []
