@@ -175,3 +175,15 @@ def test_the_middleware_tells_the_metadata_and_nothing_else() -> None:
     path = "/.well-known/oauth-protected-resource"
     assert (200, 401) == tuple(guard(asked(None, each)).status_code for each in (path, path + "/"))  # type: ignore[union-attr]
     assert 405 == metadata(RequestFactory().post(path)).status_code
+
+
+def test_where_nobody_says_which_certificate_a_client_holds_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """For the middleware and a view that decides by itself; whoever has no token says nothing of the deployment."""
+    view = requires()(lambda request: HttpResponse())
+    for ask in (Guard(lambda request: HttpResponse()), view):
+        caplog.clear()
+        assert 401 == ask(asked(None, **{EXTENSION: None})).status_code  # type: ignore[union-attr]
+        assert "nothing says which certificate" not in caplog.text
+        with override_settings(CERTBOUND=GOOD):  # what was told is forgotten
+            assert 401 == ask(asked(**{EXTENSION: None})).status_code  # type: ignore[union-attr]
+        assert "nothing says which certificate clients hold" in caplog.text

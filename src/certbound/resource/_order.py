@@ -36,6 +36,10 @@ class Sourceless:
     def __init__(self) -> None:
         self._events = Events(_log, logging.ERROR)
 
+    def forget(self) -> None:
+        """What was told may be told again."""
+        self._events = Events(_log, logging.ERROR)
+
     def tell(self, facts: ConnectionFacts | None, refusal: ProtectedResourceError) -> None:
         """A request with a token was refused; `facts` are those of its connection."""
         if facts is None and not isinstance(refusal, TokenMissing):

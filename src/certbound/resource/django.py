@@ -227,6 +227,7 @@ def _is_asynchronous(view: Any) -> bool:
 def _forget(*, setting: str, **_: Any) -> None:
     if setting == "CERTBOUND":
         api.cache_clear()
+        _sourceless.forget()
 
 
 setting_changed.connect(_forget)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 import grpc
 import pytest
@@ -44,7 +45,9 @@ def envoy(kinds: Kinds, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pr
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool, interceptors=[guard])
         method = grpc.unary_unary_rpc_method_handler(lambda _, __: principal().client_id.encode())
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bank.Accounts", {"Read": method}),))
+        stream = grpc.stream_stream_rpc_method_handler(lambda sent, _: (each.upper() for each in sent))
+        methods = {"Read": method, "Talk": stream}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bank.Accounts", methods),))
         assert upstream == server.add_insecure_port(f"127.0.0.1:{upstream}")
         server.start()
         with running(ENVOY, text, port, folder, kinds) as proxied:
@@ -77,6 +80,23 @@ def test_any_certificate_is_its_owners(envoy: Proxied, kinds: Kinds, kind: str) 
     assert grpc.StatusCode.OK is call(envoy, kinds, owner, held)
     assert grpc.StatusCode.UNAUTHENTICATED is call(envoy, kinds, thief, held)
     assert grpc.StatusCode.UNAUTHENTICATED is call(envoy, kinds, None, held)
+
+
+def test_a_stream_goes_both_ways_while_it_lasts(envoy: Proxied, kinds: Kinds) -> None:
+    """Each message is answered before the next one is sent: Envoy holds nothing back, on either side."""
+    owner = kinds["CA-signed"]
+    assert owner is not None
+    credentials = grpc.ssl_channel_credentials(kinds.authority.certificate_pem, owner.key_pem, owner.chain_pem)
+    options = [("grpc.ssl_target_name_override", HOST)]
+    sending: SimpleQueue[bytes | None] = SimpleQueue()
+    with grpc.secure_channel(f"127.0.0.1:{envoy.port}", credentials, options) as channel:
+        metadata = [("authorization", f"Bearer {token(cnf=confirm(read(owner)))}")]
+        answers = channel.stream_stream("/bank.Accounts/Talk")(iter(sending.get, None), metadata=metadata, timeout=10)
+        for message in (b"a", b"b", b"c"):
+            sending.put(message)
+            assert message.upper() == next(answers)
+        sending.put(None)
+        assert [] == list(answers)
 
 
 def test_what_a_client_says_of_itself_does_not_get_through(envoy: Proxied, kinds: Kinds) -> None:
