@@ -150,7 +150,7 @@ MUTATIONS = [
     Mutation(SERVER_AUTHENTICATION, "2", "revoked=service.clients.revoked", "revoked=type(service.clients.revoked)()"),
     Mutation(GRANTS, "1", "await service.store.grants.find(digest, now=call.now)", "None"),
     Mutation(GRANTS, "2", "asked.authenticated, call.peer, asked.request", "asked.authenticated, None, asked.request"),
-    Mutation(GRANTS, "3", "        await require_open(person, service)\n", "        pass\n"),
+    Mutation(GRANTS, "3", "        await require_open(person, found.account, service)\n", "        pass\n"),
     Mutation(GRANTS, "4", "if _is_reused(found, call.now, service.refresh.grace):", "if False:"),
     Mutation(GRANTS, "4", "        await end_grant(asked, grant.grant_id)\n", ""),
     Mutation(GRANTS, "4", "found.is_successor_used or", "False or"),

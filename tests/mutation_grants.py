@@ -56,7 +56,12 @@ MUTATIONS = [
         "                await end_grant(self.asked, self.grant.grant_id)\n                raise InvalidGrant(reason)",
         "                raise InvalidGrant(reason)",
     ),
-    (OPENING, "rule 2", "is_open = accounts is None or await accounts.is_open(person)", "is_open = True"),
+    (
+        OPENING,
+        "rule 2",
+        "is_open = service.people.accounts is None or (account is not None and account.enabled)",
+        "is_open = True",
+    ),
     (OPENING, "off", 'return "nobody can log in here any more, so nothing acts for anybody"', 'return ""'),
     (OPENING, "rule 2", "subject=self.person,", "subject='',"),
     (OPENING, "rule 2", "covers(consent, grant.scope, grant.audience)", "covers(consent, (), grant.audience)"),

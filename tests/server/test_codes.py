@@ -5,13 +5,14 @@ The store is real; at one of its steps another process is faster.
 
 import json
 import time
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 
 from certbound.core.authentication import digest_of
@@ -81,14 +82,19 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def redeemed(store: Any, body: bytes | None = None) -> tuple[int, Any]:
-    """What a server on this store answers."""
+async def redeemed(store: Any, body: bytes | None = None, *, served: list[Any] | None = None) -> tuple[int, Any]:
+    """What a server on this store answers; it is put into `served`."""
 
     def opened() -> Any:
         return make_service(store, offer=OFFER, bind=Bind.REQUESTED, people=PEOPLE)
 
     application = Application(opened)
     async with running(application):
+        if served is not None:
+            assert application.service is not None
+            # What is invalid was read a moment ago.
+            await application.service.statuses.is_valid(0, now=application.service.clock())
+            served.append(application.service)
         status, _, answer = await ask(application, "/tenant/token", body=body or BODY)
     return status, json.loads(answer)
 
@@ -96,9 +102,9 @@ async def redeemed(store: Any, body: bytes | None = None) -> tuple[int, Any]:
 def before_opening(store: Store, faster: Faster) -> Any:
     """The store, where somebody is faster than a grant is opened."""
 
-    async def opening(*arguments: Any, **options: Any) -> None:
+    async def opening(*arguments: Any, **options: Any) -> Any:
         await faster(store)
-        await store.grants.open(*arguments, **options)
+        return await store.grants.open(*arguments, **options)
 
     return Between(store, grants=Between(store.grants, open=opening))
 
@@ -106,26 +112,21 @@ def before_opening(store: Store, faster: Faster) -> Any:
 def after_opening(store: Store, faster: Faster) -> Any:
     """The store, where somebody comes when a grant was just opened."""
 
-    async def opening(*arguments: Any, **options: Any) -> None:
-        await store.grants.open(*arguments, **options)
+    async def opening(*arguments: Any, **options: Any) -> Any:
+        opened = await store.grants.open(*arguments, **options)
         await faster(store)
+        return opened
 
     return Between(store, grants=Between(store.grants, open=opening))
 
 
-def after_asking(store: Store, faster: Faster) -> Any:
-    """The store, where somebody comes when it was just asked whether the consent stands."""
-
-    async def find(subject: str, client_id: str) -> Any:
-        found = await store.consents.find(subject, client_id)
-        await faster(store)
-        return found
-
-    return Between(store, consents=Between(store.consents, find=find))
-
-
 async def withdraws(store: Store) -> None:
     await store.consents.withdraw("alice", "app")
+
+
+async def is_locked_out(store: Store) -> None:
+    """By the login application's command."""
+    assert (await store.accounts.put_out("alice")).clients == ("app",)
 
 
 async def redeems_too(store: Store) -> None:
@@ -141,26 +142,39 @@ async def revokes(store: Store) -> None:
     assert await store.grants.revoke("g", now=time.time())
 
 
-@pytest.mark.parametrize(
-    ("between", "faster"),
-    [
-        (before_opening, withdraws),
-        (after_opening, withdraws),
-        (after_asking, withdraws),
-        (before_opening, redeems_too),
-        (after_opening, revokes),
-        (after_asking, revokes),
-    ],
-)
-async def test_who_was_faster_has_the_last_word(
-    store: Store, between: Callable[[Store, Faster], Any], faster: Faster
-) -> None:
+@pytest.mark.parametrize("faster", [withdraws, is_locked_out, redeems_too])
+async def test_who_was_faster_has_the_last_word(store: Store, faster: Faster) -> None:
     """No token is given, the client is told that its code is worth nothing, and nothing that lives is left."""
-    status, answer = await redeemed(between(store, faster))
+    status, answer = await redeemed(before_opening(store, faster))
     assert (400, "invalid_grant") == (status, answer["error"])
     assert not await store.grants.revoke("g", now=time.time()), "it is revoked, if it was ever there"
     other = await store.grants.find(digest_of("cbrt_other"), now=time.time())
     assert other is None or not other.grant.valid
+
+
+@pytest.mark.parametrize("faster", [withdraws, is_locked_out, revokes])
+async def test_who_comes_when_the_grant_is_there_ends_it(store: Store, faster: Faster) -> None:
+    """With the tokens that are on their way: where another process did it, whoever gets them has nothing."""
+    status, answer = await redeemed(after_opening(store, faster), served=[])
+    assert status == 200
+    assert not await store.grants.revoke("g", now=time.time()), "it is revoked"
+    found = await store.grants.find(digest_of(answer["refresh_token"]), now=time.time())
+    assert found is not None
+    assert not found.grant.valid
+    said = msgspec.json.decode(urlsafe_b64decode(answer["access_token"].split(".")[1] + "=="))
+    assert not await store.revocations.is_valid(said["status"]["status_list"]["idx"])
+
+
+async def test_who_revokes_here_when_the_grant_is_there_is_heard_at_once(store: Store) -> None:
+    """Then no token is given any more."""
+    served: list[Any] = []
+
+    async def revoked(_: Store) -> None:
+        await store.grants.revoke("g", now=time.time())
+        served[0].statuses.forget()
+
+    status, answer = await redeemed(after_opening(store, revoked), served=served)
+    assert (400, "invalid_grant") == (status, answer["error"])
 
 
 async def test_nobody_was_faster(store: Store) -> None:

@@ -76,11 +76,6 @@ class AccountBook:
         login.tell(Outcome.DONE, account, unwritten=unwritten)
         return await self._kept_anew(account, typed or "")
 
-    async def is_open(self, subject: str) -> bool:
-        """Whether there is an account with that subject, and it is enabled."""
-        account = await self.store.accounts.find_subject(subject)
-        return account is not None and account.enabled
-
     async def add(self, username: str, password: str, claims: Mapping[str, Any] | None = None) -> AccountRecord:
         """The new account, with a subject of its own.  `UnfitAccount` names what is wrong; nothing is stored then."""
         name = prepare_username(username)

@@ -45,7 +45,7 @@ async def _refresh(asked: Asked) -> Given:
     origin = Origin(index=None, sources=found.grant.sources) if found.grant.sources else None
     # (3) Nobody locked out the person that it is from.
     if person:
-        await require_open(person, service)
+        await require_open(person, found.account, service)
     if not granted.rotates:
         return Given(grant=grant, origin=origin, person=person)
     # (4) One that was replaced, and not a moment ago, is in two hands: the family ends.

@@ -188,6 +188,15 @@ class StatusBook:
             self._next(key, owner, now, lifetime)  # before anybody has to wait for it
         return StatusReference(place, self.uri)
 
+    def wish(self, owner: StatusOwner, *, now: float, lifetime: int) -> StatusRecord:
+        """The first block of the owner, for the transaction that makes them one who can have it."""
+        size = _first_size(owner)
+        return _record(owner, size, now, _until(owner.certificate, now, size) + lifetime + STANDS)
+
+    def adopt(self, owner: StatusOwner, record: StatusRecord, *, now: float) -> None:
+        """The block that came of `wish` at `now` is given from."""
+        self._keep(owner.key(), _Block.of(record, _until(owner.certificate, now, record.count)))
+
     async def is_valid(self, index: int, *, now: float) -> bool:
         """Whether the status at `index`, which a token of ours names, is valid.  `StoreUnavailable` if unknown.
 
@@ -281,13 +290,16 @@ class StatusBook:
 
     async def _allot(self, key: _Key, owner: StatusOwner, now: float, lifetime: int) -> None:
         before = self._blocks.get(key)
-        size = (FIRST_OF_FEW if owner.grant_id or owner.origin else FIRST) if before is None else before.next_size(now)
+        size = _first_size(owner) if before is None else before.next_size(now)
         until = _until(owner.certificate, now, size)
         record = _record(owner, size, now, until + lifetime + STANDS)
         origin = None if owner.origin is None else owner.origin.index
         block = _Block.of(await self._store.revocations.allot(record, now=now, origin=origin), until)
         if self._is_revoked(block):  # since it was allotted; and the directory knows already
             raise RevokedMeanwhile(f"client {owner.client_id!r} was revoked a moment ago")
+        self._keep(key, block)
+
+    def _keep(self, key: _Key, block: _Block) -> None:
         self._blocks[key] = block
         self._blocks.move_to_end(key)
         if len(self._blocks) > CAPACITY:
@@ -308,6 +320,11 @@ class StatusBook:
         claims = describe_list(self._encoded, uri=self.uri, now=now)
         self._list = sign_list(claims, key).encode("ascii")
         self._list_known, self._list_made_at, self._list_key = known, now, key
+
+
+def _first_size(owner: StatusOwner) -> int:
+    """Places of the first block."""
+    return FIRST_OF_FEW if owner.grant_id or owner.origin else FIRST
 
 
 def _lease(count: int) -> float:

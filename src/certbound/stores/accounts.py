@@ -2,8 +2,8 @@
 
 Rules kept here:
 - with an account goes everything that is from its person, in one transaction behind the lock of all changes;
-- what stands in the database was perhaps edited by hand: an account that cannot be read is a disabled one without a
-  password; one that nobody can name, and a session that cannot be read, is none.
+- what stands in the database was perhaps edited by hand: a session that cannot be read is none; of accounts, and
+  consents, `standing` says it.
 """
 
 import logging
@@ -12,17 +12,18 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, delete, insert, select, type_coerce, update
+from sqlalchemy import ColumnElement, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import AccountRecord, AlreadyExists, NotFound, PutOut, SessionRecord
-from certbound.stores.content import read_json, read_object, read_time, write_json, write_object
+from certbound.stores.content import read_json, read_time, write_json, write_object
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.grants import NothingThere, end_grants_from
 from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import accounts, consents, pairwise_subjects, sessions
+from certbound.stores.standing import ACCOUNT, ACCOUNT_OF, read_account
 
 
 class SqlAccounts:
@@ -37,14 +38,14 @@ class SqlAccounts:
 
     async def find_subject(self, subject: str) -> AccountRecord | None:
         """The account with that subject, or None."""
-        return await self._find(_OF_SUBJECT, subject)
+        return await self._find(ACCOUNT_OF, subject)
 
     async def list(self) -> Sequence[AccountRecord]:
         """All accounts by `username`, in the order of code points."""
 
         async def question(connection: AsyncConnection) -> Sequence[AccountRecord]:
             rows = (await connection.execute(_ALL)).all()
-            found = [account for row in rows if (account := _account(row))]
+            found = [account for row in rows if (account := read_account(row))]
             return sorted(found, key=lambda account: account.username)
 
         return await self._database.ask(question)
@@ -134,7 +135,7 @@ class SqlAccounts:
         if not can_be_kept(key):
             return None
         rows = await self._database.find(question, {"key": key})
-        return _account(rows[0]) if rows else None
+        return read_account(rows[0]) if rows else None
 
 
 class SqlSessions:
@@ -202,28 +203,6 @@ async def _end_all(connection: AsyncConnection, subject: str) -> _Ended:
     return _Ended(gone.rowcount, await end_grants_from(connection, subject))
 
 
-def _account(row: Sequence[Any]) -> AccountRecord | None:
-    """The record of a row; disabled, without a password, if that cannot be read; None if nobody can name it."""
-    subject, username, password, stored, enabled, version, created_at, password_at = row
-    if not can_be_kept(subject, username):
-        _log.warning("an account with the name %r cannot be read; it is left out", username)
-        return None
-    claims = read_object(stored)
-    whole = claims is not None and can_be_kept(password) and isinstance(version, int) and isinstance(password_at, float)
-    if not whole:
-        _log.warning("the account %r cannot be read; it counts as disabled", username)
-    return AccountRecord(
-        subject=subject,
-        username=username,
-        password=password if whole else "",
-        claims=claims or {},
-        enabled=whole and enabled == 1,
-        version=version if isinstance(version, int) else 0,
-        created_at=read_time(created_at),
-        password_at=read_time(password_at),
-    )
-
-
 def _session(row: Sequence[Any]) -> SessionRecord | None:
     digest, subject, sid, auth_time, acr, stored, created_at, ends_at = row
     amr = read_json(stored, tuple[str, ...])
@@ -260,19 +239,8 @@ def _write(record: AccountRecord) -> tuple[dict[str, Any], AccountRecord]:
 
 _log = logging.getLogger(__name__)
 
-# As a number: a BOOLEAN of SQLite holds whatever a hand writes into it, and only 1 is true.
-_ALL = select(
-    accounts.c.subject,
-    accounts.c.username,
-    accounts.c.password,
-    accounts.c.claims,
-    type_coerce(accounts.c.enabled, Integer),
-    accounts.c.version,
-    accounts.c.created_at,
-    accounts.c.password_at,
-)
+_ALL = select(*ACCOUNT)
 _OF_NAME = Prepared(_ALL.where(accounts.c.username == bindparam("key")))
-_OF_SUBJECT = Prepared(_ALL.where(accounts.c.subject == bindparam("key")))
 
 _BEGIN = Prepared(insert(sessions), [column.name for column in sessions.columns])
 _LIVES = Prepared(select(sessions).where(sessions.c.digest == bindparam("key"), sessions.c.ends_at >= bindparam("now")))

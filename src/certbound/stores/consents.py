@@ -5,7 +5,6 @@ Rules kept here:
 - of processes that make a pairwise subject at once, one does, and all are told that one.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import ConsentRecord
-from certbound.stores.content import read_json, write_json
+from certbound.stores.content import write_json
 from certbound.stores.database import Database, can_be_kept, insert_into
-from certbound.stores.grants import NothingThere, end_grants_from, note_use
+from certbound.stores.grants import NothingThere, end_grants_from
 from certbound.stores.prepared import Hands, Prepared
 from certbound.stores.schema import consents, pairwise_subjects
+from certbound.stores.standing import CONSENT_OF, IS_OF_PERSON, note_use, read_consent
 
 
 class SqlConsents:
@@ -32,13 +32,13 @@ class SqlConsents:
         """It, or None."""
         if not can_be_kept(subject, client_id):
             return None
-        rows = await self._database.find(_OF_BOTH, {"person": subject, "client": client_id})
-        return _record(rows[0]) if rows else None
+        rows = await self._database.find(CONSENT_OF, {"person": subject, "client": client_id})
+        return read_consent(rows[0]) if rows else None
 
     async def list(self, subject: str) -> Sequence[ConsentRecord]:
         """Those of a person, the latest first."""
         rows = await self._database.find(_OF_PERSON, {"person": subject}) if can_be_kept(subject) else ()
-        found = [record for row in rows if (record := _record(row))]
+        found = [record for row in rows if (record := read_consent(row))]
         return sorted(found, key=lambda consent: (-consent.created_at, consent.client_id))
 
     async def put(self, record: ConsentRecord) -> None:
@@ -64,7 +64,7 @@ class SqlConsents:
                 return
             # SQLite needs no such words and gets none: there a transaction that writes is alone.
             row = (await connection.execute(select(consents).where(there).with_for_update())).first()
-            before = None if row is None else _record(row)
+            before = None if row is None else read_consent(row)
             after = values if before is None else _agreed(instead(before))
             await connection.execute(update(consents).where(there).values(after))
 
@@ -147,30 +147,7 @@ def _joined(before: ConsentRecord, record: ConsentRecord) -> ConsentRecord:
     return replace(record, scope=tuple(sorted(scope)), resources=tuple(resources))
 
 
-def _record(row: Sequence[Any]) -> ConsentRecord | None:
-    """The record of a row; None if a hand wrote what cannot be read."""
-    subject, client_id, stored_scope, stored_resources, created_at, used_at, certificate = row
-    scope, resources = read_json(stored_scope, tuple[str, ...]), read_json(stored_resources, tuple[str, ...])
-    times = isinstance(created_at, float) and isinstance(used_at, float | None)
-    if scope is None or resources is None or not times or not can_be_kept(subject, client_id, certificate):
-        _log.warning("the consent of %r for client %r cannot be read; it counts for nothing", subject, client_id)
-        return None
-    return ConsentRecord(
-        subject=subject,
-        client_id=client_id,
-        scope=scope,
-        resources=resources,
-        created_at=created_at,
-        used_at=used_at,
-        certificate=certificate,
-    )
-
-
-_log = logging.getLogger(__name__)
-
-_IS_OF_PERSON = consents.c.subject == bindparam("person")
-_OF_PERSON = Prepared(select(consents).where(_IS_OF_PERSON))
-_OF_BOTH = Prepared(select(consents).where(_IS_OF_PERSON, consents.c.client_id == bindparam("client")))
+_OF_PERSON = Prepared(select(consents).where(IS_OF_PERSON))
 
 _PAIRWISE = Prepared(
     select(pairwise_subjects.c.pairwise).where(

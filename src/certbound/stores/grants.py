@@ -23,6 +23,7 @@ from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import (
     AlreadyTaken,
     GrantRecord,
+    Opened,
     RefreshTokenRecord,
     RevokedMeanwhile,
     Rotation,
@@ -33,16 +34,18 @@ from certbound.stores.content import read_list, read_object, write_json, write_l
 from certbound.stores.database import Database, can_be_kept
 from certbound.stores.descent import GRANT, end_obtained, name_of
 from certbound.stores.prepared import Hands, InSteps, Prepared
-from certbound.stores.schema import OF_A_PERSON, consents, grants, refresh_tokens
-from certbound.stores.statuses import Wish, invalidate_grant_statuses, judge
+from certbound.stores.schema import OF_A_PERSON, accounts, grants, refresh_tokens
+from certbound.stores.standing import ACCOUNT, account_of, consent_of, note_use, read_account
+from certbound.stores.statuses import Allotments, Wish, invalidate_grant_statuses, judge, require_places
 from certbound.stores.tickets import take
 
 
 class SqlGrants:
     """What clients hold refresh tokens for, a row each, and the tokens, a row each."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, allotments: Allotments) -> None:
         self._database = database
+        self._allotments = allotments
 
     async def open(
         self,
@@ -53,13 +56,16 @@ class SqlGrants:
         origin: int | None = None,
         ticket: tuple[TicketKind, str] | None = None,
         used_by: str | None = None,
-    ) -> None:
+        block: StatusRecord | None = None,
+    ) -> Opened:
         """The grant is there, with its first refresh token if it has one, and `ticket` is taken for it."""
         values = _write(grant)
+        if block is not None:
+            require_places(block)
         if ticket is not None and not can_be_kept(ticket[1]):
             raise AlreadyTaken(ticket[0])
 
-        async def steps(hands: Hands) -> None:
+        async def steps(hands: Hands) -> Opened:
             if ticket is not None and not await take(hands, *ticket, now):
                 raise AlreadyTaken(ticket[0])
             wish = Wish(_asked(grant), now, origin)
@@ -71,8 +77,14 @@ class SqlGrants:
                 await _add(hands, digest, grant.grant_id, grant.ends_at)
             if used_by is not None and can_be_kept(used_by):
                 await note_use(hands, grant.subject, grant.client_id, certificate=used_by, now=now)
+            # Behind the lock: whoever withdraws or locks out after this finds the grant, and its tokens.
+            return Opened(
+                block=await self._allotments.place(hands, block) if block is not None else None,
+                consent=await consent_of(hands, grant.subject, grant.client_id) if grant.subject else None,
+                account=await account_of(hands, grant.subject) if grant.subject else None,
+            )
 
-        await self._database.change_quietly(steps)
+        return await self._database.change_quietly(steps)
 
     async def find(self, digest: str, *, now: float) -> RefreshTokenRecord | None:
         """The refresh token and its grant, valid or not; None if there is none, or the grant has ended."""
@@ -106,12 +118,6 @@ class SqlGrants:
         except NothingThere:
             return False
         return True
-
-
-async def note_use(hands: Hands, subject: str, client_id: str, *, certificate: str, now: float) -> None:
-    """The client got a token by the person's consent now, if there is one; a part of a transaction."""
-    values = {"person": subject, "client": client_id, "with": certificate, "now": now}
-    await hands.run(_NOTE_USE, values)
 
 
 async def end_grants_of(connection: AsyncConnection, client_id: str) -> None:
@@ -168,7 +174,7 @@ async def _judge_again(hands: Hands, turn: _Turn) -> Rotation:
     if not rows:
         return Rotation.GONE
     token = _token(rows[0])
-    is_the_same = _Row(*rows[0]).successor == turn.successor and not token.is_successor_used
+    is_the_same = _Row(*rows[0][: -len(ACCOUNT)]).successor == turn.successor and not token.is_successor_used
     is_soon = token.replaced_at is not None and turn.now - token.replaced_at <= turn.grace
     return Rotation.REPEATED if is_the_same and is_soon else Rotation.REUSED
 
@@ -203,13 +209,14 @@ async def _add(hands: Hands, digest: str, grant_id: str, ends_at: float) -> None
 
 def _token(found: Sequence[Any]) -> RefreshTokenRecord:
     """The record of a row of `_TOKENS`; of a revoked grant if a hand wrote what cannot be read."""
-    row = _Row(*found)
+    row, account = _Row(*found[: -len(ACCOUNT)]), found[-len(ACCOUNT) :]
     is_replaced = row.replaced_at is not None or row.successor is not None
     return RefreshTokenRecord(
         digest=row.digest,
         grant=_grant(row),
         replaced_at=_time(row.replaced_at) if is_replaced else None,
         is_successor_used=is_replaced and (row.next_digest is None or row.next_replaced_at is not None),
+        account=read_account(account) if account[0] is not None else None,
     )
 
 
@@ -272,7 +279,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Row(NamedTuple):
-    """What `_TOKENS` finds; perhaps a hand wrote it."""
+    """What `_TOKENS` finds before the account; perhaps a hand wrote it."""
 
     digest: str
     replaced_at: Any
@@ -315,9 +322,11 @@ _TOKENS = (
         type_coerce(grants.c.valid, Integer).label("valid"),
         grants.c.created_at,
         grants.c.ends_at,
+        *ACCOUNT,
     )
     .join_from(refresh_tokens, grants, grants.c.grant_id == refresh_tokens.c.grant_id)
     .outerjoin(_next, _next.c.digest == refresh_tokens.c.successor)
+    .outerjoin(accounts, accounts.c.subject == grants.c.subject)
 )
 
 _IS = refresh_tokens.c.digest == bindparam("token")
@@ -326,11 +335,6 @@ _LIVES = Prepared(_TOKENS.where(_IS, grants.c.ends_at >= bindparam("now")))
 
 _OPEN = Prepared(insert(grants), [column.name for column in grants.columns])
 _ADD = Prepared(insert(refresh_tokens), ["digest", "grant_id", "ends_at"])
-_NOTE_USE = Prepared(
-    update(consents)
-    .where(consents.c.subject == bindparam("person"), consents.c.client_id == bindparam("client"))
-    .values(used_at=bindparam("now"), certificate=bindparam("with"))
-)
 
 _ITS_GRANT = select(refresh_tokens.c.grant_id).where(_IS).scalar_subquery()
 # SQLite needs no words for a lock and gets none: there a transaction that writes is alone.

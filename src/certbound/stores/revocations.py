@@ -59,9 +59,9 @@ from certbound.stores.statuses import (
 class SqlRevocations:
     """What was revoked, a row each, and the statuses of tokens, a row for each block of places."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, allotments: Allotments) -> None:
         self._database = database
-        self._allotments = Allotments(database)
+        self._allotments = allotments
         self._write = database.prepare(_invalidation(database), ("idx", "ends_at"), statuses=True)
         self._invalidations = Batches(self._invalidate)
 

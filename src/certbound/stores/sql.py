@@ -35,7 +35,7 @@ from certbound.stores.initial_tokens import SqlInitialTokens
 from certbound.stores.revocations import SqlRevocations
 from certbound.stores.schema import clients, consents, revocations
 from certbound.stores.signing_keys import SqlKeys
-from certbound.stores.statuses import invalidate_client_statuses
+from certbound.stores.statuses import Allotments, invalidate_client_statuses
 from certbound.stores.tickets import SqlTickets
 from certbound.stores.tokens import SqlTokens
 
@@ -45,10 +45,11 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        allotments = Allotments(database)
         self._clients = SqlClients(database)
         self._keys = SqlKeys(database)
-        self._revocations = SqlRevocations(database)
-        self._grants = SqlGrants(database)
+        self._revocations = SqlRevocations(database, allotments)
+        self._grants = SqlGrants(database, allotments)
         self._tokens = SqlTokens(database)
         self._initial_tokens = SqlInitialTokens(database)
         self._tickets = SqlTickets(database)

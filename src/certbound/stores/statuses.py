@@ -72,11 +72,15 @@ class Allotments:
 
     async def allot(self, record: StatusRecord, now: float, origin: int | None) -> StatusRecord:
         """As `core.ports.Revocations.allot`."""
-        lists = (*record.authorities, *record.twins, *record.sources)
-        named = (record.client_id, record.thumbprint, record.grant_id, *lists)
-        if not (can_be_kept(*named) and 1 <= record.count <= PAGE):
-            raise StoreUnavailable(f"a status is of ids and thumbprints, text without NUL, and has 1 to {PAGE} places")
+        require_places(record)
         return await self._batches.ask(Wish(record, now, origin))
+
+    async def place(self, hands: Hands, record: StatusRecord) -> StatusRecord:
+        """`record`, which was judged, with places of its own; a part of a transaction behind the lock."""
+        [index] = await self._free(hands, _slot(record), 1)
+        placed = replace(record, index=index, valid=True)
+        await hands.run(_ADD, _row(placed))
+        return placed
 
     async def _answer(self, some: Sequence[Wish]) -> Sequence[StatusRecord | Exception]:
         return await self._database.change_quietly(lambda hands: self._allot(hands, some))
@@ -121,6 +125,14 @@ class Allotments:
             page = _random.randrange(self._among)
             if page not in besides and not (await hands.run(_IS_IN_USE, _places(page))).rows[0][0]:
                 return page
+
+
+def require_places(record: StatusRecord) -> None:
+    """It can have places.  `StoreUnavailable` otherwise."""
+    lists = (*record.authorities, *record.twins, *record.sources)
+    named = (record.client_id, record.thumbprint, record.grant_id, *lists)
+    if not (can_be_kept(*named) and 1 <= record.count <= PAGE):
+        raise StoreUnavailable(f"a status is of ids and thumbprints, text without NUL, and has 1 to {PAGE} places")
 
 
 def _slot(record: StatusRecord) -> int:

@@ -8,11 +8,14 @@ import pytest
 
 from certbound.core.errors import StoreUnavailable
 from certbound.core.ports import (
+    AccountRecord,
     AlreadyTaken,
     ConsentRecord,
+    Opened,
     RefreshTokenRecord,
     RevokedKind,
     RevokedMeanwhile,
+    StatusRecord,
     Store,
     TicketKind,
 )
@@ -25,6 +28,10 @@ async def standing(store: Store, numbers: Sequence[int]) -> list[int]:
     """Those of the numbers whose grant is there."""
     found = [await store.grants.find(f"first of {n}", now=NOW) for n in numbers]
     return [n for n, each in zip(numbers, found, strict=True) if each is not None]
+
+
+def _places(block: StatusRecord) -> range:
+    return range(block.index, block.index + block.count)
 
 
 class RedemptionConformance(StorePlace):
@@ -77,6 +84,71 @@ class RedemptionConformance(StorePlace):
             assert await store.consents.find("anna", "client") == used
             await store.grants.open(replace(opened, grant_id="no one's", subject=""), None, now=NOW + 3, used_by="CN=a")
 
+    async def test_a_grant_comes_with_what_stands_beside_it(self) -> None:
+        """The consent and the account of its person, and places of its tokens, which end with it."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            opened = await store.grants.open(replace(grant(), subject="anna"), "first", now=NOW)
+            assert opened == Opened()
+            given = ConsentRecord(subject="anna", client_id="client", scope=("read",), resources=(), created_at=NOW)
+            for each in (given, replace(given, subject="ben"), replace(given, client_id="other")):
+                await store.consents.put(each)
+            account = await store.accounts.add(AccountRecord(subject="anna", username="anna.b", claims={"name": "A"}))
+            await store.accounts.add(AccountRecord(subject="ben", username="anna"))
+            wish = status(grant_id="next")
+            opened = await store.grants.open(
+                replace(grant("next"), subject="anna"), "next", now=NOW + 1, used_by="CN=a", block=wish
+            )
+            assert opened.consent == replace(given, used_at=NOW + 1, certificate="CN=a")
+            assert opened.account == account
+            assert opened.block is not None
+            assert opened.block == replace(wish, index=opened.block.index, valid=True)
+            assert await store.revocations.is_valid(opened.block.index + wish.count - 1)
+            assert not await store.revocations.is_valid(opened.block.index + wish.count)
+            assert await store.grants.revoke("next", now=NOW)
+            assert not await store.revocations.is_valid(opened.block.index)
+
+    async def test_of_fifty_grants_each_has_places_of_its_own(self) -> None:
+        """And one that is refused, before or behind them, has none."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            await store.tickets.add(ticket())
+            wishes = [status(grant_id=f"{n}") for n in range(50)]
+            opening = (
+                store.grants.open(grant(f"{n}"), None, now=NOW, ticket=CODE if n % 10 == 3 else None, block=each)
+                for n, each in enumerate(wishes)
+            )
+            opened = await asyncio.gather(*opening, return_exceptions=True)
+            there = [each for each in opened if isinstance(each, Opened)]
+            assert len(there) == 46
+            taken = [place for each in there if each.block for place in _places(each.block)]
+            assert len(taken) == len(set(taken)) == 46 * wishes[0].count
+            for each in there:
+                assert each.block is not None
+                assert await store.revocations.is_valid(each.block.index)
+
+    async def test_a_refresh_token_comes_with_the_account(self) -> None:
+        """Of its person, as it is now."""
+        async with self.opened() as store:
+            await store.clients.add(client())
+            account = await store.accounts.add(AccountRecord(subject="anna", username="anna"))
+            await store.accounts.add(AccountRecord(subject="ben", username="ben"))
+            await store.grants.open(replace(grant(), subject="anna"), "first", now=NOW)
+            await store.grants.open(grant("nobody's"), "second", now=NOW)
+            accounts = []
+            for change in (None, replace(account, enabled=False)):
+                account = account if change is None else await store.accounts.replace(change)
+                found = await store.grants.find("first", now=NOW)
+                assert found is not None
+                accounts.append(found.account)
+                assert found.account == account
+            assert [each and each.enabled for each in accounts] == [True, False]
+            await store.accounts.remove("anna")
+            for digest in ("first", "second"):
+                found = await store.grants.find(digest, now=NOW)
+                assert found is not None
+                assert found.account is None
+
     async def test_no_grant_for_a_ticket_that_does_not_count(self) -> None:
         """`AlreadyTaken` for one that was taken, has ended, is of another kind, or never was; nothing is there."""
         async with self.opened() as store:
@@ -125,7 +197,12 @@ class RedemptionConformance(StorePlace):
             ):
                 await refused(StoreUnavailable, open_for(store, number, record=record))
             assert await standing(store, [0, 1]) == [0]
+            for block in (replace(status(), count=0), status(thumbprint="nul\0")):
+                await refused(
+                    StoreUnavailable, store.grants.open(grant("more"), None, now=NOW, ticket=CODE, block=block)
+                )
             assert not await store.grants.revoke("another", now=NOW)
+            assert not await store.grants.revoke("more", now=NOW)
             assert await take(store)
 
     async def test_one_of_fifty_grants_takes_a_ticket(self) -> None:
@@ -153,7 +230,7 @@ class RedemptionConformance(StorePlace):
             ]
             taking = [take(view, "other") for view in views * 4]
             answers = await asyncio.gather(*opening, *taking, return_exceptions=True)
-            opened = sum(each is None for each in answers[:8])
+            opened = sum(isinstance(each, Opened) for each in answers[:8])
             assert opened + answers[8:].count(True) == 1
-            assert all(each is None or isinstance(each, AlreadyTaken) for each in answers[:8])
+            assert all(isinstance(each, Opened | AlreadyTaken) for each in answers[:8])
             assert len(await standing(views[1], range(100, 108))) == opened

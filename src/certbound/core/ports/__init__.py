@@ -15,7 +15,7 @@ from certbound.core.ports.clients import (
     SecretRecord,
 )
 from certbound.core.ports.exceptions import AlreadyExists, AlreadyTaken, NotFound, RevokedMeanwhile
-from certbound.core.ports.grants import GrantRecord, Grants, RefreshTokenRecord, Rotation
+from certbound.core.ports.grants import GrantRecord, Grants, Opened, RefreshTokenRecord, Rotation
 from certbound.core.ports.keys import KeyRecord, Keys
 from certbound.core.ports.people import (
     AccountRecord,
@@ -49,6 +49,7 @@ __all__ = [
     "KeyRecord",
     "Keys",
     "NotFound",
+    "Opened",
     "Origin",
     "PutOut",
     "RefreshTokenRecord",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from certbound.core.ports.people import AccountRecord, ConsentRecord
+from certbound.core.ports.revocations import StatusRecord
 from certbound.core.ports.tickets import TicketKind
 
 
@@ -43,6 +45,20 @@ class RefreshTokenRecord:
     """Since when a successor stands in its place; None for the one that counts."""
     is_successor_used: bool = False
     """Whether the successor was replaced too, so that whoever has this one is late or a thief."""
+    account: AccountRecord | None = None
+    """That of the grant's person, at this moment; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What stands beside a grant in the transaction that opened it: whatever changes later finds the grant."""
+
+    block: StatusRecord | None = None
+    """The places of its access tokens, if some were asked for."""
+    consent: ConsentRecord | None = None
+    """What its person lets its client do; None if nothing."""
+    account: AccountRecord | None = None
+    """The person's; None if there is none."""
 
 
 class Rotation(StrEnum):
@@ -70,10 +86,12 @@ class Grants(Protocol):
         origin: int | None = None,
         ticket: tuple[TicketKind, str] | None = None,
         used_by: str | None = None,
-    ) -> None:
+        block: StatusRecord | None = None,
+    ) -> Opened:
         """The grant is there, with its first refresh token if `digest` is that of one, and `ticket` is taken for it.
 
         With `used_by`, the person's consent to its client says that it was used now, with that name in a certificate.
+        `block` is of this grant, and has places of its own afterwards, as by `Revocations.allot`.
 
         `RevokedMeanwhile` if its client is not there or disabled, anything of its certificate is revoked, or there is
         no valid block at `origin`, as for `Revocations.allot`; `AlreadyTaken` if the ticket was taken before, has ended
