@@ -203,6 +203,15 @@ class TestLoggingIn:
         assert "cannot be reached: TLS failed" in told.err
         assert refused == ["UNSUPPORTED_PROTOCOL"]
 
+    @pytest.mark.parametrize("issuer", ["localhost:8443", "http://localhost", "https://", "https://u:p@localhost"])
+    def test_an_issuer_is_https(self, issuer: str, data: Path, certbound: Certbound) -> None:
+        """It is said before anything is made for it."""
+        for more in ((), ("--prepare",)):
+            told = certbound("login", issuer, "--client-id", "app", *more)
+            assert told.status == 2
+            assert "is not an https URL; write the issuer as it does" in " ".join(told.err.split())
+        assert not data.exists()
+
     @pytest.mark.parametrize(
         ("more", "status", "said"),
         [

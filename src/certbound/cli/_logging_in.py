@@ -12,11 +12,12 @@ import time
 import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from certbound.cli._caller import again
+from certbound.cli._caller import again, keep_token
 from certbound.cli._kept_identity import Kept, Login
 from certbound.cli._loopback import listening
 from certbound.cli._output import date, note, say
@@ -49,29 +50,65 @@ class Wanted:
     resources: tuple[str, ...]
 
 
-def by_browser(
-    http: httpx.Client, server: ServerMetadata, wanted: Wanted, *, path: str, seconds: float, opens: bool
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How the person is asked."""
+
+    device: bool
+    """In a browser anywhere (RFC 8628); else in one on this machine."""
+    path: str
+    """Where that one comes back to on the loopback interface."""
+    seconds: float
+    """It is waited for."""
+    opens: bool
+    """It is opened, and no link printed."""
+
+
+def ask_person(http: httpx.Client, server: ServerMetadata, wanted: Wanted, way: Way) -> tuple[Token, Mapping[str, Any]]:
+    """A token, and who the person is, once they agreed."""
+    return _by_device(http, server, wanted) if way.device else _by_browser(http, server, wanted, way)
+
+
+def made_of(
+    token: Token,
+    wanted: Wanted,
+    person: Mapping[str, Any],
+    *,
+    issuer: str,
+    identity: Identity,
+    ca: Path | None,
+    begun: float,
+) -> Login:
+    """The login that a token makes, which was asked for at `begun`."""
+    made = Login(
+        issuer=issuer, client_id=wanted.credential.client_id, thumbprint=identity.thumbprint,
+        ca=str(ca.resolve()) if ca else None, scope=token.scope or wanted.scope, resources=wanted.resources,
+        person=person,
+    )  # fmt: skip
+    return keep_token(made, token, scope=None, resources=(), now=begun)
+
+
+def _by_browser(
+    http: httpx.Client, server: ServerMetadata, wanted: Wanted, way: Way
 ) -> tuple[Token, Mapping[str, Any]]:
-    """A token, and who the person is, once they agreed in a browser on this machine, within so many seconds."""
     state, verifier, nonce = (secrets.token_urlsafe(32) for _ in range(3))
     more = {"nonce": nonce} if OPENID in (wanted.scope or "").split() else {}
-    with listening(path) as loopback:
+    with listening(way.path) as loopback:
         asking = flow.authorize(
             server, wanted.credential, redirect_uri=loopback.redirect_uri, state=state, verifier=verifier,
             scope=wanted.scope, resources=wanted.resources, more=more,
         )  # fmt: skip
         started = drive(http, asking)
-        if not (opens and webbrowser.open(started.url)):
+        if not (way.opens and webbrowser.open(started.url)):
             say("Open this in a browser on this machine:", "", started.url, "")
         else:
             note("waiting for the browser; with --no-browser the link is printed")
-        code = loopback.wait(lambda url: flow.read_redirect(server, started, url), seconds)
+        code = loopback.wait(lambda url: flow.read_redirect(server, started, url), way.seconds)
     token = drive(http, flow.redeem(server, wanted.credential, started, code))
     return token, person_in(token, server, wanted.credential.client_id, more.get("nonce"))
 
 
-def by_device(http: httpx.Client, server: ServerMetadata, wanted: Wanted) -> tuple[Token, Mapping[str, Any]]:
-    """The same, once they agreed in a browser anywhere."""
+def _by_device(http: httpx.Client, server: ServerMetadata, wanted: Wanted) -> tuple[Token, Mapping[str, Any]]:
     asking = flow.start_device(server, wanted.credential, scope=wanted.scope, resources=wanted.resources)
     device = drive(http, asking)
     say(f"Open {device.verification_uri} in any browser and type", "", f"    {device.user_code}", "")
@@ -194,7 +231,7 @@ def named(claims: Mapping[str, Any]) -> str:
     return ", ".join([*words, *([f"sub {subject}"] if isinstance(subject, str) else [])])
 
 
-def registration(kept: Kept, client_id: str, path: str, *, device: bool) -> str:
+def registration(kept: Kept, client_id: str, way: Way) -> str:
     """What registers the certificate at a server of ours."""
-    way = ["--grant-type", "device"] if device else ["--redirect-uri", f"http://127.0.0.1{path}"]
-    return shlex.join(["certbound", "client", "add", "--id", client_id, "--self-signed", str(kept.certificate), *way])
+    asked = ["--grant-type", "device"] if way.device else ["--redirect-uri", f"http://127.0.0.1{way.path}"]
+    return shlex.join(["certbound", "client", "add", "--id", client_id, "--self-signed", str(kept.certificate), *asked])

@@ -9,29 +9,40 @@ import typer
 from certbound.cli._caller_options import Ca, Cert, ClientId, Given, Issuer, Key, PasswordFile, Scope
 from certbound.cli._commands import WrongUse
 
+Url = Annotated[str, typer.Argument(metavar="URL", help="Where the request goes; https.")]
+Method = Annotated[str | None, typer.Option("-X", "--request", metavar="METHOD", help="GET, or POST with data.")]
+Header = Annotated[
+    list[str] | None, typer.Option("-H", "--header", metavar="LINE", help="'Name: value'; may be repeated.")
+]
+Data = Annotated[
+    list[str] | None,
+    typer.Option("-d", "--data", help="A form, or what is in @FILE, @- is standard input; & joins several."),
+]
+Json = Annotated[str | None, typer.Option("--json", metavar="DATA", help="JSON; or what is in @FILE.")]
+Head = Annotated[bool, typer.Option("-I", "--head", help="Ask for the headers only, and print them.")]
+Include = Annotated[bool, typer.Option("-i", "--include", help="Print the headers of the answer too.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Tell on standard error what goes and comes.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to FILE.")]
+Fail = Annotated[bool, typer.Option("-f", "--fail", help="Print no error page; 400 and above exit with 22.")]
+Resource = Annotated[
+    str | None, typer.Option(metavar="URL", help="The API's name (RFC 8707), if it is not what it says itself.")
+]
+AllowUnbound = Annotated[
+    bool, typer.Option("--allow-unbound-api", help="Send a token though the API does not say it enforces binding.")
+]
+
 
 def curl(
-    url: Annotated[str, typer.Argument(metavar="URL", help="Where the request goes; https.")],
-    method: Annotated[
-        str | None, typer.Option("-X", "--request", metavar="METHOD", help="GET, or POST with data.")
-    ] = None,
-    header: Annotated[
-        list[str] | None, typer.Option("-H", "--header", metavar="LINE", help="'Name: value'; may be repeated.")
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option("-d", "--data", help="A form, or what is in @FILE, @- is standard input; & joins several."),
-    ] = None,
-    json: Annotated[str | None, typer.Option("--json", metavar="DATA", help="JSON; or what is in @FILE.")] = None,
-    head: Annotated[bool, typer.Option("-I", "--head", help="Ask for the headers only, and print them.")] = False,
-    include: Annotated[bool, typer.Option("-i", "--include", help="Print the headers of the answer too.")] = False,
-    verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Tell on standard error what goes and comes.")
-    ] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to FILE.")] = None,
-    fail: Annotated[
-        bool, typer.Option("-f", "--fail", help="Print no error page; 400 and above exit with 22.")
-    ] = False,
+    url: Url,
+    method: Method = None,
+    header: Header = None,
+    data: Data = None,
+    json: Json = None,
+    head: Head = False,
+    include: Include = False,
+    verbose: Verbose = False,
+    output: Output = None,
+    fail: Fail = False,
     issuer: Issuer = None,
     client_id: ClientId = None,
     cert: Cert = None,
@@ -39,12 +50,8 @@ def curl(
     password_file: PasswordFile = None,
     ca: Ca = None,
     scope: Scope = None,
-    resource: Annotated[
-        str | None, typer.Option(metavar="URL", help="The API's name (RFC 8707), if it is not what it says itself.")
-    ] = None,
-    allow_unbound_api: Annotated[
-        bool, typer.Option("--allow-unbound-api", help="Send a token though the API does not say it enforces binding.")
-    ] = False,
+    resource: Resource = None,
+    allow_unbound_api: AllowUnbound = False,
 ) -> None:
     """Send a request to an API with a token bound to your certificate, and print what it answers, as curl would.
 
