@@ -30,6 +30,7 @@ from client.signing import Signs
 KEYS: dict[str, Any] = {
     "P-256": ec.generate_private_key(ec.SECP256R1()),
     "P-384": ec.generate_private_key(ec.SECP384R1()),
+    "P-521": ec.generate_private_key(ec.SECP521R1()),
     "RSA": rsa.generate_private_key(65537, 2048),
     "Ed25519": ed25519.Ed25519PrivateKey.generate(),
 }
@@ -62,7 +63,7 @@ class TestHandshake:
         [(scheme, _)] = signer.asked
         assert scheme.padding == ("pss" if kind == "RSA" else None)
         if version == "TLSv1_3":
-            assert scheme.hash == {"P-384": "SHA384", "Ed25519": None}.get(kind, "SHA256")
+            assert scheme.hash == {"P-384": "SHA384", "P-521": "SHA512", "Ed25519": None}.get(kind, "SHA256")
 
     def test_a_key_of_another_certificate_is_refused(self) -> None:
         """By OpenSSL as well, not only by `Identity`; and of another kind too."""

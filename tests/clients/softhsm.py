@@ -37,11 +37,16 @@ class Tokens:
         return SimpleNamespace(public_key=lambda: self.public[label])
 
 
+def module() -> Path:
+    """The library that is the tokens."""
+    return next(each.resolve() for each in FOLDER.rglob("libsofthsm2.so"))
+
+
 @contextmanager
 def tokens(folder: Path) -> Iterator[Tokens]:
     """`bank` with keys of each kind; `gone` and `shut` with one each, for what goes wrong."""
     needs(FOLDER)
-    [module] = {each.resolve() for each in FOLDER.rglob("libsofthsm2.so")}
+    library = module()
     (folder / "tokens").mkdir()
     configuration = folder / "softhsm2.conf"
     configuration.write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\n")
@@ -49,18 +54,18 @@ def tokens(folder: Path) -> Iterator[Tokens]:
     for label in ("bank", "gone", "shut"):
         subprocess.run(
             [
-                FOLDER / "usr/bin/softhsm2-util", "--module", module, "--init-token", "--free", "--label", label,
+                FOLDER / "usr/bin/softhsm2-util", "--module", library, "--init-token", "--free", "--label", label,
                 "--pin", PIN, "--so-pin", "so-" + PIN,
             ],
             check=True, capture_output=True,
         )  # fmt: skip
     made = {}
     for token, keys in {"bank": ("ec", "rsa", "ed", "alone", "twin", "twin"), "gone": ("it",), "shut": ()}.items():
-        with pkcs11.lib(str(module)).get_token(token_label=token).open(rw=True, user_pin=PIN) as session:
+        with pkcs11.lib(str(library)).get_token(token_label=token).open(rw=True, user_pin=PIN) as session:
             for number, label in enumerate(keys):
                 made[label] = _make(session, label, bytes([number + 1]))
     try:
-        yield Tokens(module, folder, made)
+        yield Tokens(library, folder, made)
     finally:
         del os.environ["SOFTHSM2_CONF"]
 
