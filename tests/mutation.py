@@ -481,6 +481,8 @@ MUTATIONS = [
     ),
     Mutation(PROVEN, "rule 3", "if self._kids != kids:\n            return", "if False:\n            return"),
     Mutation(PROVEN, "bound", "while self._size > MOST:", "while False:"),
+    Mutation(PROVEN, "bound", "if len(self._kids) > self._most:", "if False:"),
+    Mutation(PROVEN, "rule 4", "return self._kids.get(_hash(token)) in kids", "return _hash(token) in self._kids"),
     Mutation(SIGNATURES, "rule 2", "and isinstance(key, row.kind)", ""),
     Mutation(SIGNATURES, "rule 2", 'and (not row.curves or key.get("crv") in row.curves)', ""),
     Mutation(SIGNATURES, "rule 2", 'and key.get("alg") in (None, alg)', ""),

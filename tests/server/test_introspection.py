@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,12 @@ from certbound.core.grants import refresh_token
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import GrantRecord, KeyRecord
 from certbound.core.proofs import NothingProven
-from certbound.core.signing import SigningKey
+from certbound.core.signing import SigningKey, sign_jwt
 from certbound.core.tokens import Grant
 from certbound.server import inspection
 from certbound.server.call import Call, Form
 from certbound.server.introspection import introspect
-from certbound.server.proven import ProvenTokens
+from certbound.server.proven import ProvenTokens, SignedTokens
 from certbound.server.service import Service
 from certbound.server.token import token as issue
 from certbound.server.token_revocation import revoke
@@ -236,18 +237,56 @@ async def test_what_is_remembered_ends_with_its_time(service: Service, statement
 
 async def test_a_signed_token_is_verified_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """And again when the keys that are published are others: what a withdrawn key signed counts for nothing."""
-    signed = replace(service, opaque=frozenset())
-    token = await obtain(signed)
+    signed, verified = replace(service, opaque=frozenset()), seen_verified(monkeypatch)
+    token = await obtain(replace(signed, signed=SignedTokens()))  # by another process
     assert token.count(".") == 2
-    verified: list[str] = []
-    real = inspection.verified_claims
-    monkeypatch.setattr(inspection, "verified_claims", lambda *given: (verified.append("once"), real(*given))[1])
     assert (await ask(signed, "api", token, []))[0]
     assert (await ask(signed, "api", token, []))[0]
-    assert verified == ["once"]
+    assert verified == [token]
     other = SigningKey.generate()
     service.keys.hold([KeyRecord(kid=other.kid, alg=other.alg, private_key=b"")], {other.kid: other})
     assert not (await ask(signed, "api", token, []))[0]
+
+
+async def test_what_this_process_signed_is_not_verified(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks; but whatever differs from it is, and counts for nothing, as all does when its key is withdrawn."""
+    signed, verified = replace(service, opaque=frozenset()), seen_verified(monkeypatch)
+    token = await obtain(signed)
+    for name, is_told in (("api", True), ("holder", True), ("stranger", False), ("api", True)):
+        assert (await ask(signed, name, token, []))[0] == is_told
+    assert verified == []
+    header, payload, signature = token.split(".")
+    claims = msgspec.json.decode(urlsafe_b64decode(payload + "=="))
+    more = urlsafe_b64encode(msgspec.json.encode({**claims, "scope": "admin"})).rstrip(b"=").decode()
+    forged = [f"{header}.{more}.{signature}", f"{header}.{payload}.{'A' * 86}", token + "A"]
+    for each in forged:
+        assert not (await ask(signed, "api", each, []))[0]
+    assert verified == forged
+    id_token = sign_jwt(claims, service.keys.signing, "JWT")
+    assert not (await ask(signed, "api", id_token, []))[0]
+    other = SigningKey.generate()
+    service.keys.hold([KeyRecord(kid=other.kid, alg=other.alg, private_key=b"")], {other.kid: other})
+    for name in ("api", "holder"):
+        assert not (await ask(signed, name, token, []))[0]
+
+
+def seen_verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signatures are verified from now on."""
+    verified: list[str] = []
+    real = inspection.verified_claims
+    monkeypatch.setattr(inspection, "verified_claims", lambda *given: (verified.append(given[0]), real(*given))[1])
+    return verified
+
+
+def test_few_signed_tokens_are_known() -> None:
+    """The oldest are forgotten first, and known are those of the keys that are asked for."""
+    signed = SignedTokens(most=2)
+    for token, kid in (("a", "old"), ("b", "old"), ("c", "new")):
+        signed.keep(token, kid)
+    assert [each for each in "abc" if signed.has(each, ["old", "new"])] == ["b", "c"]
+    assert [each for each in "abc" if signed.has(each, ["new"])] == ["c"]
+    assert not signed.has("half \ud83d pair", ["new"])
+    assert not signed.has("c", [])
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,15 @@
-"""Access tokens that were found to be ours, remembered: a resource server asks about one with each of its requests.
+"""Access tokens that are known to be ours, remembered: a resource server asks about one with each of its requests.
 
 Rule 1: what is remembered is what a token says, which nothing changes; whether it is live is asked each time.
 Rule 2: it is remembered for whoever was told, and for nobody else: of the tokens of others nobody learns, by the time
 that an answer takes, whether they are there.
 Rule 3: nothing of it outlives a key that is published no more; a token is not kept here but its hash.
+Rule 4: that a JWT was signed by this very process is no secret from whoever has it: our public keys say so to all, but
+for which process it was.  So it is remembered for everybody, and what was just signed is not verified to find that out.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +17,8 @@ import msgspec
 
 MOST = 8 * 1024 * 1024
 """Bytes of what tokens say, in JSON: some twenty thousand of them."""
+SIGNED = 20_000
+"""How many of those that were signed here are known; some 3 MiB."""
 
 
 class ProvenTokens:
@@ -47,6 +51,28 @@ class ProvenTokens:
         self._said[key] = said
         while self._size > MOST:
             self._size -= len(self._said.popitem(last=False)[1])
+
+
+class SignedTokens:
+    """The JWTs that this process signed last as access tokens, and by which keys.  For one event loop."""
+
+    def __init__(self, most: int = SIGNED) -> None:
+        self._kids: OrderedDict[bytes, str] = OrderedDict()
+        self._most = most
+
+    def keep(self, token: str, kid: str) -> None:
+        """It was signed, here and as an access token, with that key."""
+        self._kids[_hash(token)] = kid
+        if len(self._kids) > self._most:
+            self._kids.popitem(last=False)
+
+    def has(self, token: str, kids: Collection[str]) -> bool:
+        """Whether it is one of them, whole and unchanged, by one of these keys."""
+        return self._kids.get(_hash(token)) in kids
+
+
+def _hash(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _key(token: str, asker: str) -> bytes:

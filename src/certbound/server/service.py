@@ -19,7 +19,7 @@ from certbound.server.directory import ClientDirectory
 from certbound.server.guesses import Guesses
 from certbound.server.keys import KeyRing
 from certbound.server.pages import Pages
-from certbound.server.proven import ProvenTokens
+from certbound.server.proven import ProvenTokens, SignedTokens
 from certbound.server.registrar import Registrar
 from certbound.server.statuses import StatusBook
 from certbound.server.turns import Turns
@@ -86,6 +86,8 @@ class Service:
     """Who admits clients that register themselves; None where nobody does."""
     proven: ProvenTokens = field(default_factory=ProvenTokens)
     """Access tokens that whoever asks was told about."""
+    signed: SignedTokens = field(default_factory=SignedTokens)
+    """Access tokens that this process signed."""
     people: People | None = None
     """None where clients act for themselves alone."""
     uses: LastUses = field(default_factory=LastUses)

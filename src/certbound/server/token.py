@@ -79,7 +79,9 @@ async def _answer(asked: Asked, grant_type: str) -> Reply:
         record = AccessTokenRecord(digest=digest_of(access_token), claims=claims, ends_at=claims["exp"])
         await service.store.tokens.add(record)
     else:
-        access_token = sign(claims, service.keys.signing)
+        key = service.keys.signing
+        access_token = sign(claims, key)
+        service.signed.keep(access_token, key.kid)
     call.notes.jti = claims["jti"]
     answer = {
         "access_token": access_token,

@@ -19,6 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 
+MOST_LENGTHS = 1000
+"""How many texts are kept of a statement with lists."""
+
 Values = Mapping[str, Any]
 Question = Select[Any] | CompoundSelect[Any]
 
@@ -74,23 +77,48 @@ class InSteps:
         await self._connection.execute(statement.clause, rows)
 
 
+class _Expanded(NamedTuple):
+    """A statement with as many question marks as its lists are long."""
+
+    text: str
+    names: Sequence[str]
+    ones: Mapping[str, Sequence[str]]
+    """What each value of a list is called."""
+
+
 class _Text:
     """A statement with a question mark for each value."""
 
-    __slots__ = ("_compiled", "_fixed", "_names", "_text")
+    __slots__ = ("_compiled", "_fixed", "_lists", "_names", "_of_lengths", "_text")
 
     def __init__(self, compiled: SQLCompiler) -> None:
-        self._compiled = compiled if compiled.post_compile_params else None  # it has a list of any length
+        self._compiled = compiled
+        self._lists = [compiled.bind_names[each] for each in compiled.post_compile_params]
+        self._of_lengths: dict[Sequence[int], _Expanded] = {}
         self._text = str(compiled)
         self._names = tuple(compiled.positiontup or ())
         self._fixed = {name: bind.effective_value for bind, name in compiled.bind_names.items() if not bind.required}
 
     def with_values(self, values: Values) -> tuple[str, Sequence[Any]]:
         """The text, and what stands where its question marks are."""
-        if self._compiled is not None:
-            state = self._compiled.construct_expanded_state(dict(values))
-            return state.statement, state.positional_parameters
-        return self._text, self.row(values)
+        if not self._lists:
+            return self._text, self.row(values)
+        lengths = tuple(len(values[name]) for name in self._lists)
+        made = self._of_lengths.get(lengths)
+        if made is None:
+            if len(self._of_lengths) > MOST_LENGTHS:
+                self._of_lengths.clear()
+            made = self._of_lengths[lengths] = self._expand(values)
+        said = dict(values)
+        for name, ones in made.ones.items():
+            said.update(zip(ones, values[name], strict=True))
+        return made.text, [said[name] if name in said else self._fixed[name] for name in made.names]
+
+    def _expand(self, values: Values) -> "_Expanded":
+        """The text for lists of these lengths: SQLAlchemy takes longer to find it than a database to execute it."""
+        state = self._compiled.construct_expanded_state(dict(values))
+        ones = {name: state.parameter_expansion[name] for name in self._lists}
+        return _Expanded(state.statement, tuple(state.positiontup or ()), ones)
 
     def row(self, values: Values) -> Sequence[Any]:
         """What stands where its question marks are."""
