@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -474,6 +475,22 @@ class TestIdentity:
             assert api.get("/api").json()["token"] == "secret-2"
         shown = [thumbprint for path, _, thumbprint in place.server.asked if path in {"/token", "/api"}]
         assert shown == [before] * 2 + [files.identity.thumbprint] * 2
+
+    def test_a_token_is_compared_with_the_certificate_that_asked_for_it(self, place: Place) -> None:
+        """Even if there is a newer one by the time that it comes."""
+        files = Renewable(as_identity(OWN))
+        claims = msgspec.json.encode({"cnf": {"x5t#S256": files.identity.thumbprint}})
+        token = ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"ES256"}', claims, b"sig"))
+
+        def renewing(_: dict[str, str], __: bytes) -> Answer:
+            files.renew()
+            return Answer(200, msgspec.json.encode({"access_token": token, "token_type": "Bearer"}))
+
+        place.server.answers["/token"] = renewing
+        transport = Transport(files, ca=place.server.ca)
+        auth = CertificateBoundAuth(transport, place.server.url, "me", resource=place.server.url)
+        with client_over(transport, auth=auth, base_url=place.server.url) as api:
+            assert api.get("/api").json()["token"] == token
 
     @pytest.mark.parametrize("path", [API, ISSUER, "/token"])
     async def test_a_renewal_in_the_middle_with_await(self, place: Place, path: str) -> None:
