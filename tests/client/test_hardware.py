@@ -7,25 +7,48 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from certbound.client import ClientError, Identity, IdentityUnusable, open_async_client, open_client
+from certbound.client import (
+    AsyncTransport,
+    CertificateBoundAuth,
+    ClientError,
+    Identity,
+    IdentityUnusable,
+    open_async_client,
+    open_client,
+)
+from certbound.client.aiohttp import BoundMiddleware, BoundRequest
 from certbound.client.hardware import library, provider
 from certbound.client.hardware.library import open_library
 from certbound.client.hardware.presenting import present
 from certbound.client.hardware.signer import signing_key_of
 from certbound.client.hardware.uri import TokenUri
 from certbound.core.signing import sign_jwt
+from certbound.testing.deployment import AuthorizationServer, ProtectedApi
 from certbound.trust.authority import Authority, Issued, self_signed
 from client.served import Served, served
 from client.signing import Signs
+
+
+def refusal() -> str:
+    """Why this Python cannot do it, if it cannot: `TestLibrary` and `TestUri` are for those too."""
+    try:
+        open_library()
+    except IdentityUnusable as error:
+        return str(error)
+    return ""
+
+
+able = pytest.mark.skipif(bool(refusal()), reason=refusal())
 
 KEYS: dict[str, Any] = {
     "P-256": ec.generate_private_key(ec.SECP256R1()),
@@ -49,6 +72,7 @@ def elsewhere(private_key: Any = KEYS["P-256"]) -> tuple[Identity, Signs]:
     return Identity(self_signed("CN=elsewhere", key=private_key).chain_pem, b"", signer=signer), signer
 
 
+@able
 class TestHandshake:
     @pytest.mark.parametrize("kind", KEYS)
     @pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
@@ -107,6 +131,7 @@ class TestHandshake:
         assert next(provider._provider().numbers) == made + 1
 
 
+@able
 class TestFaces:
     def test_a_request_goes_over_a_connection_with_that_certificate(self, server: Served) -> None:
         """And the next one over the same, with no signature more."""
@@ -197,6 +222,27 @@ class TestFaces:
             with pytest.raises(IdentityUnusable, match="the token is gone"):
                 await client.get(server.url)
 
+    async def test_aiohttp_hears_it_at_the_api(
+        self, authorization_server: AuthorizationServer, protected_api: Callable[..., ProtectedApi]
+    ) -> None:
+        """Where the connection is aiohttp's own, and nothing passes but its errors."""
+        client = authorization_server.register(authorization_server.certificate(), "me")
+        signer = Signs(client.certificate.issued.private_key)
+        identity = Identity(client.certificate.issued.chain_pem, b"", signer=signer)
+        api = protected_api(hello)
+        transport = AsyncTransport(identity, ca=authorization_server.ca)
+        auth = CertificateBoundAuth(transport, authorization_server.issuer, "me", resource=api.resource, api=api.url)
+        async with aiohttp.ClientSession(
+            request_class=BoundRequest, middlewares=[BoundMiddleware(auth, ca=authorization_server.ca)],
+            connector=aiohttp.TCPConnector(force_close=True),
+        ) as session:  # fmt: skip
+            async with session.get(api.url) as response:
+                assert 200 == response.status
+            signer.fails = IdentityUnusable("the token is gone")
+            with pytest.raises(IdentityUnusable, match="the token is gone"):
+                await session.get(api.url)
+        await transport.aclose()
+
     def test_the_key_signs_assertions_too(self) -> None:
         """`private_key_jwt`, by the algorithm that fits, or the one that is named."""
         for kind, alg in (("P-256", "ES256"), ("RSA", "PS256"), ("Ed25519", "EdDSA")):
@@ -270,6 +316,7 @@ class TestLibrary:
         with pytest.raises(IdentityUnusable, match=f"{said}.*use CPython"):
             open_library()
 
+    @able
     def test_an_address_is_believed_only_if_it_says_what_python_says(self) -> None:
         """Rule 2: two contexts that differ do not pass for one another."""
         found, one = open_library(), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -313,6 +360,11 @@ def meet(client: ssl.SSLContext, issued: Issued, folder: Path) -> bytes | None:
             end.do_handshake()
     assert ours.version() == client.maximum_version.name.replace("_", ".").replace("MAXIMUM.SUPPORTED", "TLSv1.3")
     return theirs.getpeercert(binary_form=True)
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
 
 
 async def open_and_get(identity: Identity, server: Served) -> None:

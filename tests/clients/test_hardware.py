@@ -17,7 +17,16 @@ from pkcs11 import Attribute, ObjectClass
 import certbound.client
 import certbound.client.aiohttp
 import certbound.client.requests
-from certbound.client import Credential, Identity, IdentityUnusable, drive, fetch_metadata, flow, open_client
+from certbound.client import (
+    Credential,
+    Identity,
+    IdentityUnusable,
+    WatchedIdentity,
+    drive,
+    fetch_metadata,
+    flow,
+    open_client,
+)
 from certbound.client.hardware import token as hardware
 from certbound.core.client_credentials import Method
 from certbound.trust.authority import Issued
@@ -218,6 +227,21 @@ class TestToken:
         assert not any("s3cr3t" in each for each in said)
         with pytest.raises(IdentityUnusable, match="no private key fits"):
             Identity.from_pkcs11(uri, pin=PIN, certificate=chain)
+
+    def test_a_renewed_certificate_of_the_same_key_is_picked_up(
+        self, deployment: World, inside: Tokens, issued: dict[str, Issued], tmp_path: Path
+    ) -> None:
+        """The file is watched; a certificate of another key leaves all as it was."""
+        file = tmp_path / "client.pem"
+        file.write_bytes(issued["ec"].chain_pem)
+        seconds = iter(range(0, 100, 2))
+        watched = WatchedIdentity(file, inside.uri("ec"), PIN, clock=lambda: next(seconds))
+        assert issued["ec"].der == watched.current().certificate.der
+        file.write_bytes(issued["rsa"].chain_pem)
+        assert issued["ec"].der == watched.current().certificate.der
+        renewed = deployment.authority.issue("CN=hw-ec", dns=["ec.hardware.example"], key=inside.key("ec"))
+        file.write_bytes(renewed.chain_pem)
+        assert renewed.der == watched.current().certificate.der
 
     def test_another_pin_for_a_token_in_use_is_refused(self, inside: Tokens, issued: dict[str, Issued]) -> None:
         """The token would not look at it: this process is logged in."""

@@ -43,7 +43,7 @@ class Identity:
     """The client's certificate first, then its issuers."""
     key_pem: bytes = field(repr=False)
     """Its private key, PEM, not encrypted; empty if it is in a token."""
-    signer: Signer | None = field(default=None, repr=False, kw_only=True)
+    signer: Signer | None = field(default=None, repr=False, compare=False, kw_only=True)
     """What signs with the key, if that is in a token."""
     certificate: Certificate = field(init=False, compare=False)
 

@@ -1,7 +1,7 @@
 """The OpenSSL that the `ssl` module of this Python is linked to, by `ctypes`, and the `SSL_CTX` of one of its contexts.
 
-Rule 1: nothing is called before it is known that this is CPython with a GIL, of a version whose `SSLContext` was looked
-        at, and that the library is the very one that `ssl` names; anything else is a clear refusal.
+Rule 1: nothing is called before it is known that this is CPython with a GIL, of a version whose `SSLContext` is known,
+        and that the library is the very one that `ssl` names; anything else is a clear refusal.
 Rule 2: an address that was read from a context is believed only if the library says of it what Python says.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 from certbound.client.errors import IdentityUnusable
 
 VERSIONS = ((3, 11), (3, 15))
-"""From the first on, and before the second: `PySSLContext` begins with its `SSL_CTX` there."""
+"""From the first on, and before the second, an `SSLContext` begins with its `SSL_CTX`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Library:
             raise _refused("its SSLContext is not what it was")
         address = c_void_p.from_address(id(context) + head).value
         # Rule 2
-        if not address or self.call.SSL_CTX_get_verify_mode(address) != _VERIFY[context.verify_mode]:
+        if not address or address < _LEAST or address % ctypes.sizeof(c_void_p):
+            raise _refused("its SSLContext is not what it was")
+        if self.call.SSL_CTX_get_verify_mode(address) != _VERIFY[context.verify_mode]:
             raise _refused("its SSLContext is not what it was")
         if self.call.SSL_CTX_get_options(address) & _LOW != context.options & _LOW:
             raise _refused("its SSLContext is not what it was")
@@ -88,6 +90,8 @@ def _refused(why: str) -> IdentityUnusable:
 # SSL_VERIFY_PEER is 1, SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2.
 _VERIFY = {ssl.CERT_NONE: 0, ssl.CERT_OPTIONAL: 1, ssl.CERT_REQUIRED: 3}
 _LOW = 0xFFFF_FFFF
+_LEAST = 0x1_0000
+"""No object of a process is below."""
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "ERR_clear_error": (None, []),
     "ERR_error_string_n": (None, [c_ulong, c_char_p, c_size_t]),
