@@ -131,6 +131,11 @@ class TestLoggingIn:
         assert first.refresh_token is not None
         assert refresh(home, first.refresh_token, identity_of(home.issuer)) == "invalid_grant"
         assert certbound("token", "--scope", "read").status == 0
+        # Who vouches for the servers was kept with the first.
+        terminal = Terminal("login", home.issuer, "--client-id", "app", "--no-browser")
+        assert come_back(home.visit(terminal.read(LINK)).location).status == 200
+        assert terminal.end().status == 0
+        assert certbound("whoami").status == 0
 
     def test_a_registered_certificate(self, home: Home, certbound: Certbound) -> None:
         """What --prepare says registers it; until then the login is refused with that same line."""
@@ -218,8 +223,13 @@ class TestLoggingIn:
             (("--redirect-path", "back"), 2, "begins with /"),
             (("--scope", "everything"), 1, "invalid_scope"),
             (("--resource", "https://nowhere.example"), 1, "invalid_target"),
-            (("--redirect-path", "/other"), 1, "invalid_request"),
-            (("--wait", "1"), 1, "nobody came back from the browser within 1 second"),
+            (("--scope", "openid,read"), 1, "one space between them"),
+            (
+                ("--redirect-path", "/other"),
+                1,
+                "http://127.0.0.1/other has to be registered for app, or say with --red",
+            ),
+            (("--wait", "1"), 1, "nobody came back from the browser within 1 s; try again"),
         ],
     )
     def test_a_failure_is_one_sentence(

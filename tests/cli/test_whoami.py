@@ -119,3 +119,13 @@ def test_several_logins(home: Home, certbound: Certbound) -> None:
     assert home.issuer in told.err
     assert other.issuer in told.err
     assert certbound("whoami", home.issuer).status == 0
+
+
+def test_an_issuer_that_is_written_otherwise(home: Home, certbound: Certbound) -> None:
+    """Where one is logged in is said, as it is written."""
+    log_in(home)
+    for written in (home.issuer + "/", "anna"):
+        for command in ("whoami", "logout"):
+            told = certbound(command, written)
+            assert told.status == 1
+            assert f"nobody is logged in at {written}; you are at {home.issuer}; write the issuer so" in told.err

@@ -9,6 +9,7 @@ Rule 3: a refresh token is read, used and replaced under a lock: two processes n
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -146,7 +147,7 @@ def the_login(issuer: str | None) -> Login:
     if issuer is not None:
         login = kept_at(issuer).find_login()
         if login is None:
-            raise ConfigurationError(f"nobody is logged in at {issuer}; certbound login {issuer} --client-id ID")
+            raise ConfigurationError(f"nobody is logged in at {issuer}; {_instead(issuer)}")
         return login
     match logins():
         case [one]:
@@ -155,6 +156,13 @@ def the_login(issuer: str | None) -> Login:
             raise ConfigurationError("nobody is logged in anywhere; certbound login ISSUER --client-id ID")
         case several:
             raise ConfigurationError(f"say which issuer; you are logged in at {', '.join(x.issuer for x in several)}")
+
+
+def _instead(issuer: str) -> str:
+    """Where somebody is logged in, written as there; else how one is."""
+    begin = f"certbound login {shlex.quote(issuer)} --client-id ID"
+    there = ", ".join(each.issuer for each in logins())
+    return f"you are at {there}; write the issuer so, or {begin}" if there else begin
 
 
 def data_folder() -> Path:

@@ -26,7 +26,10 @@ Scope = Annotated[
 Resource = Annotated[
     list[str] | None, typer.Option(metavar="URL", help="An API that you will call; may be given several times.")
 ]
-Ca = Annotated[Path | None, typer.Option(metavar="PEM", help="Who vouches for the servers; kept with the login.")]
+Ca = Annotated[
+    Path | None,
+    typer.Option(metavar="PEM", help="Who vouches for the servers; kept with the login, for the next one too."),
+]
 OpensBrowser = Annotated[
     bool, typer.Option("--browser/--no-browser", help="Open the browser, or print the link for it.")
 ]
@@ -60,7 +63,7 @@ def login(
     Example: certbound login https://as.example --client-id app --scope "openid read"
     """
     from certbound.cli import _logging_in
-    from certbound.cli._caller import require_bound
+    from certbound.cli._caller import kept_ca, require_bound
     from certbound.cli._kept_identity import kept_at
     from certbound.client import Credential, fetch_metadata, open_client
 
@@ -73,6 +76,7 @@ def login(
     if prepare:
         say(f"The certificate for {issuer} is {kept.certificate}", "", "# to register it there", to_register)
         return
+    ca = ca or (None if before is None else kept_ca(before))
     wanted = _logging_in.Wanted(Credential(client_id), scope, tuple(resource or ()))
     with open_client(identity, ca=ca, minimum_tls="1.3") as http:
         server, begun = fetch_metadata(http, issuer), time.time()
@@ -99,16 +103,19 @@ def _require_sense(issuer: str, redirect_path: str) -> None:
 def _ask(
     http: "httpx.Client", server: "ServerMetadata", wanted: "Wanted", way: "Way", to_register: str
 ) -> "tuple[Token, Mapping[str, Any]]":
-    """What the person agreed to; a client that the server does not know is told how to register."""
+    """What the person agreed to; for a client that is not registered so, how it would be."""
     from certbound.cli import _logging_in
     from certbound.client import ClientError, Refused
 
     try:
         return _logging_in.ask_person(http, server, wanted, way)
     except Refused as refused:
-        if refused.error not in _UNREGISTERED:
-            raise
-        raise ClientError(f"{refused}; to register this machine: {to_register}") from refused
+        if refused.error in _UNREGISTERED:
+            raise ClientError(f"{refused}; to register this machine: {to_register}") from refused
+        if refused.error == "invalid_request" and not way.device:
+            registered = f"http://127.0.0.1{way.path} has to be registered for {wanted.credential.client_id}"
+            raise ClientError(f"{refused}; {registered}, or say with --redirect-path which path is") from refused
+        raise
 
 
 def _end(http: "httpx.Client", server: "ServerMetadata", before: "Login") -> None:

@@ -84,8 +84,8 @@ _QUOTED = 200
 _ADVICE = {
     "invalid_client": "check that client_id and certificate belong together, that the certificate is registered and "
     "has not expired, and that the request went to the mutual-TLS endpoint",
-    "invalid_scope": "ask for fewer scopes, or for none to get all that the client may have",
-    "invalid_target": "ask for a resource that the server knows",
+    "invalid_scope": "ask for fewer scopes, one space between them, or for none to get all that the client may have",
+    "invalid_target": "ask for a resource that the server knows, written exactly as it does",
     "unauthorized_client": "have this grant allowed for this client",
     "unsupported_grant_type": "this server does not offer this grant",
     "invalid_grant": "what was redeemed is used up, has ended, or is another client's or certificate's; begin anew",
