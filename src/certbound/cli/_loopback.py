@@ -42,7 +42,8 @@ class Loopback:
             came = self._server.came.get(timeout=seconds)
         except queue.Empty:
             raise ConfigurationError(
-                f"nobody came back from the browser within {seconds:.0f} s; try again, with a longer --wait, or with --device"
+                f"nobody came back from the browser within {seconds:.0f} s; try again, with a longer --wait, or "
+                "with --device"
             ) from None
         finally:
             self._server.shutdown()

@@ -112,7 +112,7 @@ def _ask(
     except Refused as refused:
         if refused.error in _UNREGISTERED:
             raise ClientError(f"{refused}; to register this machine: {to_register}") from refused
-        if refused.error == "invalid_request" and not way.device:
+        if refused.error == "invalid_request" and "redirect" in refused.description.lower():
             registered = f"http://127.0.0.1{way.path} has to be registered for {wanted.credential.client_id}"
             raise ClientError(f"{refused}; {registered}, or say with --redirect-path which path is") from refused
         raise
