@@ -68,19 +68,28 @@ def get(address: tuple[str, int] | Path, path: str = "/", headers: dict[str, str
 
 def test_guard_answers_the_proxy_and_tells_its_health(folder: Path, processes: list[subprocess.Popen[str]]) -> None:
     """One line says what it guards and where, another where its health is; it stops when told."""
-    process = certbound(folder, *GUARD, *PROXY, "--port", "0", "--admin-port", "0", "--route", "/a=read")
+    process = certbound(
+        folder, *GUARD, *PROXY, "--port", "0", "--admin-port", "0", "--route", "/a=read",
+        "--route", "GET /c=",
+    )  # fmt: skip
     processes.append(process)
     assert process.stdout is not None
     assert process.stderr is not None
     lines = [process.stdout.readline() for _ in range(2)]
     found = [re.search(r" on http://127\.0\.0\.1:(\d+)/", line) for line in lines]
     assert all(found), (lines, process.stderr.read())
+    assert "(what no --route names is closed)" in lines[0]
     guard, admin = (("127.0.0.1", int(each[1])) for each in found if each)
     assert (200, "ok\n") == get(admin, "/healthz")
     proxy = {**forwarded_headers("nginx", None), "certbound-proxy-secret": SECRET}
-    assert 401 == get(guard, headers={**proxy, "x-original-uri": "/a"})[0]
-    assert 403 == get(guard, headers={**proxy, "x-original-uri": "/b"})[0]
-    assert 403 == get(guard, headers={"x-original-uri": "/a"})[0]
+    for method, path, status in (
+        ("POST", "/a", 401), ("GET", "/c", 401), ("HEAD", "/c/d", 401), ("POST", "/c", 403), ("GET", "/b", 403),
+        ("get", "/c", 403), ("post", "/a", 403),
+    ):  # fmt: skip
+        asked = {"x-original-uri": path, "x-original-method": method}
+        assert status == get(guard, headers={**proxy, **asked})[0], (method, path)
+        assert 403 == get(guard, headers=asked)[0]
+    assert 403 == get(guard, headers={**proxy, "x-original-uri": "/a"})[0]
     process.terminate()
     assert 0 == process.wait(15)
 
@@ -115,6 +124,8 @@ WRONG = {
     "in the clear": ((*GUARD, *PROXY, "--host", "0.0.0.0"), "is reached by others"),
     "a route without scopes": ((*GUARD, *PROXY, "--route", "/a"), "write it as /path=scope,scope"),
     "a route twice": ((*GUARD, *PROXY, "--route", "/a=x", "--route", "/a=y"), "/a is there twice"),
+    "a method of no request": ((*GUARD, *PROXY, "--route", "get /b="), "write it in capitals, as GET /accounts"),
+    "a method without a path": ((*GUARD, *PROXY, "--route", "GET=x"), "'GET /path=scope'"),
     "a route of no request": ((*GUARD, *PROXY, "--route", "/a/../b="), "no path as requests have it"),
     "half an introspection": ((*GUARD, *PROXY, "--introspect-as", "api"), "go together"),
     "run without anything": (("run", "shop:app"), "--cert and --key are missing"),

@@ -99,7 +99,8 @@ def guard(
         return _ports(app, host, port, socket, admin_port)
 
     def announce(addresses: list[tuple[str, int]]) -> None:
-        say(f"guards {resource} on {announced(*addresses[0])}; stop it with Ctrl-C")
+        reach = "every path and method alike" if routes is None else "what no --route names is closed"
+        say(f"guards {resource} on {announced(*addresses[0])} ({reach}); stop it with Ctrl-C")
         if admin_port is not None:
             say(f"health on {announced(*addresses[1])}healthz")
 
