@@ -16,7 +16,7 @@ SUITES = {
     AUTH: ["client/test_auth.py", "client/test_hostile_api.py"],
     KEEPING: ["client/test_keeping.py"],
     DRIVING: ["client/test_auth.py", "client/test_our_server.py"],
-    LOOPBACK: ["cli/test_login.py"],
+    LOOPBACK: ["cli/test_login.py", "cli/test_loopback.py"],
     API: ["cli/test_curl.py"],
     KEPT: ["cli/test_login.py", "cli/test_whoami.py"],
 }
@@ -139,6 +139,7 @@ MUTATIONS = [
     (LOOPBACK, "rule 2", "    (\"Content-Security-Policy\", \"default-src 'none'; frame-ancestors 'none'\"),\n", ""),
     (LOOPBACK, "rule 2", '    ("Referrer-Policy", "no-referrer"),\n', ""),
     (LOOPBACK, "rule 2", "self._answer(HTTPStatus.OK, _DONE)", "self._answer(HTTPStatus.OK, self.path)"),
+    (LOOPBACK, "rule 2", "self._answer(HTTPStatus(code), _WRONG)", "super().send_error(code, message, explain)"),
     (API, "1", "            if not allow_unbound:\n                raise\n", ""),
     (
         API,
