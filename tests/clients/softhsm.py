@@ -60,7 +60,11 @@ def tokens(folder: Path) -> Iterator[Tokens]:
             check=True, capture_output=True,
         )  # fmt: skip
     made = {}
-    for token, keys in {"bank": ("ec", "rsa", "ed", "alone", "twin", "twin"), "gone": ("it",), "shut": ()}.items():
+    for token, keys in {
+        "bank": ("ec", "rsa", "ed", "alone", "twin", "twin", "each"),
+        "gone": ("it",),
+        "shut": (),
+    }.items():
         with pkcs11.lib(str(library)).get_token(token_label=token).open(rw=True, user_pin=PIN) as session:
             for number, label in enumerate(keys):
                 made[label] = _make(session, label, bytes([number + 1]))
@@ -71,7 +75,8 @@ def tokens(folder: Path) -> Iterator[Tokens]:
 
 
 def _make(session: Any, label: str, key_id: bytes) -> Any:
-    """A key that nobody can take out, `alone` without its public half; the public key as `cryptography` has it."""
+    """A key that nobody can take out, `alone` without its public half, `each` with a PIN for each
+    signature; the public key as `cryptography` has it."""
     if label == "rsa":
         public, _ = session.generate_keypair(KeyType.RSA, 2048, store=True, label=label, id=key_id)
         return load_der_public_key(encode_rsa_public_key(public))
@@ -81,7 +86,10 @@ def _make(session: Any, label: str, key_id: bytes) -> Any:
     curve_of = session.create_domain_parameters(
         kind, {Attribute.EC_PARAMS: encode_named_curve_parameters(curve)}, local=True
     )
-    public, _ = curve_of.generate_keypair(mechanism=mechanism, store=True, label=label, id=key_id)
+    public, _ = curve_of.generate_keypair(
+        mechanism=mechanism, store=True, label=label, id=key_id,
+        private_template={Attribute.ALWAYS_AUTHENTICATE: True} if label == "each" else {},
+    )  # fmt: skip
     if label == "ed":
         return load_der_public_key(bytes.fromhex("302a300506032b6570032100") + public[Attribute.EC_POINT][-32:])
     found = load_der_public_key(encode_ec_public_key(public))

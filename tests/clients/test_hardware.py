@@ -35,7 +35,7 @@ from e2e.world import RESOURCE, World
 
 pytestmark = pytest.mark.clients
 
-KINDS = ["ec", "rsa", "ed", "alone"]
+KINDS = ["ec", "rsa", "ed", "alone", "each"]
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,8 @@ from certbound.client.hardware.signer import Hash, Kind, Scheme, kind_of
 from certbound.client.hardware.uri import TokenUri
 
 _T = TypeVar("_T")
+_Operation = tuple[bytes, Any, Any]
+"""What the token signs, by which mechanism, and its parameter."""
 
 
 class TokenKey:
@@ -59,7 +61,9 @@ class TokenKey:
         key = self._token.private_key(session, self._uri)
         if not hasattr(key, "sign"):
             raise IdentityUnusable(f"{self.name} may not sign (CKA_SIGN)")
-        made: bytes = _SIGN[scheme.kind, scheme.padding](key, data, scheme.hash)
+        message, mechanism, parameter = _OPERATIONS[scheme.kind, scheme.padding](data, scheme.hash)
+        pin = self._token.pin if _wants_pin_each_time(key) else None
+        made: bytes = key.sign(message, mechanism=mechanism, mechanism_param=parameter, pin=pin)
         return made
 
 
@@ -118,7 +122,7 @@ class _Token:
     def __init__(self, module: _Module, uri: TokenUri, pin: str | None) -> None:
         self._module = module
         self._uri = uri
-        self._pin = pin
+        self.pin = pin
         self._session: Any = None
         self._keys: dict[TokenUri, Any] = {}
         self._refused = False
@@ -131,17 +135,28 @@ class _Token:
     def use(self, uri: TokenUri, action: Callable[[Any], _T]) -> _T:
         """What `action` returns of a session that is logged in."""
         with self._module.lock, _explaining(uri):
-            if self._session is not None:
-                try:
-                    for key in self._keys.values():
-                        key[Attribute.CLASS]  # a search in a session that ended would say so on stderr too
-                        break
-                    return action(self._session)
-                except _ENDED:
-                    pass
-            self._session, self._keys = None, {}
-            self._session = self._open(uri)
-            return action(self._session)
+            if self._refused:
+                raise IdentityUnusable(
+                    f"the token of {uri} refused its PIN, which is not tried again, lest the token lock itself"
+                )
+            try:
+                return self._use(uri, action)
+            except _PIN_REFUSED:
+                self._refused = True
+                raise
+
+    def _use(self, uri: TokenUri, action: Callable[[Any], _T]) -> _T:
+        if self._session is not None:
+            try:
+                for key in self._keys.values():
+                    key[Attribute.CLASS]  # a search in a session that ended would say so on stderr too
+                    break
+                return action(self._session)
+            except _ENDED:
+                pass
+        self._session, self._keys = None, {}
+        self._session = self._open()
+        return action(self._session)
 
     def private_key(self, session: Any, uri: TokenUri) -> Any:
         """The one key that is meant; looked for once in each session."""
@@ -152,27 +167,20 @@ class _Token:
     def is_open_to(self, uri: TokenUri, pin: str | None) -> bool:
         """Whether this may be used with that PIN, at which the token itself looks but once."""
         if self._refused:
-            return pin == self._pin
-        if pin is not None and self._pin is not None and pin != self._pin:
+            return pin == self.pin
+        if pin is not None and self.pin is not None and pin != self.pin:
             raise IdentityUnusable(f"the token of {uri} is in use here with another PIN; give the same one")
         return True
 
-    def _open(self, uri: TokenUri) -> Any:
-        if self._refused:
-            raise IdentityUnusable(
-                f"the token of {uri} refused its PIN, which is not tried again, lest the token lock itself"
-            )
+    def _open(self) -> Any:
         token = _choose(self._module.tokens(), self._uri)
-        pin: Any = self._pin
+        pin: Any = self.pin
         if pin is None and token.flags & pkcs11.TokenFlag.PROTECTED_AUTHENTICATION_PATH:
             pin = pkcs11.PROTECTED_AUTH  # it is typed on the reader
         try:
             return token.open(user_pin=pin)
         except pkcs11.UserAlreadyLoggedIn:
             return token.open()
-        except _PIN_REFUSED:
-            self._refused = True
-            raise
 
 
 def _token_of(uri: TokenUri, pin: str | None) -> _Token:
@@ -235,6 +243,14 @@ def _private_key(session: Any, uri: TokenUri) -> Any:
     if found:
         raise IdentityUnusable(f"{len(found)} private keys fit {uri}; say which by its id or object")
     raise IdentityUnusable(f"no private key fits {uri}; is that its object or id, and was the PIN given?")
+
+
+def _wants_pin_each_time(key: Any) -> bool:
+    """CKA_ALWAYS_AUTHENTICATE, as signature keys of cards for people have it."""
+    try:
+        return bool(key[Attribute.ALWAYS_AUTHENTICATE])
+    except pkcs11.PKCS11Error:
+        return False
 
 
 def _chain(session: Any, uri: TokenUri, key: Any) -> list[x509.Certificate]:
@@ -322,28 +338,22 @@ def _explaining(uri: TokenUri) -> Iterator[None]:
         raise IdentityUnusable(f"{uri} cannot be used: {why or f'the module says {said}'}") from None
 
 
-def _sign_ec(key: Any, data: bytes, name: Hash | None) -> bytes:
-    made: bytes = key.sign(_digest(data, name), mechanism=Mechanism.ECDSA)
-    return made
+def _ec(data: bytes, name: Hash | None) -> _Operation:
+    return _digest(data, name), Mechanism.ECDSA, None
 
 
-def _sign_pkcs1(key: Any, data: bytes, name: Hash | None) -> bytes:
+def _pkcs1(data: bytes, name: Hash | None) -> _Operation:
     prefix, *_ = _HASHES[name or "SHA256"]
-    made: bytes = key.sign(prefix + _digest(data, name), mechanism=Mechanism.RSA_PKCS)
-    return made
+    return prefix + _digest(data, name), Mechanism.RSA_PKCS, None
 
 
-def _sign_pss(key: Any, data: bytes, name: Hash | None) -> bytes:
+def _pss(data: bytes, name: Hash | None) -> _Operation:
     _, mechanism, mask, length = _HASHES[name or "SHA256"]
-    made: bytes = key.sign(
-        _digest(data, name), mechanism=Mechanism.RSA_PKCS_PSS, mechanism_param=(mechanism, mask, length)
-    )
-    return made
+    return _digest(data, name), Mechanism.RSA_PKCS_PSS, (mechanism, mask, length)
 
 
-def _sign_eddsa(key: Any, data: bytes, _: Hash | None) -> bytes:
-    made: bytes = key.sign(data, mechanism=Mechanism.EDDSA)
-    return made
+def _eddsa(data: bytes, _: Hash | None) -> _Operation:
+    return data, Mechanism.EDDSA, None
 
 
 def _digest(data: bytes, name: Hash | None) -> bytes:
@@ -365,11 +375,11 @@ _HASHES: Mapping[Hash, tuple[bytes, Any, Any, int]] = {
         bytes.fromhex("3051300d060960864801650304020305000440"), Mechanism.SHA512, pkcs11.MGF.SHA512, 64,
     ),
 }  # fmt: skip
-_SIGN: Mapping[tuple[Kind, str | None], Callable[[Any, bytes, Hash | None], bytes]] = {
-    ("EC", None): _sign_ec,
-    ("RSA", "pkcs1"): _sign_pkcs1,
-    ("RSA", "pss"): _sign_pss,
-    ("ED25519", None): _sign_eddsa,
+_OPERATIONS: Mapping[tuple[Kind, str | None], Callable[[bytes, Hash | None], _Operation]] = {
+    ("EC", None): _ec,
+    ("RSA", "pkcs1"): _pkcs1,
+    ("RSA", "pss"): _pss,
+    ("ED25519", None): _eddsa,
 }
 _ENCODE: Mapping[Any, Callable[[Any], bytes]] = {
     KeyType.EC: encode_ec_public_key,
