@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -119,6 +120,14 @@ class TestHandshake:
             handshake(issued, Signs(KEYS["P-256"]), tmp_path, ssl.TLSVersion.TLSv1_3)
         gc.collect()
         assert len(provider._provider().objects) == before
+
+    def test_a_process_ends_with_open_connections(self) -> None:
+        """OpenSSL gives back what it has after the interpreter is gone, and finds nothing of ours to call."""
+        done = subprocess.run(
+            [sys.executable, "-X", "faulthandler", "-c", ENDING],
+            cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert (0, "") == (done.returncode, done.stderr)
 
     def test_others_in_this_process_never_meet_the_provider(self, tmp_path: Path) -> None:
         """A context with a key from a file makes and checks signatures as ever; nothing of ours is made for it."""
@@ -336,6 +345,19 @@ class TestLibrary:
         monkeypatch.setitem(sys.modules, "pkcs11", None)
         with pytest.raises(IdentityUnusable, match=r"pip install 'certbound\[pkcs11\]'"):
             Identity.from_pkcs11("pkcs11:token=a")
+
+
+ENDING = """
+from certbound.client import Identity, open_client
+from certbound.client.tls import context_for
+from certbound.trust.authority import self_signed
+from client.signing import Signs
+issued = self_signed("CN=x")
+identity = Identity(issued.chain_pem, b"", signer=Signs(issued.private_key))
+context = context_for(identity)
+kept = [context, context.connection("localhost"), open_client(identity)]
+kept.append(kept)
+"""
 
 
 def handshake(issued: Issued, signer: Signs, folder: Path, version: ssl.TLSVersion) -> bytes | None:

@@ -101,6 +101,7 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "EVP_PKEY_free": (None, [c_void_p]),
     "EVP_PKEY_fromdata": (c_int, [c_void_p, POINTER(c_void_p), c_int, c_void_p]),
     "EVP_PKEY_fromdata_init": (c_int, [c_void_p]),
+    "EVP_PKEY_up_ref": (c_int, [c_void_p]),
     "OPENSSL_sk_free": (None, [c_void_p]),
     "OPENSSL_sk_new_null": (c_void_p, []),
     "OPENSSL_sk_push": (c_int, [c_void_p, c_void_p]),
@@ -110,9 +111,8 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "OpenSSL_version_num": (c_ulong, []),
     "SSL_CTX_get_options": (c_uint64, [c_void_p]),
     "SSL_CTX_get_verify_mode": (c_int, [c_void_p]),
-    "SSL_CTX_set_cipher_list": (c_int, [c_void_p, c_char_p]),
-    "SSL_CTX_ctrl": (c_long, [c_void_p, c_int, c_long, c_void_p]),
     "SSL_CTX_use_cert_and_key": (c_int, [c_void_p, c_void_p, c_void_p, c_void_p, c_int]),
     "X509_free": (None, [c_void_p]),
+    "X509_up_ref": (c_int, [c_void_p]),
     "d2i_X509": (c_void_p, [c_void_p, c_void_p, c_long]),
 }

@@ -30,13 +30,14 @@ def present(context: ssl.SSLContext, chain: Sequence[x509.Certificate], signer: 
             library.call.OPENSSL_sk_push(stack, issuer)
         if library.call.SSL_CTX_use_cert_and_key(address, leaf, key.pointer, stack, 1) != 1:
             raise IdentityUnusable(f"OpenSSL cannot use the client's certificate with {signer.name}: {library.why()}")
+        key.certificate = leaf  # the context has it now, and lives no longer than the key
     finally:
         # What the context uses it has counted.
         library.call.OPENSSL_sk_free(stack)
         for each in (leaf, *issuers):
             library.call.X509_free(each)
-    # Not at the end of the process: OpenSSL and Python end in an order that nobody chose.
-    weakref.finalize(context, _drop, key).atexit = False
+        library.call.ERR_clear_error()  # what others read from this thread's queue is theirs
+    weakref.finalize(context, _drop, key).atexit = False  # `provider`, rule 4
 
 
 def _drop(_: OsslKey) -> None:

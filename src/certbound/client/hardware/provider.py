@@ -7,9 +7,11 @@ Rule 1: the provider lives in a library context of its own.  Nothing that OpenSS
 Rule 2: what OpenSSL keeps of ours are numbers, never addresses of Python objects; a number that is not known fails.
 Rule 3: no exception passes through C.  What a signer raises is kept for the thread that asked, which takes it
         afterwards; OpenSSL is told that it failed, and nothing that is shorter or longer than a signature is written.
-Rule 4: callbacks and tables live as long as the process; keys as long as what they were made for.
+Rule 4: callbacks and tables live as long as the process; keys as long as what they were made for.  At the end of the
+        process none is freed: OpenSSL would call functions of an interpreter that is not there any more.
 """
 
+import atexit
 import ctypes
 import itertools
 import threading
@@ -18,6 +20,7 @@ from ctypes import POINTER, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
+from weakref import WeakSet
 
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -35,6 +38,9 @@ class OsslKey:
         self.signer = signer
         self.provider = _provider()
         self.pointer = self.provider.make(signer)
+        self.certificate: int | None = None
+        """The `X509` that it was compared with, whose key keeps a copy in our form."""
+        _LIVE.add(self)
 
     def __del__(self) -> None:
         if (pointer := getattr(self, "pointer", None)) is not None:
@@ -46,6 +52,16 @@ def take_failure() -> BaseException | None:
     failure: BaseException | None = getattr(_failed, "error", None)
     _failed.error = None
     return failure
+
+
+@atexit.register
+def _keep_all() -> None:
+    """Rule 4: one reference more than will be given back."""
+    for key in list(_LIVE):
+        call = key.provider.library.call
+        call.EVP_PKEY_up_ref(key.pointer)
+        if key.certificate is not None:
+            call.X509_up_ref(key.certificate)
 
 
 @dataclass(slots=True)
@@ -91,6 +107,7 @@ class _Algorithm(ctypes.Structure):
     )  # fmt: skip
 
 
+_LIVE: "WeakSet[OsslKey]" = WeakSet()
 _Params = POINTER(_Param)
 _failed = threading.local()
 
