@@ -7,6 +7,7 @@ Rule 3: the name in the certificate is a stranger's: printable, and bounded.
 
 import logging
 from collections import OrderedDict
+from functools import lru_cache
 
 from certbound.core.alternative_names import DNS_NAME, RFC822_NAME, URI
 from certbound.core.certificate import Certificate
@@ -56,10 +57,15 @@ def name_in(certificate: Certificate | None) -> str:
     if certificate is None:
         return ""
     try:
-        name = format_name(certificate.subject_der) or _other_name(certificate)
+        name = _formatted(certificate.subject_der) or _other_name(certificate)
     except (BadName, BadCertificate):
         return ""
     return bounded(name, MAX_NAME)
+
+
+@lru_cache(maxsize=1000)
+def _formatted(subject_der: bytes) -> str:
+    return format_name(subject_der)
 
 
 def _other_name(certificate: Certificate) -> str:

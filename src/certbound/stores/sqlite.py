@@ -148,6 +148,7 @@ def _engine(url: URL, patience: float, *, connections: int) -> AsyncEngine:
         poolclass=AsyncAdaptedQueuePool,
         pool_size=connections,
         max_overflow=0,
+        pool_reset_on_return=None,  # nobody hands one back that is in a transaction
         pool_timeout=max(patience, 1),
         connect_args={"timeout": patience, "isolation_level": None, "async_creator_fn": sqlite_driver.connect},
         hide_parameters=True,

@@ -10,6 +10,7 @@ Rules kept here:
   random order: the list tells nobody how many tokens there are, and an empty page is found soon.
 """
 
+import random
 import secrets
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
@@ -66,8 +67,8 @@ class Allotments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._batches = Batches(self._answer)
-        self._pages: dict[int, int] = {}
-        """Where the last block of each size came to lie."""
+        self._slots: dict[int, list[int]] = {}
+        """First places of the page of each size that were not given yet, in random order."""
         self._among = self._turns = 0
 
     async def allot(self, record: StatusRecord, now: float, origin: int | None) -> StatusRecord:
@@ -104,15 +105,19 @@ class Allotments:
 
     async def _free(self, hands: Hands, size: int, wanted: int) -> Sequence[int]:
         """First places of so many free slots of that size."""
-        last = self._pages.get(size)
-        free = [] if last is None or size == PAGE else await _free_slots(hands, last, size, wanted)
+        rest = self._slots.get(size, [])
+        free: list[int] = []
+        while rest and (missing := wanted - len(free)):
+            free += await _free_of(hands, rest[-missing:], size)
+            del rest[-missing:]
         opened: set[int] = set()
         while len(free) < wanted:
             page = await self._empty_page(hands, opened)
             opened.add(page)
-            missing = min(wanted - len(free), PAGE // size)
-            free += _random.sample(range(page * PAGE, (page + 1) * PAGE, size), missing)
-            self._pages[size] = page
+            slots = _shuffled(range(page * PAGE, (page + 1) * PAGE, size))
+            missing = wanted - len(free)
+            free += slots[:missing]
+            self._slots[size] = slots[missing:]
         return free
 
     async def _empty_page(self, hands: Hands, besides: Set[int]) -> int:
@@ -123,7 +128,7 @@ class Allotments:
                 self._turns = TURNS
             self._turns -= 1
             page = _random.randrange(self._among)
-            if page not in besides and not (await hands.run(_IS_IN_USE, _places(page))).rows[0][0]:
+            if page not in besides and not (await hands.run(_IS_IN_USE, _places(page * PAGE, PAGE))).rows[0][0]:
                 return page
 
 
@@ -140,13 +145,26 @@ def _slot(record: StatusRecord) -> int:
     return 1 << (record.count - 1).bit_length()
 
 
-async def _free_slots(hands: Hands, page: int, size: int, most: int) -> list[int]:
-    """First places of free slots of that size in the page, chosen at random and in random order."""
-    free = set(range(page * PAGE, (page + 1) * PAGE, size))
-    for index, count in (await hands.run(_TAKEN, _places(page))).rows:
-        free.difference_update(range(index - index % size, index + count, size))
-    # No more than are needed: to draw a whole page costs more than all else here.
-    return _random.sample([*free], min(most, len(free)))
+async def _free_of(hands: Hands, slots: Sequence[int], size: int) -> Sequence[int]:
+    """Those of the slots of one page in which nothing stands, be it a larger block of whoever has that page now."""
+    page = min(slots) // PAGE * PAGE
+    if len(slots) == 1:
+        found = await hands.run(_TAKEN_AT, {**_places(slots[0], size), "page": page})
+    else:
+        found = await hands.run(_TAKEN, _places(page, PAGE))
+    taken: set[int] = set()
+    for index, count in found.rows:
+        taken.update(range(index - index % size, index + count, size))
+    return [each for each in slots if each not in taken]
+
+
+def _places(first: int, count: int) -> Values:
+    return {"first": first, "last": first + count - 1}
+
+
+def _shuffled(places: Sequence[int]) -> list[int]:
+    """In an order that nobody can guess; from one secret, since to ask the system for each takes longer."""
+    return random.Random(secrets.token_bytes(32)).sample(places, len(places))  # noqa: S311 - seeded with 256 bits
 
 
 async def _pages_among(hands: Hands) -> int:
@@ -155,10 +173,6 @@ async def _pages_among(hands: Hands) -> int:
     if in_use >= LARGEST // PAGE * 15 // 16:
         raise StoreUnavailable(f"the status list is full: {in_use} of {LARGEST // PAGE} pages are in use")
     return indices(in_use) // PAGE
-
-
-def _places(page: int) -> Values:
-    return {"first": page * PAGE, "last": (page + 1) * PAGE - 1}
 
 
 async def judge(hands: Hands, some: Sequence[Wish]) -> Callable[[Wish], str | None]:
@@ -297,11 +311,17 @@ _IS_IN_USE = Prepared(
     )
 )
 # The others are of a token that is gone, long after its block: no other token may have that place.
-_TAKEN = Prepared(
+_ALONE = select(invalid_statuses.c.idx, type_coerce(1, Integer)).where(_lies_in(invalid_statuses.c.idx))
+_TAKEN = Prepared(select(statuses.c.idx, statuses.c.count).where(_lies_in(statuses.c.idx)).union_all(_ALONE))
+_last = (
     select(statuses.c.idx, statuses.c.count)
-    .where(_lies_in(statuses.c.idx))
-    .union_all(select(invalid_statuses.c.idx, type_coerce(1, Integer)).where(_lies_in(invalid_statuses.c.idx)))
+    .where(statuses.c.idx.between(bindparam("page"), bindparam("last")))
+    .order_by(statuses.c.idx.desc())
+    .limit(1)
+    .subquery()
 )
+_TAKEN_AT = Prepared(select(_last.c.idx, _last.c.count).union_all(_ALONE))
+"""In one slot: no block begins behind the last one and reaches into it."""
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _ENABLED = Prepared(select(clients.c.client_id).where(clients.c.client_id.in_(_KEYS), clients.c.enabled.is_(True)))
