@@ -65,14 +65,14 @@ MUTATIONS = [
     (
         AUTH,
         "rule 1",
-        "drive(self._http, self._fetch(wanted), identity=wanted.identity)",
-        "drive(self._http, self._fetch(wanted))",
+        "drive(self._http, self._fetch(wanted), identity=wanted.identity,",
+        "drive(self._http, self._fetch(wanted),",
     ),
     (
         AUTH,
         "rule 1",
-        "drive_async(self._async_http, self._fetch(wanted), identity=wanted.identity)",
-        "drive_async(self._async_http, self._fetch(wanted))",
+        "self._async_http, self._fetch(wanted), identity=wanted.identity,",
+        "self._async_http, self._fetch(wanted),",
     ),
     (AUTH, "rule 1", "(self._only is not None and origin != self._only)", "False"),
     (AUTH, "rule 1", 'request.url.scheme != "https" or ', ""),

@@ -400,16 +400,18 @@ class TestServer:
 
 
 class TestIdentity:
-    def test_a_certificate_that_expired_during_the_run(self, place: Place) -> None:
-        """The server's refusal is explained."""
-        issued = Authority.create("ca").issue("CN=a", now=datetime.now(UTC) - timedelta(days=9), days=1)
-        place.server.answer("/token", {"error": "invalid_client"}, status=401)
-        with (
-            place.open(certificate=issued.chain_pem, key=issued.key_pem) as api,
-            pytest.raises(IdentityUnusable, match=r"expired at .* renew it") as refused,
-        ):
+    async def test_a_certificate_that_has_ended(self, place: Place, tmp_path: Path) -> None:
+        """It is said before anything is sent: which, in which file, when, and what to do."""
+        ended = Authority.create("ca").issue("CN=a", now=datetime.now(UTC) - timedelta(days=9), days=1)
+        (tmp_path / "me.pem").write_bytes(ended.chain_pem + ended.key_pem)
+        when = ended.certificate.not_valid_after_utc
+        said = f"CN=a in {tmp_path}/me.pem expired at {when:%F %T} UTC: renew it, and put a renewed one there"
+        with place.open(certificate=tmp_path / "me.pem", key=None) as api, pytest.raises(IdentityUnusable, match=said):
             api.get("/api")
-        assert isinstance(refused.value.__cause__, TokenRefused)
+        async with place.open_async(certificate=ended.chain_pem, key=ended.key_pem) as calls:
+            with pytest.raises(IdentityUnusable, match="open the client with a renewed one, or set the clock"):
+                await calls.get("/api")
+        assert place.server.asked == []
 
     def test_a_key_that_does_not_fit(self, place: Place) -> None:
         """It is said before anything is sent."""

@@ -277,7 +277,7 @@ class TestStopped:
 def test_a_token_is_as_old_as_the_question(place: Place) -> None:
     """However long the server takes over it, or the clock jumps meanwhile; what came late is used for that request."""
     now = [0.0]
-    shelf = Shelf(Clocks(monotonic=lambda: now[0], wall=lambda: 2e9 + now[0]))
+    shelf = Shelf(Clocks(monotonic=lambda: now[0], wall=lambda: 1.7e9 + now[0]))
     own, url = Identity(OWN.chain_pem, OWN.key_pem), place.server.url
 
     def slowly(headers: dict[str, str], body: bytes) -> Answer:
@@ -292,17 +292,21 @@ def test_a_token_is_as_old_as_the_question(place: Place) -> None:
 
 
 def test_a_certificate_that_ends_while_the_client_runs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As soon as a server refuses it, the error says what it is; until then it is the server's affair."""
+    """From that moment on nothing is sent, though there is a token; up to it, what a server says is passed on."""
     with place.open() as api:
         assert api.get("/api").status_code == 200
         auth = api.auth
         assert isinstance(auth, CertificateBoundAuth)
         end = Identity(OWN.chain_pem, OWN.key_pem).certificate.not_after
+        now = [end]
+        monkeypatch.setattr(auth._shelf, "clocks", Clocks(monotonic=lambda: 0.0, wall=lambda: now[0]))
         place.taken = lambda token: token != "secret-1"
         place.server.answer("/token", {"error": "invalid_client"}, status=401)
         with pytest.raises(TokenRefused):
             api.get("/api")
-        monkeypatch.setattr(auth._shelf, "clocks", auth._shelf.clocks.__class__(wall=lambda: end + 1.0))
-        with pytest.raises(IdentityUnusable, match="expired at"):
+        before = len(place.server.asked)
+        now[0] = end + 1
+        with pytest.raises(IdentityUnusable, match=r"CN=client expired at .* nothing was sent"):
             api.get("/api")
+        assert len(place.server.asked) == before
     assert isinstance(api, httpx.Client)

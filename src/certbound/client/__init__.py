@@ -4,6 +4,8 @@ with certbound.client.open("https://as.example", "billing", certificate="billing
                            resource="https://api.example") as api:
     api.get("/invoices")
 
+`open` is not among what `import *` brings, since it would hide Python's own.
+
 Everything that a client asks of a server is a flow, and can be driven alone:
 
 with open_client(Identity.load(Path("billing.pem"), Path("billing.key"))) as http:
@@ -33,10 +35,22 @@ from certbound.client.errors import (
     ServerUnreachable,
     TokenRefused,
 )
-from certbound.client.flow import Credential, ServerMetadata, Token, read_metadata
+from certbound.client.flow import (
+    Credential,
+    Device,
+    Pending,
+    Probed,
+    Registered,
+    ServerMetadata,
+    Started,
+    Token,
+    read_metadata,
+)
 from certbound.client.identity import Identity, IdentitySource
 from certbound.client.keeping import Shelf
-from certbound.client.opening import identity_of, open, open_async  # noqa: A004
+from certbound.client.opening import identity_of, open_async
+from certbound.client.opening import open as open  # noqa: A004 - public, but not by `import *`
+from certbound.client.probing import probe
 from certbound.client.transport import AsyncTransport, Transport, open_async_client, open_client
 from certbound.client.watching import WatchedIdentity
 
@@ -48,15 +62,20 @@ __all__ = [
     "CertificateBoundAuth",
     "ClientError",
     "Credential",
+    "Device",
     "Identity",
     "IdentitySource",
     "IdentityUnusable",
     "MetadataUnusable",
+    "Pending",
+    "Probed",
     "RedirectUnusable",
     "Refused",
+    "Registered",
     "ServerMetadata",
     "ServerUnreachable",
     "Shelf",
+    "Started",
     "Token",
     "TokenRefused",
     "Transport",
@@ -68,10 +87,10 @@ __all__ = [
     "fetch_metadata",
     "flow",
     "identity_of",
-    "open",
     "open_async",
     "open_async_client",
     "open_client",
+    "probe",
     "read_metadata",
     "request_token",
 ]

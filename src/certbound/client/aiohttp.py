@@ -67,7 +67,9 @@ class BoundRequest(aiohttp.ClientRequest):
 class BoundMiddleware:
     """Adds a token to each request, and the connection that it belongs to: `ClientSession(middlewares=[…])`."""
 
-    def __init__(self, auth: CertificateBoundAuth, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2") -> None:
+    def __init__(
+        self, auth: CertificateBoundAuth, *, ca: Path | str | None = None, minimum_tls: MinimumTLS = "1.2"
+    ) -> None:
         """`ca` is a PEM file of whom we believe to be the API; None: the system's roots."""
         self._auth = auth
         self._ca = ca
@@ -131,12 +133,11 @@ async def open(  # noqa: A001
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """As `certbound.client.open`, an `aiohttp.ClientSession` until the end; `more` goes to it."""
     require_api(api, resource)
-    anchors = None if ca is None else Path(ca)
-    transport = AsyncTransport(identity_of(certificate, key, password), ca=anchors, minimum_tls=minimum_tls)
+    transport = AsyncTransport(identity_of(certificate, key, password), ca=ca, minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
-    middleware = BoundMiddleware(auth, ca=anchors, minimum_tls=minimum_tls)
+    middleware = BoundMiddleware(auth, ca=ca, minimum_tls=minimum_tls)
     base = api or (resource if resource and origin_of(resource) else None)
     others = more.pop("middlewares", ())
     try:
@@ -152,7 +153,7 @@ async def open(  # noqa: A001
 
 
 def context_of(
-    identity: Identity, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2", signer: Signer | None = None
+    identity: Identity, *, ca: Path | str | None = None, minimum_tls: MinimumTLS = "1.2", signer: Signer | None = None
 ) -> SSLContext:
     """A context of the `ssl` module that presents `identity`.  `IdentityUnusable` if that OpenSSL cannot.
 

@@ -4,7 +4,8 @@ Rule 1: a token goes over the connection of the certificate that it is bound to,
 Rule 2: however many requests wait for a token, it is asked for once; if that fails, it fails for all of them.
 Rule 3: a 401 `invalid_token` leads to one new token and one retry, of a request whose body can be sent again.
 Rule 4: of an answer that is not the last one, a little is read: it is nobody's.
-Rule 5: an API that does not enforce binding gets no token, unless the caller says so (RFC 9728).
+Rule 5: nothing is sent with a certificate that has ended, by the clock on the wall.
+Rule 6: an API that does not enforce binding gets no token, unless the caller says so (RFC 9728).
 """
 
 import asyncio
@@ -13,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from certbound.client.errors import (
     ServerUnreachable,
     TokenRefused,
 )
+from certbound.client.expiry import blame, require_in_force
 from certbound.client.flow import Credential, Flow, ServerMetadata, client_credentials, describe_api, discover
 from certbound.client.flow.api import Binding, require_binding, says_invalid_token
 from certbound.client.flow.bound import require_bound
@@ -143,6 +144,7 @@ class CertificateBoundAuth(httpx.Auth):
             raise ApiUnsafe(
                 f"{where} is not the API that this client has tokens for; nothing was sent; open another client for it"
             )
+        require_in_force(identity, self._shelf.clocks.wall(), self._pools.files)
         name = Name(self._issuer, self._client.client_id, identity.thumbprint, self._resource, self._scope)
         return _Wanted(identity, name, origin)
 
@@ -168,7 +170,7 @@ class CertificateBoundAuth(httpx.Auth):
             except CancelledError:
                 continue  # whoever asked was stopped; somebody else asks
         try:
-            kept = drive(self._http, self._fetch(wanted), identity=wanted.identity)
+            kept = drive(self._http, self._fetch(wanted), identity=wanted.identity, wall=self._shelf.clocks.wall)
         except BaseException as error:
             with self._lock:
                 del self._flights[wanted.name, wanted.origin]
@@ -189,7 +191,9 @@ class CertificateBoundAuth(httpx.Auth):
         task = self._tasks.get(flight)
         if task is None or task.get_loop() is not asyncio.get_running_loop():
             task = self._tasks[flight] = asyncio.create_task(
-                drive_async(self._async_http, self._fetch(wanted), identity=wanted.identity)
+                drive_async(
+                    self._async_http, self._fetch(wanted), identity=wanted.identity, wall=self._shelf.clocks.wall
+                )
             )
             task.add_done_callback(lambda done: self._land(flight, done))
             self._accompany(task)
@@ -228,7 +232,7 @@ class CertificateBoundAuth(httpx.Auth):
             self._server = None  # its endpoints may have moved
             raise
         except TokenRefused as error:
-            _blame_expiry(wanted.identity, self._shelf.clocks.wall(), error)
+            blame(wanted.identity, self._shelf.clocks.wall(), error, self._pools.files)
             raise
         return self._shelf.keep(wanted.name, token, begun)
 
@@ -294,13 +298,6 @@ def _is_refused(response: httpx.Response) -> bool:
 def _can_be_sent_again(request: httpx.Request) -> bool:
     """Whether the body is in memory; a generator or a file is used up."""
     return isinstance(request.stream, httpx.ByteStream)
-
-
-def _blame_expiry(identity: Identity, now: float, refused: TokenRefused) -> None:
-    ended = identity.certificate.not_after
-    if ended < now:
-        when = datetime.fromtimestamp(ended, UTC)
-        raise IdentityUnusable(f"the client certificate expired at {when:%F %T} UTC; renew it ({refused})") from refused
 
 
 def origin_of(url: str | None) -> Origin | None:

@@ -8,14 +8,15 @@ Rule 3: what fails on the way is thrown into the flow as `ServerUnreachable`, so
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
 
 from certbound.client.deadline import ending
-from certbound.client.errors import AnswerUnusable, ClientError, ServerUnreachable, TokenRefused
+from certbound.client.errors import AnswerUnusable, ClientError, MetadataUnusable, ServerUnreachable, TokenRefused
+from certbound.client.expiry import blame
 from certbound.client.flow import (
     Answer,
     Credential,
@@ -30,6 +31,7 @@ from certbound.client.flow import (
     poll_device,
 )
 from certbound.client.identity import Identity
+from certbound.client.pools import Pools
 from certbound.client.transport import IDENTITY
 
 _T = TypeVar("_T")
@@ -39,15 +41,26 @@ LONGEST = 60.0
 
 
 def drive(
-    client: httpx.Client, flow: Flow[_T], *, strangers: httpx.Client | None = None, identity: Identity | None = None
+    client: httpx.Client,
+    flow: Flow[_T],
+    *,
+    strangers: httpx.Client | None = None,
+    identity: Identity | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> _T:
-    """What `flow` returns, after all it asked was asked over `client`, as `identity` if its transport has several."""
+    """What `flow` returns, after all it asked was asked over `client`, as `identity` if its transport has several.
+
+    `IdentityUnusable` if there is no answer, or none of OAuth, and the certificate has ended by `wall`.
+    """
     answer: Answer | ClientError | None = None
     while True:
         try:
             request = _step(flow, answer)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+        except (ServerUnreachable, MetadataUnusable, AnswerUnusable) as error:
+            _blame_expiry(client, identity, wall(), error)
+            raise
         try:
             answer = send(_chosen(request, client, strangers), request, identity)
         except ClientError as error:
@@ -60,6 +73,7 @@ async def drive_async(
     *,
     strangers: httpx.AsyncClient | None = None,
     identity: Identity | None = None,
+    wall: Callable[[], float] = time.time,
 ) -> _T:
     """As `drive`."""
     answer: Answer | ClientError | None = None
@@ -68,6 +82,9 @@ async def drive_async(
             request = _step(flow, answer)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
+        except (ServerUnreachable, MetadataUnusable, AnswerUnusable) as error:
+            _blame_expiry(client, identity, wall(), error)
+            raise
         try:
             answer = await send_async(_chosen(request, client, strangers), request, identity)
         except ClientError as error:
@@ -143,6 +160,15 @@ def _step(flow: Flow[Any], answer: Answer | ClientError | None) -> Request:
     if isinstance(answer, ClientError):
         return flow.throw(answer)
     return next(flow) if answer is None else flow.send(answer)
+
+
+def _blame_expiry(
+    client: httpx.Client | httpx.AsyncClient, identity: Identity | None, now: float, error: ClientError
+) -> None:
+    """Servers say it in many ways: an alert of TLS, a page of a proxy with 400, a 403 of their own."""
+    pools = getattr(client._transport, "pools", None)  # noqa: SLF001 - httpx has no other way to it
+    if isinstance(pools, Pools):
+        blame(identity or pools.current(), now, error, pools.files)
 
 
 _C = TypeVar("_C", httpx.Client, httpx.AsyncClient)

@@ -36,7 +36,7 @@ def open(  # noqa: A001
     `more` goes to `httpx.Client`.
     """
     require_api(api, resource)
-    transport = Transport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
+    transport = Transport(identity_of(certificate, key, password), ca=ca, minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
@@ -60,7 +60,7 @@ def open_async(
 ) -> httpx.AsyncClient:
     """As `open`, an `httpx.AsyncClient`."""
     require_api(api, resource)
-    transport = AsyncTransport(identity_of(certificate, key, password), ca=_path(ca), minimum_tls=minimum_tls)
+    transport = AsyncTransport(identity_of(certificate, key, password), ca=ca, minimum_tls=minimum_tls)
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
@@ -103,7 +103,3 @@ def _read(file: Path | str, what: str) -> bytes:
 
 def _base(api: str | None, resource: str | None) -> str:
     return api or (resource if resource and origin_of(resource) else "")
-
-
-def _path(ca: Path | str | None) -> Path | None:
-    return None if ca is None else Path(ca)

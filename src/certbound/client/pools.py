@@ -9,6 +9,7 @@ Rule 3: a forked child makes pools of its own; its parent's connections are not 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from certbound.client.forking import anew_in_children
@@ -38,6 +39,9 @@ class Pools(Generic[_P]):
         self._older: list[Held[_P]] = []
         anew_in_children(self)
 
+    def __repr__(self) -> str:
+        return "no certificate" if self._source is None else repr(self._source)
+
     def begin_anew(self) -> None:
         """As if nobody had asked yet; what there was is not closed, which would tell the parent's servers so."""
         self._lock = threading.Lock()
@@ -46,6 +50,12 @@ class Pools(Generic[_P]):
     def current(self) -> Identity | None:
         """Whoever the next connection is made as."""
         return self._source.current() if self._source else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Where the identity comes from, for messages; none if it is in memory."""
+        found: tuple[Path, ...] = getattr(self._source, "files", ())
+        return found
 
     def enter(self, wanted: Identity | None) -> tuple[Held[_P], list[_P]]:
         """The pool for a request as `wanted`, or as whoever is current; and idle ones of identities of before."""

@@ -102,9 +102,7 @@ def open(  # noqa: A001
 ) -> requests.Session:
     """As `certbound.client.open`, a `requests.Session`; it calls that API, nothing else, and reads no environment."""
     require_api(api, resource)
-    transport = Transport(
-        identity_of(certificate, key, password), ca=None if ca is None else Path(ca), minimum_tls=minimum_tls
-    )
+    transport = Transport(identity_of(certificate, key, password), ca=ca, minimum_tls=minimum_tls)
     adapter = BoundAdapter(transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding)
     session = requests.Session()
     session.trust_env = False

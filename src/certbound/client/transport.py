@@ -43,19 +43,23 @@ class Transport(httpx.BaseTransport):
         self,
         identity: IdentitySource | None = None,
         *,
-        ca: Path | None = None,
+        ca: Path | str | None = None,
         minimum_tls: MinimumTLS = "1.2",
     ) -> None:
         """`ca` is a PEM file of whom we believe about servers; None: the system's roots."""
         _require_version(minimum_tls)
+        believed = None if ca is None else Path(ca)
 
         def make(who: Identity | None) -> httpcore.ConnectionPool:
-            context = context_for(who, ca=ca, minimum_tls=minimum_tls)
+            context = context_for(who, ca=believed, minimum_tls=minimum_tls)
             return httpcore.ConnectionPool(
                 ssl_context=cast("Any", context), network_backend=TLSBackend(), **_POOL
             )  # fmt: skip
 
         self.pools = Pools(identity, make)
+
+    def __repr__(self) -> str:
+        return f"Transport({self.pools})"
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         _require_allowed(request)
@@ -84,20 +88,24 @@ class AsyncTransport(httpx.AsyncBaseTransport):
         self,
         identity: IdentitySource | None = None,
         *,
-        ca: Path | None = None,
+        ca: Path | str | None = None,
         minimum_tls: MinimumTLS = "1.2",
     ) -> None:
         """As `Transport`."""
         _require_version(minimum_tls)
+        believed = None if ca is None else Path(ca)
 
         def make(who: Identity | None) -> httpcore.AsyncConnectionPool:
-            context = context_for(who, ca=ca, minimum_tls=minimum_tls)
+            context = context_for(who, ca=believed, minimum_tls=minimum_tls)
             return httpcore.AsyncConnectionPool(
                 ssl_context=cast("Any", context), network_backend=AsyncTLSBackend(), **_POOL
             )  # fmt: skip
 
         self.pools = Pools(identity, make)
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __repr__(self) -> str:
+        return f"AsyncTransport({self.pools})"
 
     def accompany(self, task: asyncio.Task[Any]) -> None:
         """`task` asks over these connections for nobody in particular; it ends with them."""
@@ -130,14 +138,14 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
 
 def open_client(
-    identity: IdentitySource | None = None, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2"
+    identity: IdentitySource | None = None, *, ca: Path | str | None = None, minimum_tls: MinimumTLS = "1.2"
 ) -> httpx.Client:
     """An `httpx.Client` over `Transport` that follows no redirect and reads neither proxies nor .netrc."""
     return client_over(Transport(identity, ca=ca, minimum_tls=minimum_tls))
 
 
 def open_async_client(
-    identity: IdentitySource | None = None, *, ca: Path | None = None, minimum_tls: MinimumTLS = "1.2"
+    identity: IdentitySource | None = None, *, ca: Path | str | None = None, minimum_tls: MinimumTLS = "1.2"
 ) -> httpx.AsyncClient:
     """As `open_client`."""
     return async_client_over(AsyncTransport(identity, ca=ca, minimum_tls=minimum_tls))

@@ -49,6 +49,11 @@ class WatchedIdentity:
         """Whoever was looking at the files is not there."""
         self._lock = threading.Lock()
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The certificate first, and the key if it is in another one."""
+        return self._files
+
     def __repr__(self) -> str:
         return f"WatchedIdentity({', '.join(map(str, self._files))})"
 

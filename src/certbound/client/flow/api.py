@@ -13,12 +13,13 @@ from enum import StrEnum
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from certbound.client.errors import ApiUnsafe, ClientError, MetadataUnusable, quoted
+from certbound.client.errors import ApiUnsafe, ClientError, MetadataUnusable, ServerUnreachable, quoted
 from certbound.client.flow.asking import revoke
+from certbound.client.flow.bound import require_bound
 from certbound.client.flow.credential import Credential
 from certbound.client.flow.discovery import ServerMetadata
 from certbound.client.flow.grants import Token, client_credentials
-from certbound.client.flow.message import Flow, Request, is_https
+from certbound.client.flow.message import Answer, Flow, Request, is_https
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
@@ -43,7 +44,9 @@ class Probed(StrEnum):
     ACCEPTS_STOLEN = "accepts stolen"
     """It took the token from a stranger."""
     UNKNOWN = "unknown"
-    """It did not take the token from us either, or answered neither yes nor 401."""
+    """It did not take the token from us either, or answered a stranger neither yes nor 401, or not at all: one that
+    believes certain CAs only refuses the connection, and says nothing about tokens by that.
+    """
 
 
 def describe_api(url: str, resource: str | None = None) -> Flow[Api | None]:
@@ -95,19 +98,28 @@ def says_invalid_token(challenges: Iterable[str]) -> bool:
 
 
 def probe(
-    server: ServerMetadata, client: Credential, url: str, *, scope: str | None = None, resource: str | None = None
+    server: ServerMetadata,
+    client: Credential,
+    url: str,
+    *,
+    scope: str | None = None,
+    resource: str | None = None,
+    bound_to: str | None = None,
 ) -> Flow[Probed]:
     """Whether the API at `url` enforces binding, found out with a token of our own, which is revoked thereafter.
 
-    `url` is fetched twice by GET: by ourselves, and by a stranger with our token.
+    `url` is fetched twice by GET: by ourselves, and by a stranger with our token.  `AnswerUnusable`, and nothing is
+    fetched, if the token says that it is not bound to the certificate `bound_to`: then any API would take it.
     """
     if not is_https(url):
         raise MetadataUnusable(f"the API {quoted(url)!r} is not an https URL; nothing is sent there")
     token = yield from client_credentials(server, client, scope=scope, resources=[resource] if resource else [])
     headers = {"authorization": f"Bearer {token.access_token}"}
     try:
+        if bound_to is not None:
+            require_bound(server.endpoint("token_endpoint", mutual_tls=True), token.access_token, bound_to)
         ours = yield Request(method="GET", url=url, headers=headers)
-        theirs = yield Request(method="GET", url=url, headers=headers, stranger=True)
+        theirs = yield from _as_stranger(url, headers)
     except ClientError:
         yield from _forget(server, client, token)
         raise
@@ -115,6 +127,13 @@ def probe(
     if 200 <= theirs.status < 300:
         return Probed.ACCEPTS_STOLEN
     return Probed.ENFORCES if ours.status != 401 and theirs.status == 401 else Probed.UNKNOWN
+
+
+def _as_stranger(url: str, headers: Mapping[str, str]) -> Flow[Answer]:
+    try:
+        return (yield Request(method="GET", url=url, headers=headers, stranger=True))
+    except ServerUnreachable:  # that certificate does not even get a connection: what becomes of tokens nobody knows
+        return Answer(0)
 
 
 def _forget(server: ServerMetadata, client: Credential, token: Token) -> Flow[None]:

@@ -143,7 +143,10 @@ def why(connection: Connection, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"the connection broke: {error.strerror or error}"
     reasons = error.args[0] if error.args and isinstance(error.args[0], list) else []
-    return "TLS failed: " + (", ".join(str(reason[-1]) for reason in reasons) or "the server closed the connection")
+    said = [str(reason[-1]) for reason in reasons]
+    if any("alert certificate expired" in each for each in said):
+        return "the server says that the client's certificate has expired: renew it, or set the clock that is wrong"
+    return "TLS failed: " + (", ".join(said) or "the server closed the connection")
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
