@@ -8,7 +8,6 @@ Rule 4: a session that ended (card pulled and put back, daemon restarted) is ope
 Rule 5: a message names the token and the object, never the PIN.
 """
 
-import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,18 +22,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+from pkcs11 import Attribute, KeyType, ObjectClass
 from pkcs11.util.ec import encode_ec_public_key
 from pkcs11.util.rsa import encode_rsa_public_key
 
 from certbound.client.errors import IdentityUnusable
 from certbound.client.forking import anew_in_children
-from certbound.client.hardware.signer import Hash, Kind, Scheme, kind_of
+from certbound.client.hardware.operations import operation
+from certbound.client.hardware.signer import Kind, Scheme, kind_of
 from certbound.client.hardware.uri import TokenUri
 
 _T = TypeVar("_T")
-_Operation = tuple[bytes, Any, Any]
-"""What the token signs, by which mechanism, and its parameter."""
 
 
 class TokenKey:
@@ -61,7 +59,7 @@ class TokenKey:
         key = self._token.private_key(session, self._uri)
         if not hasattr(key, "sign"):
             raise IdentityUnusable(f"{self.name} may not sign (CKA_SIGN)")
-        message, mechanism, parameter = _OPERATIONS[scheme.kind, scheme.padding](data, scheme.hash)
+        message, mechanism, parameter = operation(data, scheme)
         pin = self._token.pin if _wants_pin_each_time(key) else None
         made: bytes = key.sign(message, mechanism=mechanism, mechanism_param=parameter, pin=pin)
         return made
@@ -338,49 +336,9 @@ def _explaining(uri: TokenUri) -> Iterator[None]:
         raise IdentityUnusable(f"{uri} cannot be used: {why or f'the module says {said}'}") from None
 
 
-def _ec(data: bytes, name: Hash | None) -> _Operation:
-    return _digest(data, name), Mechanism.ECDSA, None
-
-
-def _pkcs1(data: bytes, name: Hash | None) -> _Operation:
-    prefix, *_ = _HASHES[name or "SHA256"]
-    return prefix + _digest(data, name), Mechanism.RSA_PKCS, None
-
-
-def _pss(data: bytes, name: Hash | None) -> _Operation:
-    _, mechanism, mask, length = _HASHES[name or "SHA256"]
-    return _digest(data, name), Mechanism.RSA_PKCS_PSS, (mechanism, mask, length)
-
-
-def _eddsa(data: bytes, _: Hash | None) -> _Operation:
-    return data, Mechanism.EDDSA, None
-
-
-def _digest(data: bytes, name: Hash | None) -> bytes:
-    return hashlib.new(name or "SHA256", data).digest()
-
-
 _modules: dict[Path, _Module] = {}
 _tokens: dict[tuple[Any, ...], _Token] = {}
 
-# What DigestInfo has before the hash (RFC 8017 section 9.2, note 1); the names for PSS; the length.
-_HASHES: Mapping[Hash, tuple[bytes, Any, Any, int]] = {
-    "SHA256": (
-        bytes.fromhex("3031300d060960864801650304020105000420"), Mechanism.SHA256, pkcs11.MGF.SHA256, 32,
-    ),
-    "SHA384": (
-        bytes.fromhex("3041300d060960864801650304020205000430"), Mechanism.SHA384, pkcs11.MGF.SHA384, 48,
-    ),
-    "SHA512": (
-        bytes.fromhex("3051300d060960864801650304020305000440"), Mechanism.SHA512, pkcs11.MGF.SHA512, 64,
-    ),
-}  # fmt: skip
-_OPERATIONS: Mapping[tuple[Kind, str | None], Callable[[bytes, Hash | None], _Operation]] = {
-    ("EC", None): _ec,
-    ("RSA", "pkcs1"): _pkcs1,
-    ("RSA", "pss"): _pss,
-    ("ED25519", None): _eddsa,
-}
 _ENCODE: Mapping[Any, Callable[[Any], bytes]] = {
     KeyType.EC: encode_ec_public_key,
     KeyType.EC_EDWARDS: _encode_ed25519,
