@@ -29,7 +29,7 @@ from certbound.client.errors import (
     ServerUnreachable,
     TokenRefused,
 )
-from certbound.client.expiry import blame, require_in_force
+from certbound.client.expiry import blame, ended, has_ended
 from certbound.client.flow import Credential, Flow, ServerMetadata, client_credentials, describe_api, discover
 from certbound.client.flow.api import Binding, require_binding, says_invalid_token
 from certbound.client.flow.bound import require_bound
@@ -144,7 +144,8 @@ class CertificateBoundAuth(httpx.Auth):
             raise ApiUnsafe(
                 f"{where} is not the API that this client has tokens for; nothing was sent; open another client for it"
             )
-        require_in_force(identity, self._shelf.clocks.wall(), self._pools.files)
+        if has_ended(identity, now := self._shelf.clocks.wall()):
+            raise ended(identity, now, self._pools.files)
         name = Name(self._issuer, self._client.client_id, identity.thumbprint, self._resource, self._scope)
         return _Wanted(identity, name, origin)
 

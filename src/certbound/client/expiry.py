@@ -17,13 +17,18 @@ from certbound.core.names import BadName, format_name
 def require_in_force(identity: Identity, now: float, files: Sequence[Path] = ()) -> None:
     """`IdentityUnusable` before anything is sent with a certificate that has ended."""
     if has_ended(identity, now):
-        raise IdentityUnusable(f"{_ended(identity, now, files)}; nothing was sent")
+        raise ended(identity, now, files)
+
+
+def ended(identity: Identity, now: float, files: Sequence[Path] = ()) -> IdentityUnusable:
+    """What is said of it, where nothing was sent."""
+    return IdentityUnusable(f"{_described(identity, now, files)}; nothing was sent")
 
 
 def blame(identity: Identity | None, now: float, error: Exception, files: Sequence[Path] = ()) -> None:
     """`IdentityUnusable` in place of `error`, which came of using that certificate, if it has ended."""
     if identity is not None and has_ended(identity, now):
-        raise IdentityUnusable(f"{_ended(identity, now, files)} ({error})") from error
+        raise IdentityUnusable(f"{_described(identity, now, files)} ({error})") from error
 
 
 def has_ended(identity: Identity, now: float) -> bool:
@@ -31,12 +36,12 @@ def has_ended(identity: Identity, now: float) -> bool:
     return identity.certificate.not_after < now
 
 
-def _ended(identity: Identity, now: float, files: Sequence[Path]) -> str:
+def _described(identity: Identity, now: float, files: Sequence[Path]) -> str:
     place = f" in {quoted(files[0])}" if files else ""
     todo = "put a renewed one there" if files else "open the client with a renewed one"
-    ended = _written(identity.certificate.not_after)
+    when = _written(identity.certificate.not_after)
     return (
-        f"the client certificate {_named(identity)}{place} expired at {ended}: renew it, and {todo}, or set the clock, "
+        f"the client certificate {_named(identity)}{place} expired at {when}: renew it, and {todo}, or set the clock, "
         f"which says {_written(now)}"
     )
 
