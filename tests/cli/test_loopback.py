@@ -121,14 +121,23 @@ def test_another_target(waiting: Waiting, target: str) -> None:
 
 
 def test_a_second_answer(waiting: Waiting) -> None:
-    """The first is the last; the port is closed soon after, and nobody gets anything by a second one."""
+    """While the code is redeemed, the first is the last, and whoever comes behind it is told so at once."""
     waiting.ends_well()
-    waiting.patience = 0.5
-    try:
-        came = waiting.ask()
-    except OSError:
-        return
-    assert not came.startswith(b"HTTP/1.0 200")
+    for target in (GOOD, "/back?error=no", "/"):
+        assert waiting.ask(target).startswith((b"HTTP/1.0 400", b"HTTP/1.0 404"))
+
+
+def test_the_port_is_closed_at_the_end() -> None:
+    """Whether somebody came, or nobody was waited for at all."""
+    with listening("/back") as loopback, ThreadPoolExecutor(1) as threads:
+        login = Waiting(loopback, threads)
+        login.ends_well()
+    with pytest.raises(ConnectionError):
+        login.ask()
+    with listening("/back") as loopback:
+        place = ("127.0.0.1", urlsplit(loopback.redirect_uri).port)
+    with pytest.raises(ConnectionError):
+        socket.create_connection(place, 5)
 
 
 def test_many_at_once(waiting: Waiting) -> None:

@@ -1,5 +1,6 @@
 """`certbound.client.flow.discovery`: which issuer is believed, and which URL is used."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,16 @@ from typing import Any
 import httpx
 import pytest
 
-from certbound.client import MetadataUnusable, ServerUnreachable, fetch_metadata, open_client, read_metadata
+from certbound.client import (
+    Credential,
+    MetadataUnusable,
+    ServerUnreachable,
+    drive,
+    fetch_metadata,
+    flow,
+    open_client,
+    read_metadata,
+)
 from certbound.client.errors import AnswerUnusable
 from certbound.client.flow import MAX_ANSWER
 from client.served import Served, served
@@ -105,6 +115,25 @@ class TestFetch:
         with pytest.raises(MetadataUnusable, match="names the issuer") as refused:
             fetch_metadata(client, server.url)
         assert str(refused.value).isprintable()
+
+    def test_an_alias_on_another_site(self, server: Served, client: httpx.Client, tmp_path: Path) -> None:
+        """It is followed where that site proves to be the one named; another gets nothing, and neither does the plain.
+
+        Decision 0025: the issuer names both URLs in one document, so either may be anywhere.
+        """
+        other = server.url.replace("localhost", "127.0.0.1")
+        server.answer("/alias", {"access_token": "t", "token_type": "Bearer"})
+        (tmp_path / "stranger").mkdir()
+        with served(tmp_path / "stranger") as stranger:
+            for where, asked in ((other, ["/alias"]), (stranger.url, [])):
+                document = {"issuer": server.url, "token_endpoint": f"{server.url}/token"}
+                server.answer(WELL_KNOWN, {**document, "mtls_endpoint_aliases": {"token_endpoint": f"{where}/alias"}})
+                server.asked.clear()
+                metadata = fetch_metadata(client, server.url)
+                with contextlib.nullcontext() if asked else pytest.raises(ServerUnreachable, match="issuer is not"):
+                    drive(client, flow.client_credentials(metadata, Credential("me")))
+                assert server.paths() == [WELL_KNOWN, *asked]
+            assert stranger.asked == []
 
     def test_a_redirect_is_not_followed(self, server: Served, client: httpx.Client) -> None:
         """Nobody else may answer for the issuer."""

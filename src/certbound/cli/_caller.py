@@ -4,6 +4,8 @@ Rule 1: a login's certificate goes over TLS 1.3 only: it stands for one person, 
         network (RFC 8705 section 8).
 Rule 2: a token that says it is not bound to our certificate is not used.
 Rule 3: a refresh token that came is kept before the access token beside it is used.
+Rule 4: one whose answer broke off is presented again, by the next command and not by this one, until the server has
+        answered; one that it refused is forgotten, and never presented again.
 """
 
 import shlex
@@ -183,7 +185,7 @@ class _Session:
                     return _as_token(each, self.now())
             if login.refresh_token is None:
                 raise ClientError(
-                    f"the login at {login.issuer} has ended, and it came without a refresh token; {again(login)}"
+                    f"the login at {login.issuer} has ended, and has no refresh token in force; {again(login)}"
                 )
             # (3) Another one; what comes with it is kept before anybody uses it.
             begun = self.now()
@@ -199,6 +201,8 @@ class _Session:
         try:
             return drive(http, asking)
         except TokenRefused as refused:
+            if refused.error == "invalid_grant":
+                self.kept.keep(replace(login, refresh_token=None))
             if (advice := _ADVICE.get(refused.error)) is None:
                 raise
             raise ClientError(f"{refused}; {advice}: {again(login)}") from refused

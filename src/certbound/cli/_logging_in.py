@@ -104,7 +104,8 @@ def _by_browser(
         else:
             note("waiting for the browser; with --no-browser the link is printed")
         code = loopback.wait(lambda url: flow.read_redirect(server, started, url), way.seconds)
-    token = drive(http, flow.redeem(server, wanted.credential, started, code))
+        # Whoever comes back a second time meanwhile is answered.
+        token = drive(http, flow.redeem(server, wanted.credential, started, code))
     return token, person_in(token, server, wanted.credential.client_id, more.get("nonce"))
 
 

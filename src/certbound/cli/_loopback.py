@@ -1,6 +1,7 @@
 """Where the browser comes back to: a port of the loopback interface, for one answer (RFC 8252 section 7.3).
 
-Rule 1: what is no answer to what was started is refused, and waited on; the first that is one is the last.
+Rule 1: what is no answer to what was started is refused, and waited on; the first that is one is the last.  Whoever
+        comes behind it is told so, until the port is closed.
 Rule 2: nothing that came is shown on the page, and nothing on it may load or run.
 """
 
@@ -28,6 +29,7 @@ class Loopback:
 
     def __init__(self, server: "_Server", path: str) -> None:
         self._server = server
+        self._thread: threading.Thread | None = None
         self.redirect_uri = f"http://{HOST}:{server.server_address[1]}{path}"
 
     def wait(self, judge: Judge, seconds: float) -> str:
@@ -36,8 +38,8 @@ class Loopback:
         `AuthorizationRefused` with what the issuer said, `ConfigurationError` if nobody comes in time.
         """
         self._server.expect(self.redirect_uri, judge)
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
         try:
             came = self._server.came.get(timeout=seconds)
         except queue.Empty:
@@ -45,19 +47,26 @@ class Loopback:
                 f"nobody came back from the browser within {seconds:.0f} s; try again, with a longer --wait, or "
                 "with --device"
             ) from None
-        finally:
-            self._server.shutdown()
-            thread.join()
         if isinstance(came, AuthorizationRefused):
             raise came
         return came
+
+    def end(self) -> None:
+        """Nobody is answered any more."""
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
 
 
 @contextlib.contextmanager
 def listening(path: str) -> Iterator[Loopback]:
     """A free port, closed at the end of the block."""
     with _Server((HOST, 0), _Handler) as server:
-        yield Loopback(server, path)
+        loopback = Loopback(server, path)
+        try:
+            yield loopback
+        finally:
+            loopback.end()
 
 
 class _Server(socketserver.ThreadingTCPServer):
