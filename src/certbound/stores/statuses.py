@@ -25,6 +25,7 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     or_,
     select,
     type_coerce,
@@ -179,7 +180,9 @@ async def judge(hands: Hands, some: Sequence[Wish]) -> Callable[[Wish], str | No
     """Says of a wish why it may not come true, or None."""
     records = [each.record for each in some]
     enabled = {row[0] for row in await _among(hands, _ENABLED, {each.client_id for each in records})}
-    revoked = {(row[0], row[1]) for row in (await hands.run(_REVOKED)).rows}
+    revoked = {
+        (row[0], row[1]) for row in await _among(hands, _REVOKED, {key for each in records for key in _keys(each)})
+    }
     granted = await _granted(hands, {each.grant_id for each in records if each.grant_id})
     origins = await _valid_blocks(hands, {each.origin for each in some if each.origin is not None})
 
@@ -213,7 +216,12 @@ async def _valid_blocks(hands: Hands, firsts: Set[int]) -> Set[int]:
 
 
 async def _among(hands: Hands, question: Prepared, keys: Set[Any]) -> Sequence[Sequence[Any]]:
-    return (await hands.run(question, {"keys": [*keys]})).rows if keys else ()
+    return [row for some in chunks([*keys]) for row in (await hands.run(question, {"keys": some})).rows]
+
+
+def _keys(record: StatusRecord) -> Sequence[str]:
+    """The thumbprints that can be revoked of it: of certificates and of authorities."""
+    return (record.thumbprint, *record.twins, *record.authorities)
 
 
 async def invalidate_statuses(connection: AsyncConnection, firsts: Sequence[int]) -> None:
@@ -325,7 +333,15 @@ _TAKEN_AT = Prepared(select(_last.c.idx, _last.c.count).union_all(_ALONE))
 
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _ENABLED = Prepared(select(clients.c.client_id).where(clients.c.client_id.in_(_KEYS), clients.c.enabled.is_(True)))
-_REVOKED = Prepared(select(revocations.c.kind, revocations.c.value))
+# The kinds are no parameters: a few texts, each found by its key, however many others are revoked.
+_REVOKED = Prepared(
+    select(revocations.c.kind, revocations.c.value).where(
+        revocations.c.kind.in_(
+            [literal_column(f"'{each}'") for each in (RevokedKind.CERTIFICATE, RevokedKind.AUTHORITY)]
+        ),
+        revocations.c.value.in_(_KEYS),
+    )
+)
 _GRANTED = Prepared(
     select(grants.c.grant_id, grants.c.ends_at).where(grants.c.grant_id.in_(_KEYS), grants.c.valid.is_(True))
 )
