@@ -9,16 +9,33 @@ DRIVING = "client/driving.py"
 LOOPBACK = "cli/_loopback.py"
 API = "cli/_api.py"
 KEPT = "cli/_kept_identity.py"
+CALLER = "cli/_caller.py"
+TRANSPORT = "client/transport.py"
+POOLS = "client/pools.py"
+BOUND = "client/flow/bound.py"
+DEADLINE = "client/deadline.py"
+EXPIRY = "client/expiry.py"
+PROBING = "client/probing.py"
+API_FLOW = "client/flow/api.py"
+ENTER = "        held, idle = self.pools.enter(request.extensions.get(IDENTITY))\n"
 
 SUITES = {
     CODE: ["client/test_code.py"],
     DISCOVERY: ["client/test_metadata.py", "client/test_flows.py"],
     AUTH: ["client/test_auth.py", "client/test_hostile_api.py"],
     KEEPING: ["client/test_keeping.py"],
-    DRIVING: ["client/test_auth.py", "client/test_our_server.py"],
+    DRIVING: ["client/test_auth.py", "client/test_our_server.py", "client/test_expiry.py"],
     LOOPBACK: ["cli/test_login.py", "cli/test_loopback.py"],
     API: ["cli/test_curl.py"],
     KEPT: ["cli/test_login.py", "cli/test_whoami.py"],
+    CALLER: ["cli/test_refresh.py", "cli/test_login.py"],
+    TRANSPORT: ["client/test_hostile_api.py", "client/test_transport.py"],
+    POOLS: ["client/test_processes.py", "client/test_auth.py"],
+    BOUND: ["client/test_hostile_api.py"],
+    DEADLINE: ["client/test_deadline.py", "client/test_hostile_server.py"],
+    EXPIRY: ["client/test_expiry.py"],
+    PROBING: ["client/test_probing.py"],
+    API_FLOW: ["client/test_probing.py", "client/test_flows.py"],
 }
 
 MUTATIONS = [
@@ -184,4 +201,76 @@ MUTATIONS = [
     (KEPT, "rule 3", "if _is_still(lock, self.folder):", "if True:"),
     (KEPT, "rule 3", "now < self.ends_at - MARGIN", "now < self.ends_at"),
     (KEPT, "rule 3", "(self.asked_scope, self.asked_resources) == (scope, resources) and", ""),
+    (
+        CALLER,
+        "1",
+        "        with self.kept.locked():\n            login = self.kept",
+        "        if True:\n            login = self.kept",
+    ),
+    (CALLER, "1", "if login is None or login.thumbprint != self.identity.thumbprint:", "if login is None:"),
+    (CALLER, "2", "if each.is_for(scope, resources, self.now()):", "if True:"),
+    (
+        CALLER,
+        "3",
+        "            self.kept.keep(keep_token(login, token, scope=scope, resources=resources, now=begun))\n",
+        "",
+    ),
+    (CALLER, "rule 4", 'if refused.error == "invalid_grant":', "if False:"),
+    (CALLER, "rule 4", 'if refused.error == "invalid_grant":', "if True:"),
+    (
+        TRANSPORT,
+        "rule 4",
+        "if only is not None and only != (request.url.raw_host, request.url.port):",
+        "if False:",
+    ),
+    (TRANSPORT, "rule 4", "only != (request.url.raw_host, request.url.port)", "only[0] != request.url.raw_host"),
+    (TRANSPORT, "rule 1", 'if request.url.scheme != "https":', "if False:"),
+    (
+        TRANSPORT,
+        "rule 4",
+        f"        _require_allowed(request)\n{ENTER}        _close",
+        f"{ENTER}        _close",
+    ),
+    (
+        TRANSPORT,
+        "rule 4",
+        f"        _require_allowed(request)\n{ENTER}        try",
+        f"{ENTER}        try",
+    ),
+    (TRANSPORT, "rule 5", "    for name in arguments.keys() & _NOT_GIVEN.keys():", "    for name in ():"),
+    (POOLS, "rule 3", "        self._newest, self._older = None, []\n", "        pass\n"),
+    (POOLS, "rule 3", "        anew_in_children(self)\n", ""),
+    (POOLS, "rule 1", "elif self._newest.identity is not now:", "elif False:"),
+    (
+        POOLS,
+        "rule 2",
+        "held = self._newest if wanted is None or wanted is now else self._of(wanted)",
+        "held = self._newest",
+    ),
+    (BOUND, "rule", 'if claims is None or (unbound and "cnf" not in claims):', "if True:"),
+    (BOUND, "rule", '(unbound and "cnf" not in claims)', "unbound"),
+    (BOUND, "rule", '(unbound and "cnf" not in claims)', '"cnf" not in claims'),
+    (BOUND, "rule", "    if bound_to != thumbprint:", "    if bound_to is None:"),
+    (BOUND, "rule", "        bound_to = None\n", "        return\n"),
+    (DEADLINE, "rule", "    token = _ENDS.set(at)\n", "    token = _ENDS.set(None)\n"),
+    (DEADLINE, "rule", "    return mine if ends is None or mine < ends else ends", "    return mine"),
+    (DEADLINE, "rule", "    if timeout is None:\n        return ends", "    if timeout is None:\n        return None"),
+    (EXPIRY, "rule 1", "identity.certificate.not_after < now", "identity.certificate.not_after <= now"),
+    (EXPIRY, "rule 1", "identity.certificate.not_after < now", "False"),
+    (EXPIRY, "rule 2", "if identity is not None and has_ended(identity, now):", "if identity is not None:"),
+    (
+        AUTH,
+        "rule 5",
+        "if has_ended(identity, now := self._shelf.clocks.wall()):",
+        "if has_ended(identity, now := 0.0):",
+    ),
+    (DRIVING, "expiry", "blame(identity or pools.current(), now, error, pools.files)", "pass"),
+    (PROBING, "rule 1", "open_client(_stranger(), ca=ca,", "open_client(identity, ca=ca,"),
+    (PROBING, "rule 1", "    require_in_force(identity, wall())\n", ""),
+    (API_FLOW, "probe", "        if bound_to is not None:\n", "        if False:\n"),
+    (API_FLOW, "probe", "headers=headers, stranger=True", "headers=headers, stranger=False"),
+    (API_FLOW, "probe", "    yield from _forget(server, client, token)\n    if 200", "    if 200"),
+    (API_FLOW, "probe", "        yield from _forget(server, client, token)\n        raise", "        raise"),
+    (API_FLOW, "probe", "ours.status != 401 and theirs.status == 401", "theirs.status == 401"),
+    (API_FLOW, "rule 2", 'if wanted == "any" or (api is None', 'if wanted != "stated" or (api is None'),
 ]

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 
-from certbound.cli._kept_identity import KeptToken, Login, kept_at
+from certbound.cli._caller import by_login
+from certbound.cli._kept_identity import KeptToken, Login, kept_at, the_login
+from certbound.core.errors import ConfigurationError
 from client.served import Answer, Served, served
 
 from .conftest import Certbound
@@ -80,3 +83,16 @@ def test_another_refusal_is_not_one_of_the_token(issuer: Served, certbound: Cert
     issuer.answer("/token", {"error": error}, status=400)
     assert certbound("token").status == 1
     assert kept_token(issuer) == "first"
+
+
+def test_a_login_that_began_anew_meanwhile(issuer: Served) -> None:
+    """The token that is kept by then belongs to another certificate; nothing is asked with it."""
+    caller = by_login(the_login(issuer.url))
+    kept = kept_at(issuer.url)
+    login = kept.find_login()
+    assert login is not None
+    with kept.locked():
+        kept.keep(replace(login, thumbprint="another"))
+    with caller.open() as http, pytest.raises(ConfigurationError, match="ended, or begun anew"):
+        caller.token(http)
+    assert issuer.asked == []

@@ -109,6 +109,7 @@ async def telling(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.mark.wide
+@pytest.mark.alone
 @pytest.mark.parametrize("face", FACES)
 async def test_renewed_under_two_hundred_requests_a_second(
     tmp_path: Path, face: str, monkeypatch: pytest.MonkeyPatch

@@ -47,15 +47,23 @@ class Shown:
 
 
 def read_request(
-    url: str, *, method: str | None, headers: Sequence[str], data: Sequence[str], json: str | None, head: bool
+    url: str,
+    *,
+    method: str | None,
+    headers: Sequence[str],
+    data: Sequence[str] = (),
+    binary: Sequence[str] = (),
+    json: str | None,
+    head: bool,
 ) -> Wanted:
     """What the options of `certbound curl` mean.  `WrongUse` for what cannot be sent."""
     url = urldefrag(url).url
     if not is_https(url):
         raise WrongUse(f"{url!r:.200} is not an https URL; write https://HOST/PATH")
     given = [_header(each) for each in headers]
-    body = b"&".join(map(_content, data)) if data else None if json is None else _content(json)
-    kinds = {} if not data else {"content-type": "application/x-www-form-urlencoded"}
+    form = [*map(_form, data), *map(_content, binary)]
+    body = b"&".join(form) if form else None if json is None else _content(json)
+    kinds = {} if not form else {"content-type": "application/x-www-form-urlencoded"}
     if json is not None:
         kinds = {"content-type": "application/json", "accept": "application/json"}
     usual = {"user-agent": f"certbound/{__version__}", "accept": "*/*", "accept-encoding": "identity", **kinds}
@@ -103,11 +111,12 @@ def _print(wanted: Wanted, answer: httpx.Response, caller: Caller, how: Shown) -
             _say(f"> {line}".rstrip())
         for line in (*came, ""):
             _say(f"< {line}".rstrip())
-    if not (how.fail and answer.status_code >= 400):
+    fails = how.fail and answer.status_code >= 400
+    if how.headers or not fails:
         with _sink(how.output) as write:
             if how.headers:
                 write("".join(f"{line}\r\n" for line in (*came, "")).encode("latin-1", errors="replace"))
-            for chunk in answer.iter_raw():
+            for chunk in () if fails else answer.iter_raw():
                 write(chunk)
     return answer.status_code
 
@@ -142,6 +151,12 @@ def _header(line: str) -> tuple[str, str]:
     if (known := name.lower()) in _NOT_GIVEN:
         raise WrongUse(f"{name}: {_NOT_GIVEN[known]}")
     return name, value.strip()
+
+
+def _form(text: str) -> bytes:
+    """A form has no line breaks; those of a file are no part of it."""
+    content = _content(text)
+    return content.translate(None, b"\r\n\0") if text.startswith("@") else content
 
 
 def _content(text: str) -> bytes:

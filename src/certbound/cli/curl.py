@@ -16,7 +16,14 @@ Header = Annotated[
 ]
 Data = Annotated[
     list[str] | None,
-    typer.Option("-d", "--data", help="A form, or what is in @FILE, @- is standard input; & joins several."),
+    typer.Option(
+        "-d",
+        "--data",
+        help="A form, or what is in @FILE without its line breaks, @- is standard input; & joins several.",
+    ),
+]
+Binary = Annotated[
+    list[str] | None, typer.Option("--data-binary", metavar="DATA", help="As --data; @FILE goes as it is.")
 ]
 Json = Annotated[str | None, typer.Option("--json", metavar="DATA", help="JSON; or what is in @FILE.")]
 Head = Annotated[bool, typer.Option("-I", "--head", help="Ask for the headers only, and print them.")]
@@ -37,6 +44,7 @@ def curl(
     method: Method = None,
     header: Header = None,
     data: Data = None,
+    data_binary: Binary = None,
     json: Json = None,
     head: Head = False,
     include: Include = False,
@@ -56,7 +64,11 @@ def curl(
     """Send a request to an API with a token bound to your certificate, and print what it answers, as curl would.
 
     The API is asked first what it is (RFC 9728): whose tokens it takes, and whether it looks at certificates at all.
-    Without --cert the token is that of your login (certbound login).  No redirect is followed.
+    Without --cert the token is that of your login (certbound login).
+
+    Otherwise than with curl, no redirect is followed whatever you say, ~/.curlrc and proxies are not read, HTTP/1.1 is
+    all that is spoken, what would run in a terminal is shown there and not run, and what fails before the API answers
+    exits with 1 and says why.
 
     Example: certbound curl https://api.example/invoices -H "Accept: application/json"
     """
@@ -64,9 +76,11 @@ def curl(
     from certbound.cli._exchange import Shown, read_request, send
 
     given = Given(issuer=issuer, client_id=client_id, cert=cert, key=key, password_file=password_file, ca=ca)
-    if data and json is not None:
-        raise WrongUse("give --data or --json, not both")
-    request = read_request(url, method=method, headers=header or (), data=data or (), json=json, head=head)
+    if sum((bool(data), bool(data_binary), json is not None)) > 1:
+        raise WrongUse("give --data, --data-binary or --json, not both")
+    request = read_request(
+        url, method=method, headers=header or (), data=data or (), binary=data_binary or (), json=json, head=head
+    )
     how = Shown(headers=include or head, verbose=verbose, output=output, fail=fail)
     with calling(given, request.url, resource=resource, allow_unbound=allow_unbound_api) as (http, caller, named):
         status = send(http, caller, request, how, scope=scope, resources=named)
