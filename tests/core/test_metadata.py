@@ -14,11 +14,10 @@ from certbound.core.metadata import (
     TOKEN,
     Offer,
     describe_server,
-    discovery_paths,
-    well_known,
 )
 from certbound.core.scope import Scope
 from certbound.core.tokens import Issuer
+from certbound.core.well_known import discovery_paths, well_known
 
 
 def offer(**changes: Any) -> Offer:

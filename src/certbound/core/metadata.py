@@ -8,7 +8,6 @@ Rule 3: an alias names an endpoint that stands at top level too and never equals
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from certbound.core.authorization import Prompt
 from certbound.core.client_authorization import SubjectType
@@ -63,7 +62,6 @@ END_SESSION = "end_session_endpoint"
 PAGES: Mapping[str, str] = {AUTHORIZATION: "/authorize", END_SESSION: "/logout"}
 """Where browsers are sent, by metadata name: on the issuer's host, which asks for no certificate, and nowhere else."""
 
-OPENID_CONFIGURATION = "openid-configuration"
 """The same document, for clients that know OpenID Connect."""
 
 STATUS_LIST = "/status"
@@ -176,19 +174,6 @@ def _methods(offer: Offer) -> dict[str, Any]:
             if Method.PRIVATE_KEY_JWT in offer.methods:
                 members[f"{name}_auth_signing_alg_values_supported"] = list(offer.assertion_algorithms)
     return members
-
-
-def well_known(issuer: Issuer, name: str = "oauth-authorization-server") -> str:
-    """The path of the metadata: before the issuer's own path, which loses a slash at its end (RFC 8414 section 3.1)."""
-    return f"/.well-known/{name}{urlsplit(issuer).path.removesuffix('/')}"
-
-
-def discovery_paths(issuer: Issuer) -> tuple[str, ...]:
-    """Where OpenID Connect looks for the same document: behind the issuer's own path (Discovery section 4), and, as
-    clients that know RFC 8414 spell it, before it.
-    """
-    behind = f"{urlsplit(issuer).path.removesuffix('/')}/.well-known/{OPENID_CONFIGURATION}"
-    return tuple(dict.fromkeys((behind, well_known(issuer, OPENID_CONFIGURATION))))
 
 
 def _aliases(document: Mapping[str, Any], direct: Mapping[str, Endpoint], base: str) -> dict[str, str]:

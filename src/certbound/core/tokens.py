@@ -4,7 +4,7 @@ Rule: what is signed is what `claims_of` made; nothing of the request is copied 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NewType
+from typing import Any
 
 import msgspec
 
@@ -15,9 +15,8 @@ from certbound.core.scope import Scope, format_scope
 from certbound.core.signing import SigningKey, sign_jwt
 from certbound.core.status import TYPE as LIST_TYPE
 from certbound.core.status import StatusReference
-
-Issuer = NewType("Issuer", str)
-AccessToken = NewType("AccessToken", str)
+from certbound.core.well_known import AccessToken as AccessToken  # noqa: PLC0414 - as others know it from here
+from certbound.core.well_known import Issuer as Issuer  # noqa: PLC0414 - as well
 
 TYPE = "at+jwt"
 

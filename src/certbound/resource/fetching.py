@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import msgspec
 
-from certbound.core.metadata import discovery_paths, well_known
 from certbound.core.tokens import Issuer
+from certbound.core.well_known import discovery_paths, well_known
 
 MAX_DOCUMENT = 256 * 1024
 """Bytes of a metadata document or a JWK Set."""

@@ -23,9 +23,8 @@ from certbound.core.metadata import (
     TOKEN,
     USERINFO,
     Offer,
-    discovery_paths,
-    well_known,
 )
+from certbound.core.well_known import discovery_paths, well_known
 from certbound.server import account, device, documents, interactions, login_application, registration, status
 from certbound.server.authorization import INTERACTION, authorize, authorize_by_post
 from certbound.server.call import Call, Reply

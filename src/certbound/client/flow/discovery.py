@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from certbound.client.errors import MetadataUnusable, quoted
 from certbound.client.flow.message import Answer, Flow, Request, is_https
-from certbound.core.metadata import discovery_paths, well_known
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer, discovery_paths, well_known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from certbound.client.errors import AnswerUnusable, TokenRefused, quoted
 from certbound.client.flow.credential import Credential
 from certbound.client.flow.discovery import ServerMetadata
 from certbound.client.flow.message import Answer, Flow, Form, Request, refusal, seconds, text
-from certbound.core.tokens import AccessToken
+from certbound.core.well_known import AccessToken
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 REFRESH_TOKEN = "urn:ietf:params:oauth:token-type:refresh_token"  # noqa: S105
