@@ -25,10 +25,10 @@ from typing import Any
 
 from sqlalchemy import Engine, Pool, event
 
-from certbound.core.ports import Origin, RevokedKind, Rotation, Store
+from certbound.core.ports import AlreadyExists, AlreadyTaken, Origin, RevokedKind, RevokedMeanwhile, Rotation, Store
 from certbound.stores import open_store
 from certbound.testing.store_grants import GRACE, grant
-from certbound.testing.store_tickets import CODE, find, take
+from certbound.testing.store_tickets import CODE, find, take, ticket
 from certbound.testing.store_tokens import access_token
 from certbound.testing.stores import NOW, client, key, revocation, status
 
@@ -268,6 +268,27 @@ async def use(store: Store, failpoint: Failpoint) -> None:
     await store.tokens.use("jti", "once", until=NOW + 60, now=NOW)
 
 
+async def crowd(store: Store, failpoint: Failpoint) -> None:
+    """All who come at once, and share a commit: some of them are refused, each alone."""
+    failpoint.arm()
+    told = await asyncio.gather(
+        store.grants.open(grant("new", "old"), "opened", now=NOW, ticket=CODE),
+        store.grants.open(grant("late", "old"), "too late", now=NOW, ticket=CODE),
+        store.grants.open(grant("refused", "nobody"), "refused", now=NOW),
+        store.grants.rotate("second", "third", now=NOW + 5, grace=GRACE),
+        store.grants.rotate("second", "third", now=NOW + 5, grace=GRACE),
+        store.tickets.add(ticket("other")),
+        store.tickets.add(ticket("other")),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in told if isinstance(each, Exception)] == [
+        AlreadyTaken,
+        RevokedMeanwhile,
+        AlreadyExists,
+    ]
+    assert told[3:5] == [Rotation.REPLACED, Rotation.REPEATED]
+
+
 async def change(order: Order, failpoint: Failpoint) -> None:
     """One change, and its answer."""
     store = await open_store(order["url"])
@@ -321,6 +342,7 @@ CHANGES: dict[str, Callable[[Store, Failpoint], Awaitable[None]]] = {
     "revoke_grant": revoke_grant,
     "add_token": add_token,
     "use": use,
+    "crowd": crowd,
 }
 
 

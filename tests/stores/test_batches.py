@@ -59,6 +59,40 @@ async def test_a_transaction_that_fails_is_the_answer_of_all_in_it(work: Transac
     assert await batches.ask(3) == 6
 
 
+async def test_each_who_shares_a_failure_has_one_of_his_own(work: Transactions) -> None:
+    """A traceback is of one caller, and no other's is in a log with it."""
+    errors = await asyncio.gather(*map(Batches(work).ask, (1, 2, 0)), return_exceptions=True)
+    assert len({id(each) for each in errors}) == 3
+    assert {str(each) for each in errors} == {"gone"}
+
+
+async def test_nobody_waits_longer_than_is_patient(work: Transactions) -> None:
+    """Who came later waits later; who is served is waited for; and whoever was refused takes no part."""
+    work.may_end.clear()
+    batches = Batches(work, patience=0.2)
+    began = asyncio.get_running_loop().time()
+    asking = [asyncio.ensure_future(batches.ask(1))]
+    await asyncio.sleep(0.01)
+    asking += [asyncio.ensure_future(batches.ask(each)) for each in (2, 3)]
+    await asyncio.sleep(0.1)
+    asking.append(asyncio.ensure_future(batches.ask(4)))
+    late = await asyncio.gather(*asking[1:3], return_exceptions=True)
+    assert 0.2 <= asyncio.get_running_loop().time() - began
+    assert [type(each) for each in late] == [StoreUnavailable] * 2
+    assert [each.done() for each in asking] == [False, True, True, False]
+    work.may_end.set()
+    assert [await asking[0], await asking[3]] == [2, 8]
+    assert work.seen == [[1], [4]]
+    await asyncio.sleep(0.25)
+    work.may_end.clear()
+    asking = [asyncio.ensure_future(batches.ask(1))]
+    await asyncio.sleep(0.01)
+    with pytest.raises(StoreUnavailable):
+        await batches.ask(5)
+    work.may_end.set()
+    assert await asking[0] == 2
+
+
 async def test_who_went_away_takes_no_part(work: Transactions) -> None:
     """Nothing is written for a caller that gave up before his transaction began; one under way goes on."""
     work.may_end.clear()

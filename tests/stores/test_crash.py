@@ -49,6 +49,7 @@ CHANGES = {
     "revoke_grant": Revision(0, 1),
     "add_token": Revision(0, 0),
     "use": Revision(0, 0),
+    "crowd": Revision(0, 0),
 }
 """How far each moves the revision."""
 REPEATABLE = {

@@ -1,6 +1,7 @@
 """certbound.stores.prepared, and transactions that are made in the thread of a connection."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -126,6 +127,23 @@ async def test_nobody_was_told_what_a_full_disk_did_not_take(database: Database)
     }
 
 
+async def test_a_transaction_that_would_not_end_is_nobody_elses(database: Database, path: Path) -> None:
+    """Where even the way back fails the connection is gone, with all that was not committed, and its lock."""
+    denied = ["ROLLBACK"]
+    event.listen(database._access.engine.sync_engine, "connect", lambda raw, _: _deny(raw, denied))
+
+    async def fail(hands: Hands) -> None:
+        await hands.run(ADD, {"digest": "lost", "ends_at": 1.0})
+        raise LookupError
+
+    with pytest.raises(StoreUnavailable, match="not authorized"):
+        await database.write_prepared(fail)
+    denied.clear()
+    assert await asyncio.gather(*(stored(database) for _ in range(8))) == [[]] * 8
+    await add(database, "next")
+    assert await stored(database) == ["next"]
+
+
 async def test_questions_that_are_asked_at_once_have_an_answer_each(database: Database) -> None:
     """One that cannot be asked is nobody else's failure."""
     await add(database, "a", "b")
@@ -206,6 +224,13 @@ def _tell_commits(raw: Any, commits: list[str]) -> None:
             commits.append(text)
 
     raw.run_async(lambda driver: driver.set_trace_callback(tell))
+
+
+def _deny(raw: Any, denied: list[str]) -> None:
+    def judge(action: int, what: str | None, *_: Any) -> int:
+        return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_TRANSACTION and what in denied else sqlite3.SQLITE_OK
+
+    raw.run_async(lambda driver: driver._execute(driver._conn.set_authorizer, judge))
 
 
 def _limit(raw: Any) -> None:

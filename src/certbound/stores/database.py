@@ -101,8 +101,10 @@ class Database:
         self._running: set[asyncio.Task[Any]] = set()
         self._gone: Counter[str] = Counter()
         self._closed = False
-        self._questions: Batches[PreparedSteps[Any], Any] = Batches(self._ask_together)
-        self._changes: Batches[PreparedSteps[Any], Any] = Batches(self._write_together)
+        self.patience = max(access.patience, 1)
+        """Seconds that whoever shares a trip or a transaction waits for one."""
+        self._questions: Batches[PreparedSteps[Any], Any] = Batches(self._ask_together, patience=self.patience)
+        self._changes: Batches[PreparedSteps[Any], Any] = Batches(self._write_together, patience=self.patience)
 
     async def ask(self, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """What `question`, a single statement, found."""

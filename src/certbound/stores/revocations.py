@@ -63,7 +63,7 @@ class SqlRevocations:
         self._database = database
         self._allotments = allotments
         self._write = database.prepare(_invalidation(database), ("idx", "ends_at"), statuses=True)
-        self._invalidations = Batches(self._invalidate)
+        self._invalidations = Batches(self._invalidate, patience=database.patience)
 
     async def list(self) -> Sequence[RevocationRecord]:
         """All that is revoked, what came first before the rest."""

@@ -79,7 +79,8 @@ class _AtOnce:
                 driver: Any = lent.driver_connection
                 answers = await sqlite_driver.at_once(driver, self._engine.dialect, some, writes=writes)
             finally:
-                await greenlet_spawn(lent.close)
+                # A transaction that would not even end ends with its connection: nobody else gets into it.
+                await greenlet_spawn(lent.invalidate if driver.in_transaction else lent.close)
         except sqlite3.Error as error:
             raise _unavailable(error) from error
         return [_unavailable(each) if isinstance(each, sqlite3.Error) else each for each in answers]

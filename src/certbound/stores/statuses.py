@@ -67,7 +67,7 @@ class Allotments:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._batches = Batches(self._answer)
+        self._batches = Batches(self._answer, patience=database.patience)
         self._slots: dict[int, list[int]] = {}
         """First places of the page of each size that were not given yet, in random order."""
         self._among = self._turns = 0

@@ -50,9 +50,9 @@ class SqlTokens:
         adding = database.insert_into(access_tokens).on_conflict_do_nothing()
         self._write = database.prepare(adding, [column.name for column in access_tokens.columns])
         self._first_use = _first_use(database)
-        self._adding: Batches[_Token, None] = Batches(self._add)
-        self._finding: Batches[str, AccessTokenRecord | None] = Batches(self._find)
-        self._using: Batches[_Use, bool] = Batches(self._use)
+        self._adding: Batches[_Token, None] = Batches(self._add, patience=database.patience)
+        self._finding: Batches[str, AccessTokenRecord | None] = Batches(self._find, patience=database.patience)
+        self._using: Batches[_Use, bool] = Batches(self._use, patience=database.patience)
 
     async def add(self, record: AccessTokenRecord) -> None:
         """It is kept until it ends.  Those who add at once share a transaction."""
