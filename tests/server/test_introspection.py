@@ -19,7 +19,7 @@ from certbound.core.grants import refresh_token
 from certbound.core.jwks import make_jwks
 from certbound.core.ports import GrantRecord, KeyRecord
 from certbound.core.proofs import NothingProven
-from certbound.core.signing import SigningKey, sign_jwt
+from certbound.core.signing import PublicKey, SigningKey, sign_jwt
 from certbound.core.tokens import Grant
 from certbound.server import inspection
 from certbound.server.call import Call, Form
@@ -281,12 +281,14 @@ def seen_verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_few_signed_tokens_are_known() -> None:
     """The oldest are forgotten first, and known are those of the keys that are asked for."""
     signed = SignedTokens(most=2)
-    for token, kid in (("a", "old"), ("b", "old"), ("c", "new")):
-        signed.keep(token, kid)
-    assert [each for each in "abc" if signed.has(each, ["old", "new"])] == ["b", "c"]
-    assert [each for each in "abc" if signed.has(each, ["new"])] == ["c"]
-    assert not signed.has("half \ud83d pair", ["new"])
+    old, new = SigningKey.generate(), SigningKey.generate()
+    for token, key in (("a", old), ("b", old), ("c", new)):
+        signed.keep(token, key)
+    assert [each for each in "abc" if signed.has(each, [old, new])] == ["b", "c"]
+    assert [each for each in "abc" if signed.has(each, [new])] == ["c"]
+    assert not signed.has("half \ud83d pair", [new])
     assert not signed.has("c", [])
+    assert not signed.has("c", [PublicKey(new.kid, "EdDSA", new.jwk)])
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ async def _said(token: str, service: Service, now: float) -> Mapping[str, Any] |
 
 def _signed(token: str, service: Service) -> Mapping[str, Any] | None:
     try:
-        if service.signed.has(token, [each.kid for each in service.keys.published]):
+        if service.signed.has(token, service.keys.published):
             claims = unverified_claims(token)  # as it was signed here, and as what: no other text has that hash
         else:
             header = read_header(token, types=_TYPES, algorithms=service.keys.algorithms)

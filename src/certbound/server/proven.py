@@ -9,11 +9,13 @@ for which process it was.  So it is remembered for everybody, and what was just 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
 import msgspec
+
+from certbound.core.signing import PublicKey
 
 MOST = 8 * 1024 * 1024
 """Bytes of what tokens say, in JSON: some twenty thousand of them."""
@@ -57,18 +59,19 @@ class SignedTokens:
     """The JWTs that this process signed last as access tokens, and by which keys.  For one event loop."""
 
     def __init__(self, most: int = SIGNED) -> None:
-        self._kids: OrderedDict[bytes, str] = OrderedDict()
+        self._keys: OrderedDict[bytes, tuple[str, str]] = OrderedDict()
         self._most = most
 
-    def keep(self, token: str, kid: str) -> None:
+    def keep(self, token: str, key: PublicKey) -> None:
         """It was signed, here and as an access token, with that key."""
-        self._kids[_hash(token)] = kid
-        if len(self._kids) > self._most:
-            self._kids.popitem(last=False)
+        self._keys[_hash(token)] = key.kid, key.alg
+        if len(self._keys) > self._most:
+            self._keys.popitem(last=False)
 
-    def has(self, token: str, kids: Collection[str]) -> bool:
-        """Whether it is one of them, whole and unchanged, by one of these keys."""
-        return self._kids.get(_hash(token)) in kids
+    def has(self, token: str, keys: Iterable[PublicKey]) -> bool:
+        """Whether it is one of them, whole and unchanged, by one of these keys and what that is for today."""
+        signed_by = self._keys.get(_hash(token))
+        return any((each.kid, each.alg) == signed_by for each in keys)
 
 
 def _hash(token: str) -> bytes:

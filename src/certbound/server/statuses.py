@@ -194,8 +194,10 @@ class StatusBook:
         return _record(owner, size, now, _until(owner.certificate, now, size) + lifetime + STANDS)
 
     def adopt(self, owner: StatusOwner, record: StatusRecord, *, now: float) -> None:
-        """The block that came of `wish` at `now` is given from."""
-        self._keep(owner.key(), _Block.of(record, _until(owner.certificate, now, record.count)))
+        """The block that came of `wish` at `now` is given from, unless it was revoked since."""
+        block = _Block.of(record, _until(owner.certificate, now, record.count))
+        if not self._is_revoked(block):
+            self._keep(owner.key(), block)
 
     async def is_valid(self, index: int, *, now: float) -> bool:
         """Whether the status at `index`, which a token of ours names, is valid.  `StoreUnavailable` if unknown.

@@ -81,7 +81,7 @@ async def _answer(asked: Asked, grant_type: str) -> Reply:
     else:
         key = service.keys.signing
         access_token = sign(claims, key)
-        service.signed.keep(access_token, key.kid)
+        service.signed.keep(access_token, key)
     call.notes.jti = claims["jti"]
     answer = {
         "access_token": access_token,
