@@ -201,10 +201,36 @@ def test_without_the_server_it_says_what_is_missing(pytester: pytest.Pytester) -
 
 
 def test_a_server_is_ready_within_a_second(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """It took 0.15 s where this was written; imported for the first time, another 0.9.  The best of three counts."""
+    """It took 0.15 s where this was written, after the first one.  The best of three counts."""
     took = []
     for _ in range(3):
         begun = time.perf_counter()
         with running_server(tmp_path_factory.mktemp("ready")):
             took.append(time.perf_counter() - begun)
     assert min(took) < 1
+
+
+@pytest.mark.wide
+@pytest.mark.alone
+def test_the_first_server_is_ready_within_a_second_of_cpu(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """In a new process, which imports all that a server needs: 0.8 s where this was written, of which 0.65 importing.
+
+    The best of three counts; processor time, so that who else is at work matters less.
+    """
+    took = []
+    for _ in range(3):
+        folder = tmp_path_factory.mktemp("first")
+        done = subprocess.run([sys.executable, "-c", COLD, str(folder)], capture_output=True, text=True, check=True)
+        took.append(float(done.stdout))
+    assert min(took) < 1, took
+
+
+COLD = """
+import sys, time
+from pathlib import Path
+from certbound.testing import pytest_plugin
+
+begun = time.process_time()
+with pytest_plugin.imported()(Path(sys.argv[1]), {}):
+    print(time.process_time() - begun)
+"""
