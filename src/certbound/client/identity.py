@@ -139,6 +139,10 @@ def _load(key_pem: bytes, password: str | None) -> Any:
     except TypeError as error:
         raise IdentityUnusable("the private key is encrypted; give its password, or the key without one") from error
     except (ValueError, UnsupportedAlgorithm):
+        if b"-----BEGIN CERTIFICATE-----" in key_pem and b"PRIVATE KEY-----" not in key_pem:
+            raise IdentityUnusable(
+                "a certificate is there, and no private key; give the key too: key=, --key"
+            ) from None
         # Without the cause: a parser may quote what it read.
         wrong = "" if password is None else ", or the password is wrong"
         raise IdentityUnusable(f"the private key is not PEM, or of an unknown kind{wrong}") from None

@@ -1,7 +1,7 @@
 """The OpenSSL that the `ssl` module of this Python is linked to, by `ctypes`, and the `SSL_CTX` of one of its contexts.
 
 Rule 1: nothing is called before it is known that this is CPython with a GIL, of a version whose `SSLContext` is known,
-        and that the library is the very one that `ssl` names; anything else is a clear refusal.
+        and its main interpreter, and that the library is the one that `ssl` names; anything else is a clear refusal.
 Rule 2: an address that was read from a context is believed only if the library says of it what Python says.
 """
 
@@ -59,6 +59,8 @@ def open_library() -> Library:
         raise _refused("it is not CPython with a GIL")
     if not VERSIONS[0] <= sys.version_info[:2] < VERSIONS[1]:
         raise _refused("it is of a version that was never tried")
+    if _is_subinterpreter():  # where ctypes calls back into the main one
+        raise _refused("it is a subinterpreter")
     if ssl.OPENSSL_VERSION_INFO < (3,) or "OpenSSL" not in ssl.OPENSSL_VERSION:
         raise _refused(f"its ssl module is linked to {ssl.OPENSSL_VERSION}, and OpenSSL 3 is needed")
     try:
@@ -72,6 +74,13 @@ def open_library() -> Library:
     if found.OpenSSL_version_num() != _number(ssl.OPENSSL_VERSION_INFO):
         raise _refused("another OpenSSL than that of its ssl module was found")
     return Library(found, ssl.OPENSSL_VERSION)
+
+
+def _is_subinterpreter() -> bool:
+    python = ctypes.PyDLL(None)
+    for function in (python.PyInterpreterState_Get, python.PyInterpreterState_Main):
+        function.restype = c_void_p
+    return bool(python.PyInterpreterState_Get() != python.PyInterpreterState_Main())
 
 
 def _number(version: tuple[int, ...]) -> int:

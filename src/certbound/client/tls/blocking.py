@@ -4,12 +4,14 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import httpcore
 from OpenSSL import SSL
 
 from certbound.client.deadline import deadline
+from certbound.client.hardware.aside import aside
 from certbound.client.tls.context import Connection, Context, require_name
 from certbound.client.tls.pump import (
     CHUNK,
@@ -83,7 +85,8 @@ class TLSStream(httpcore.NetworkStream):
         stream = cls(connected, connection)
         ends = deadline(timeout)
         with translating(connection, HANDSHAKE):
-            stream._carry(perform(connection, connection.do_handshake), lambda: _left(ends))
+            pumping = perform(connection, connection.do_handshake)
+            stream._carry(pumping, lambda: _left(ends), apart=context.signs_slowly)
             require_name(connection, name)
         return stream
 
@@ -110,12 +113,12 @@ class TLSStream(httpcore.NetworkStream):
     def get_extra_info(self, info: str) -> Any:
         return tell(self._connection, self._socket, info)
 
-    def _carry(self, pumping: Pumping[_T], timeout: Callable[[], float | None]) -> _T:
-        """What the pump returns; each wait for the server takes `timeout()` at most."""
+    def _carry(self, pumping: Pumping[_T], timeout: Callable[[], float | None], *, apart: bool = False) -> _T:
+        """What the pump returns; each wait takes `timeout()` at most.  `apart`: a thread does the work."""
         came: bytes | None = None
         while True:
             try:
-                out = pumping.send(came)
+                out = aside(partial(pumping.send, came), timeout()) if apart else pumping.send(came)
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]
             self._socket.settimeout(timeout())

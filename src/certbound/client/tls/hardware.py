@@ -2,6 +2,7 @@
 
 Rule 1: what `TLSContext` asks of a connection is asked here: versions, ciphers, protocols, CAs, the name, no session.
 Rule 2: what `ssl` raises becomes what pyOpenSSL would; what the signer raises goes on as it is.
+Rule 3: no surroundings make it weaker: no secret is logged for SSLKEYLOGFILE, and an end without its alert is no end.
 """
 
 import ssl
@@ -14,8 +15,8 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from certbound.client.errors import ClientError, IdentityUnusable
+from certbound.client.hardware.dispatch import take_failure
 from certbound.client.hardware.presenting import present
-from certbound.client.hardware.provider import take_failure
 from certbound.client.identity import Identity
 from certbound.client.tls.context import PROTOCOLS, TLS12_CIPHERS, Context, TLSContext, wrong_name
 
@@ -44,6 +45,8 @@ class SignerContext:
         self._context.set_ciphers(TLS12_CIPHERS)
         self._context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
         self._context.set_alpn_protocols(PROTOCOLS)
+        # Rule 3
+        self._context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         _believe(self._context, ca)
         present(self._context, identity.certificates(), identity.signer)
 
@@ -68,8 +71,15 @@ class SignerConnection:
 
     def do_handshake(self) -> None:
         take_failure()  # of somebody before, in this thread
-        with self._translating():
-            self._tls.do_handshake()
+        try:
+            with self._translating():
+                self._tls.do_handshake()
+        except SSL.WantReadError:
+            raise
+        except SSL.Error:
+            if (failure := take_failure()) is not None:
+                raise failure from None
+            raise
 
     def recv(self, most: int, /) -> bytes:
         with self._translating():
@@ -125,8 +135,6 @@ class SignerConnection:
             self._problems.append(error.verify_code)
             raise SSL.Error([("SSL routines", "", error.verify_message)]) from error
         except ssl.SSLError as error:
-            if (failure := take_failure()) is not None:
-                raise failure from None
             reason = (error.reason or str(error)).lower().replace("_", " ")
             raise SSL.Error([("SSL routines", "", reason)]) from error
 

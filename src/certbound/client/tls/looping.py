@@ -91,7 +91,7 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
         stream = cls(connected, connection)
         with translating(connection, HANDSHAKE):
             async with asyncio.timeout(timeout):
-                await stream._carry(perform(connection, connection.do_handshake), None, aside=context.signs_slowly)
+                await stream._carry(perform(connection, connection.do_handshake), None, apart=context.signs_slowly)
             require_name(connection, name)
         return stream
 
@@ -121,13 +121,13 @@ class AsyncTLSStream(httpcore.AsyncNetworkStream):
         pumping: Pumping[_T],
         timeout: float | None,  # noqa: ASYNC109
         *,
-        aside: bool = False,
+        apart: bool = False,
     ) -> _T:
-        """What the pump returns; each wait for the server takes `timeout` at most.  `aside`: a thread does the work."""
+        """What the pump returns; each wait for the server takes `timeout` at most.  `apart`: a thread does the work."""
         loop = asyncio.get_running_loop()
         came: bytes | None = None
         while True:
-            step = await asyncio.to_thread(_step, pumping, came) if aside else _step(pumping, came)
+            step = await asyncio.to_thread(_step, pumping, came) if apart else _step(pumping, came)
             if isinstance(step, StopIteration):
                 return step.value  # type: ignore[no-any-return]
             out, came = step, None

@@ -70,6 +70,8 @@ def connecting() -> Iterator[None]:
         raise httpcore.ConnectTimeout("the connection took too long") from error
     except OSError as error:
         raise httpcore.ConnectError(f"no connection: {error.strerror or error}") from error
+    except UnicodeError as error:  # "a..b", or a label of 64 letters: no resolver is asked
+        raise httpcore.ConnectError("no connection: no host can have this name") from error
 
 
 class translating:  # noqa: N801
