@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from certbound.client import ClientError, Identity, Transport, open_client
+import certbound.client
+from certbound.client import AsyncTransport, ClientError, Identity, Transport, WatchedIdentity, open_client
 from certbound.client.tls import TLS_CONNECTION
 from certbound.trust.authority import Authority, Issued, self_signed
 from client.served import Served, served
@@ -33,6 +34,13 @@ class TestServer:
         with open_client(ca=server.ca) as client:
             for url in (server.url, server.url, server.url.replace("localhost", "127.0.0.1")):
                 assert client.get(url).json() == {"hello": "world"}
+
+    def test_whom_to_believe_is_a_path_or_its_text(self, server: Served) -> None:
+        """As everywhere else in Python; below `open` too."""
+        with open_client(ca=str(server.ca)) as client:
+            assert client.get(server.url).json() == {"hello": "world"}
+        with pytest.raises(ClientError, match=r"the CA file missing\.pem cannot be read"):
+            Transport(ca="missing.pem")
 
     def test_a_server_of_another_ca_is_refused(self, server: Served, tmp_path: Path) -> None:
         """Its application sees nothing, and the sentence says why."""
@@ -207,3 +215,25 @@ class TestBounds:
         with open_client(ca=server.ca) as client:
             assert client.post(server.url, content=b"y" * 5_000_000).content == server.answers["/"].body
         assert server.asked[-1][1] == b"y" * 5_000_000
+
+
+def test_a_transport_says_whose_it_is(tmp_path: Path) -> None:
+    """The files, or the certificate; never a part of the key."""
+    mine = self_signed("CN=me")
+    (tmp_path / "me.pem").write_bytes(mine.chain_pem + mine.key_pem)
+    own = identity(mine)
+    assert repr(Transport(own)) == f"Transport({own!r})"
+    assert repr(AsyncTransport(WatchedIdentity(tmp_path / "me.pem"))) == (
+        f"AsyncTransport(WatchedIdentity({tmp_path}/me.pem))"
+    )
+    assert repr(Transport()) == "Transport(no certificate)"
+    assert "PRIVATE" not in repr(Transport(own))
+
+
+def test_import_star_leaves_pythons_open_alone() -> None:
+    """`certbound.client.open` is public all the same."""
+    names: dict[str, object] = {}
+    exec("from certbound.client import *", names)
+    assert "open" not in names
+    assert {"open_async", "open_client", "probe", "Probed", "Device", "Started"} <= names.keys()
+    assert certbound.client.open.__module__ == "certbound.client.opening"
