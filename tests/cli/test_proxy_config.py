@@ -43,6 +43,16 @@ def test_every_contract_that_a_proxy_speaks_can_be_printed(name: str) -> None:
         assert KINDS[name].contract in text
 
 
+def test_two_files_of_nginx_share_no_name() -> None:
+    """The server's and an API's stand beside each other in one conf.d; an upstream's name is there once."""
+    server = config("nginx", Deployment(purpose="server", host="mtls.as.example", issuer_host="as.example"))
+    api, guard = (config("nginx", Deployment(purpose=each, host=f"{each}.example")) for each in ("api", "guard"))
+    named = [name for text in (server, api, guard) for name in re.findall(r"^upstream (\S+)", text, re.MULTILINE)]
+    assert len(set(named)) == len(named) == 4
+    used = [re.findall(r"proxy_pass http://([^;/]+)", text) for text in (server, api, guard)]
+    assert {name for each in used for name in each} == set(named)
+
+
 @pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.is_tested and kind.reaches_sockets])
 def test_an_application_can_listen_on_a_socket(name: str) -> None:
     """Its path stands in the configuration, and no port."""
