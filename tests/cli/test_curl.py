@@ -315,3 +315,22 @@ def read_certificate_of(file: Path) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return read_certificate(x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(Encoding.DER)).thumbprint
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("-k", "--ca FILE names whom to believe"),
+        ("--insecure", "--ca FILE names whom to believe"),
+        ("-L", "no redirect is followed"),
+        ("-sS", "leave it out"),
+        ("--cacert", "--ca FILE"),
+        ("-u", "bound to your certificate"),
+        ("--nonsense", "No such option: --nonsense"),
+    ],
+)
+def test_an_option_of_curl_that_there_is_not_is_answered(option: str, said: str, certbound: Certbound) -> None:
+    """With why, or with what to write in its place; before anything is sent."""
+    told = certbound("curl", "https://api.example/", option)
+    assert told.status == 2
+    assert said in " ".join(told.err.split())

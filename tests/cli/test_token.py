@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
 from certbound.app import open_registry
@@ -173,6 +174,31 @@ def test_a_certificate_and_its_key_in_one_file(
     assert "give it as --key" in " ".join(capsys.readouterr().err.split())
 
 
+def test_what_a_key_lacks_is_said_of_its_file(
+    development: Development, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An encrypted one, one under another password, one of somebody else: each by its file, with the option."""
+    identity = development.members[0]
+    locked, word = tmp_path / "locked.key", tmp_path / "word"
+    key = serialization.load_pem_private_key(identity.key.read_bytes(), None)
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, BestAvailableEncryption(b"right")
+        )
+    )
+    word.write_text("wrong\n")
+    assert main(arguments(development, key=locked)) == 2
+    assert f"{locked} is encrypted; give --password-file FILE" in " ".join(capsys.readouterr().err.split())
+    assert main(arguments(development, "--password-file", str(word), key=locked)) == 1
+    assert f"{locked}: the private key" in capsys.readouterr().err
+    word.write_text("right\n")
+    assert main(arguments(development, "--password-file", str(word), key=locked)) == 0
+    other = development.members[1].key
+    capsys.readouterr()
+    assert main(arguments(development, key=other)) == 1
+    assert f"{other}: the private key does not belong" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "status", "said"),
     [
@@ -181,6 +207,9 @@ def test_a_certificate_and_its_key_in_one_file(
         (["--client-id", "a"], 2, "go with --cert"),
         (["--issuer", "https://as.example"], 1, "certbound login https://as.example --client-id ID"),
         ([], 1, "nobody is logged in anywhere; certbound login ISSUER"),
+        (["https://as.example"], 2, "'https://as.example' is no option of it: an issuer is given as --issuer URL"),
+        (["--password", "s3cret"], 2, "--password-file FILE"),
+        (["--nonsense"], 2, "No such option: --nonsense"),
     ],
 )
 def test_what_is_missing_is_said(

@@ -113,9 +113,9 @@ def by_login(login: Login, *, ca: Path | None = None) -> Caller:
     kept = kept_at(login.issuer)
     identity = kept.find_identity()
     if identity is None or identity.thumbprint != login.thumbprint:
-        raise ConfigurationError(f"the certificate of the login at {login.issuer} is gone; {again(login)}")
+        raise ConfigurationError(f"the certificate of the login is gone, so log in again: {again(login)}")
     if identity.certificate.not_after < time.time():
-        raise ConfigurationError(f"the certificate of the login at {login.issuer} has expired; {again(login)}")
+        raise ConfigurationError(f"the certificate of the login has expired, so log in again: {again(login)}")
     return Caller(
         issuer=login.issuer, client_id=login.client_id, identity=identity, ca=ca or kept_ca(login),
         minimum_tls="1.3", obtain=_Session(kept, identity), keeps=True,
@@ -129,12 +129,19 @@ def read_identity(cert: Path, key: Path | None, password_file: Path | None) -> I
         return Identity.from_pkcs11(in_token, pin=password, certificate=None if key is None else cert)
     if key is None and cert.is_file() and not has_private_key(content := read_bytes(cert)) and b"-----" in content:
         raise WrongUse(f"{cert} holds no private key; give it as --key")
+    held = cert if key is None else key
+    if password is None and held.is_file() and b"ENCRYPTED" in read_bytes(held):
+        raise WrongUse(f"{held} is encrypted; give --password-file FILE with its password")
     try:
         return Identity.load(cert, key, password)
-    except IdentityUnusable:
-        if cert.is_file() and (key is not None or b"-----" in read_bytes(cert)):
+    except IdentityUnusable as error:
+        is_pem = cert.is_file() and (key is not None or b"-----" in read_bytes(cert))
+        if is_pem:
             read_chain(cert)  # if it is the certificate that cannot be used, this says why, and which file
-        raise
+        if str(held) in str(error):
+            raise
+        advice = "" if is_pem or password is not None else " It is given as --password-file FILE"
+        raise IdentityUnusable(f"{held}: {error}{advice}") from error
 
 
 def require_bound(issuer: str, token: Token, identity: Identity) -> None:
@@ -158,9 +165,10 @@ def kept_ca(login: Login) -> Path | None:
     return None if login.ca is None else Path(login.ca)
 
 
-def again(login: Login) -> str:
-    """What to do about a login that is over."""
-    return shlex.join(["certbound", "login", login.issuer, "--client-id", login.client_id])
+def again(login: Login, *more: str) -> str:
+    """What to do about a login that is over; `more` are options that it needs this time."""
+    ca = () if login.ca is None else ("--ca", login.ca)
+    return shlex.join(["certbound", "login", login.issuer, "--client-id", login.client_id, *ca, *more])
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,7 @@ class _Session:
                     return _as_token(each, self.now())
             if login.refresh_token is None:
                 raise ClientError(
-                    f"the login at {login.issuer} has ended, and has no refresh token in force; {again(login)}"
+                    f"the login is over, so log in again: {again(login)} (no refresh token of it is in force)"
                 )
             # (3) Another one; what comes with it is kept before anybody uses it.
             begun = self.now()
@@ -205,7 +213,11 @@ class _Session:
                 self.kept.keep(replace(login, refresh_token=None))
             if (advice := _ADVICE.get(refused.error)) is None:
                 raise
-            raise ClientError(f"{refused}; {advice}: {again(login)}") from refused
+            more = {
+                "invalid_scope": ("--scope", scope) if scope else (),
+                "invalid_target": tuple(word for each in resources for word in ("--resource", each)),
+            }.get(refused.error, ())
+            raise ClientError(f"{advice}: {again(login, *more)} ({refused})") from refused
 
 
 def _as_token(kept: KeptToken, now: float) -> Token:
@@ -214,6 +226,6 @@ def _as_token(kept: KeptToken, now: float) -> Token:
 
 _ADVICE = {
     "invalid_grant": "the login is over, so log in again",
-    "invalid_scope": "the login does not go so far; log in again with --scope",
-    "invalid_target": "the login is not for that API; log in again with --resource",
+    "invalid_scope": "the login does not go so far; log in again with the scope",
+    "invalid_target": "the login is not for that API; log in again for it",
 }

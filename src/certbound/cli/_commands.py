@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from certbound import __version__
 from certbound.core.display import shown
@@ -42,6 +42,9 @@ COMMANDS: Mapping[str, str] = {
     "version": "Say which certbound this is, and which OpenSSL it uses.",
 }
 
+ARGUMENT = ""
+"""Where a table `INSTEAD` says what to do with a word too many."""
+
 SETTINGS: Mapping[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}, "rich_markup_mode": None}
 
 
@@ -64,7 +67,10 @@ def find(name: str) -> typer.Typer:
     if isinstance(app, typer.Typer):
         return app
     app = typer.Typer(add_completion=False, **SETTINGS)
-    app.command(name, context_settings=SETTINGS["context_settings"])(getattr(module, name.replace("-", "_")))
+    instead = getattr(module, "INSTEAD", {})
+    settings = {**SETTINGS["context_settings"], "allow_extra_args": ARGUMENT in instead}
+    kind = type("_Command", (_Advising,), {"instead": instead})
+    app.command(name, cls=kind, context_settings=settings)(getattr(module, name.replace("-", "_")))
     return app
 
 
@@ -75,6 +81,25 @@ def _module(name: str) -> str:
 def group(purpose: str) -> typer.Typer:
     """A command that has commands."""
     return typer.Typer(help=purpose, add_completion=False, no_args_is_help=True, **SETTINGS)
+
+
+class _Advising(TyperCommand):
+    """A command that says what to write in the place of what people write in vain, where its file has a table of that
+    (`INSTEAD`: options, and `ARGUMENT` for a word too many, which stands for `{}` there)."""
+
+    instead: Mapping[str, str] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            rest = super().parse_args(ctx, args)
+        except Exception as error:
+            option = getattr(error, "option_name", None)  # of NoSuchOption, which typer has under a private name
+            if option not in self.instead:
+                raise
+            raise WrongUse(f"{option}: {self.instead[option]}", ctx=ctx) from error
+        if rest and ARGUMENT in self.instead:
+            raise WrongUse(self.instead[ARGUMENT].format(rest[0]), ctx=ctx)
+        return rest
 
 
 class WrongUse(typer.BadParameter):

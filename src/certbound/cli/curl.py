@@ -87,3 +87,24 @@ def curl(
     if fail and status >= 400:
         sys.stderr.write(f"certbound: the API answered {status}\n")
         raise typer.Exit(22)
+
+
+_TRUST = "the server is always checked, since who answers in its place gets the token; --ca FILE names whom to believe"
+_REDIRECTS = "no redirect is followed, since a token goes to its API alone; ask for the place that Location names (-i)"
+_QUIET = "leave it out: there is no progress to be silent about, and errors are always said"
+_FILES = "the client's certificate is --cert FILE, its key --key FILE, whom to believe about servers --ca FILE"
+_BOUND = "the token bound to your certificate is what authenticates here, and another would go beside it"
+INSTEAD = {
+    "-k": _TRUST, "--insecure": _TRUST, "-L": _REDIRECTS, "--location": _REDIRECTS, "--location-trusted": _REDIRECTS,
+    "-s": _QUIET, "-S": _QUIET, "--silent": _QUIET, "--show-error": _QUIET,
+    "-E": _FILES, "--cacert": _FILES, "--capath": _FILES,
+    "--pass": "a password is read from a file, where no other process sees it: --password-file FILE",
+    "--password": "a password is read from a file, where no other process sees it: --password-file FILE",
+    "-u": _BOUND, "--user": _BOUND, "--oauth2-bearer": _BOUND,
+    "-x": "no proxy is used; what is asked has to be reached from here",
+    "--proxy": "no proxy is used; what is asked has to be reached from here",
+    "-F": "forms with files are not made here; make the body and send it with --data-binary @FILE and -H",
+    "--form": "forms with files are not made here; make the body and send it with --data-binary @FILE and -H",
+    "--resolve": "names are looked up as always; /etc/hosts changes that",
+}  # fmt: skip
+"""What works with curl and not here, and what to do instead."""

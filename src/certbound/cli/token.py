@@ -11,7 +11,7 @@ import typer
 
 from certbound.cli._asking import read_text
 from certbound.cli._caller_options import Ca, Cert, ClientId, Given, Issuer, Key, PasswordFile, Scope
-from certbound.cli._commands import WrongUse
+from certbound.cli._commands import ARGUMENT, WrongUse
 from certbound.cli._output import date, say
 from certbound.core.confirmation import NotConfirmed, read_confirmation
 from certbound.core.errors import ConfigurationError
@@ -165,3 +165,12 @@ def _in_words(seconds: float) -> str:
 def _is_number(value: Any) -> bool:
     # 253402300799 is the end of the year 9999, and of what a date can say.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 253_402_300_799
+
+
+INSTEAD = {
+    ARGUMENT: "{!r} is no option of it: an issuer is given as --issuer URL, an API as --resource URL",
+    "--url": "an issuer is given as --issuer URL, an API as --resource URL",
+    "--password": "a password is read from a file, where no other process sees it: --password-file FILE",
+    "--cacert": "write --ca FILE",
+}
+"""What people write in vain, and what to do instead."""
