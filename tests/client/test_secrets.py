@@ -41,7 +41,7 @@ HOLDERS: dict[type, Any] = {
     TokenUri: TokenUri.read(f"pkcs11:token=bank?pin-value={SECRET}"),
 }  # fmt: skip
 HARMLESS = {
-    "Api", "Clocks", "Held", "Library", "Name", "Pending", "Scheme", "ServerMetadata", "_KeyData", "_Signing",
+    "Api", "Clocks", "Held", "Library", "Name", "Pending", "Scheme", "ServerMetadata", "KeyData", "Signing",
     "_Wanted",
 }  # fmt: skip
 """Dataclasses without a secret of their own."""
