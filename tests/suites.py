@@ -18,7 +18,8 @@ from certbound.core.certificate import Certificate, PeerCertificate, read_certif
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.trust.anchors import Anchors
 from certbound.trust.chains import MAX_DEPTH, verify_chain
-from certbound.trust.crls import BadList, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import read_lists
 from certbound.trust.revocation import Revocation
 
 ROOT = Path(__file__).parents[1]

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from certbound.core.certificate import Certificate, read_certificate
-from certbound.trust.crls import BadList, RevocationList, issuer_name, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import RevocationList, issuer_name, read_lists
 from certbound.trust.judgement import Evidence, Finding, Standing, judge
 from certbound.trust.ocsp import BadAnswer, Question, read_answer
 from certificates import NOW, TODAY

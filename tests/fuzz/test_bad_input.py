@@ -21,7 +21,8 @@ from certbound.core.svid import require_svid
 from certbound.trust.anchors import Anchors
 from certbound.trust.authority import Authority, self_signed
 from certbound.trust.chains import verify_chain
-from certbound.trust.crls import BadList, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import read_lists
 from certificates import NOW, SUBJECT, TODAY, anchors, der, name, peer, read, tlv, with_field
 from fuzz.mutations import MOST_BYTES
 from speed import cpu, least

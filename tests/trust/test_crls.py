@@ -1,4 +1,4 @@
-"""certbound.trust.crls: one revocation list, its form, its index, its signature (RFC 5280 section 5)."""
+"""certbound.trust.crls, crl_frames and crl_index: one list, its form, index and signature (RFC 5280 section 5)."""
 
 import time
 from datetime import timedelta
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from certbound.core import _der
 from certbound.trust.authority import Authority
-from certbound.trust.crls import MOST_UNCUT, BadList, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import MOST_UNCUT, read_lists
 from certificates import NOW, TODAY, read, tlv
 from revoking import crl, resigned, v1, without_next_update
 from speed import cpu

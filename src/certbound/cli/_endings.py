@@ -11,7 +11,8 @@ from certbound.core.names import BadName, format_name
 from certbound.server.directory import readable
 from certbound.server.expiry import Ending, ending_of, registered
 from certbound.settings import Settings
-from certbound.trust.crls import BadList, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import read_lists
 from certbound.trust.files import AnchorFiles
 
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from certbound.core.errors import ConfigurationError
-from certbound.trust.crls import BadList, IssuerName, RevocationList, read_lists
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import IssuerName, RevocationList, read_lists
 from certbound.trust.fetch import HTTP_OR_HTTPS, Fetcher, FetchFailed
 from certbound.trust.sources import Source, SourceKind, SourceStatus, retry_after
 

@@ -8,9 +8,7 @@ Rule 3: a list whose entries carry critical extensions (indirect lists do) is ne
 
 import hashlib
 import re
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,6 +20,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
 from pyhanko_certvalidator.sig_validate import DefaultSignatureValidator, SignatureValidationContext
 
+from certbound.trust.crl_frames import BadList, Frame, find_entries, is_critical_somewhere, read_frame
+from certbound.trust.crl_index import Index, make_index
+
 MOST_LISTS = 512
 """In PEM, from one place; each is held against a key on the event loop."""
 MOST_UNCUT = 2000
@@ -29,10 +30,6 @@ MOST_UNCUT = 2000
 
 IssuerName = str
 """A Name as RFC 5280 section 7.1 compares it."""
-
-
-class BadList(ValueError):
-    """The bytes are no revocation list that can be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +58,8 @@ class RevocationList:
     entries: int
     digest: bytes = field(repr=False)
     _parsed: x509.CertificateRevocationList = field(repr=False)
-    _frame: "_Frame" = field(repr=False)
-    _index: "array[int] | None" = field(repr=False)
+    _frame: Frame = field(repr=False)
+    _index: Index | None = field(repr=False)
     _signed_by: dict[bytes, bool] = field(default_factory=dict, repr=False)
     _usual: list[Cut] = field(default_factory=list, repr=False)
     """What `about` answers if none of the serials is in it: made once."""
@@ -105,7 +102,7 @@ class RevocationList:
         """Whether an entry takes this number back; False if one gives it back, None if none can be said to be of it."""
         if self._index is None or not self.is_plain:
             return None
-        entries = list(self._find(_integer(serial)))
+        entries = list(self._index.find(serial))
         return not any(map(_REMOVED.search, entries)) if entries else None
 
     def about(self, serials: Iterable[int]) -> Cut:
@@ -113,7 +110,7 @@ class RevocationList:
         if self._index is None:
             entries = self._frame.entries
         else:
-            entries = b"".join(entry for each in sorted(set(serials)) for entry in self._find(_integer(each)))
+            entries = b"".join(entry for each in sorted(set(serials)) for entry in self._index.find(each))
             if entries:
                 return self._cut(entries)
         if not self._usual:
@@ -129,7 +126,7 @@ class RevocationList:
                 return False
             if algorithm.signature_algo not in _HASH_FIRST:
                 return self._parsed.is_signature_valid(cast("Any", load_der_public_key(spki)))
-            digest = hashlib.new(algorithm.hash_algo, memoryview(frame.der)[slice(*frame.signed_at)]).digest()
+            digest = hashlib.new(algorithm.hash_algo, frame.signed).digest()
             DefaultSignatureValidator().validate_signature(
                 self._parsed.signature, digest, PublicKeyInfo.load(spki), algorithm, _DIGEST
             )
@@ -138,22 +135,8 @@ class RevocationList:
         return True
 
     def _cut(self, entries: bytes) -> Cut:
-        frame = self._frame
-        signed = _encode(_SEQUENCE, frame.before + (_encode(_SEQUENCE, entries) if entries else b"") + frame.after)
-        return Cut(self, asn1_crl.CertificateList.load(_encode(_SEQUENCE, signed + frame.signature)), signed)
-
-    def _find(self, serial: bytes) -> Iterator[bytes]:
-        """The entries of this serial; two serials of one hash are told apart."""
-        assert self._index is not None
-        der, key = self._frame.der, hash(serial) & _HASH
-        for position in range(bisect_left(self._index, key << _OFFSET), len(self._index)):
-            if self._index[position] >> _OFFSET != key:
-                return
-            start = self._index[position] & _MOST_BYTES
-            _, content, end = _header(der, start)
-            _, first, last = _header(der, content)
-            if der[first:last] == serial:
-                yield der[start:end]
+        whole, signed = self._frame.around(entries)
+        return Cut(self, asn1_crl.CertificateList.load(whole), signed)
 
 
 def read_lists(data: bytes) -> tuple[RevocationList, ...]:
@@ -188,26 +171,6 @@ def is_weak(algorithm: algos.SignedDigestAlgorithm) -> bool:
     return algorithm.signature_algo in _HASH_FIRST and algorithm.hash_algo in {"md2", "md5", "sha1"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """The list around its entries.  `before` and `after` are what is signed, without header and entries."""
-
-    der: bytes
-    issuer: bytes
-    is_v1: bool
-    before: bytes
-    entries_at: tuple[int, int]
-    after: bytes
-    signed_at: tuple[int, int]
-    algorithm: bytes
-    signature: bytes
-    """All that stands behind what is signed: the algorithm once more, and the signature."""
-
-    @property
-    def entries(self) -> bytes:
-        return self.der[slice(*self.entries_at)]
-
-
 def _read(der: bytes) -> RevocationList:
     try:
         return _read_list(der)
@@ -219,14 +182,14 @@ def _read(der: bytes) -> RevocationList:
 
 def _read_list(der: bytes) -> RevocationList:
     parsed = x509.load_der_x509_crl(der)
-    frame = _read_frame(der)
-    starts = _walk(der, *frame.entries_at)
+    frame = read_frame(der)
+    starts = find_entries(frame)
     extensions = parsed.extensions
     this_update = parsed.last_update_utc.timestamp()
     next_update = None if parsed.next_update_utc is None else parsed.next_update_utc.timestamp()
     index = None
-    if not _is_critical_somewhere(frame, starts):
-        index = _make_index(der, starts)
+    if not is_critical_somewhere(frame, starts):
+        index = make_index(der, starts)
     elif len(starts) > MOST_UNCUT:
         raise BadList(f"{len(starts)} entries, some with critical extensions; {MOST_UNCUT} at most are read of such")
     issuer = issuer_name(frame.issuer)
@@ -246,124 +209,6 @@ def _read_list(der: bytes) -> RevocationList:
         _frame=frame,
         _index=index,
     )
-
-
-def _read_frame(der: bytes) -> _Frame:
-    tag, start, end = _header(der, 0)
-    if tag != _SEQUENCE or end != len(der) or end > _MOST_BYTES:
-        raise BadList("not one list")
-    tag, first, last = _header(der, start)
-    fields = list(_fields(der, first, last))
-    # Section 5.1: version (absent in v1), algorithm, issuer, thisUpdate, nextUpdate?, revokedCertificates?, [0]?
-    is_v1 = fields[0][0] != _INTEGER
-    inner, issuer = fields[0:2] if is_v1 else fields[1:3]
-    _, _, algorithm_end = _header(der, last)
-    if der[inner[1] : inner[3]] != der[last:algorithm_end]:
-        raise BadList("its two algorithms differ")
-    position = 3 if is_v1 else 4
-    if position < len(fields) and fields[position][0] in _TIMES:
-        position += 1
-    where = content_at = content_end = fields[position][1] if position < len(fields) else last
-    if position < len(fields) and fields[position][0] == _SEQUENCE:
-        _, where, content_at, content_end = fields[position]
-    return _Frame(
-        der=der,
-        issuer=der[issuer[1] : issuer[3]],
-        is_v1=is_v1,
-        before=der[first:where],
-        entries_at=(content_at, content_end),
-        after=der[content_end:last],
-        signed_at=(start, last),
-        algorithm=der[last:algorithm_end],
-        signature=der[last:end],
-    )
-
-
-def _walk(der: bytes, start: int, end: int) -> "array[int]":
-    """Where each entry begins; every one is a SEQUENCE that begins with a minimal INTEGER."""
-    starts = array("I")
-    position = start
-    while position < end:
-        length = der[position + 1]
-        if length < 0x80:
-            content, following = position + 2, position + 2 + length
-        else:
-            _, content, following = _header(der, position)
-        octets = der[content + 1]
-        if (
-            der[position] != _SEQUENCE
-            or der[content] != _INTEGER
-            or not 0 < octets < 0x80
-            or content + 2 + octets > following
-            or (der[content + 2] == 0 and octets > 1 and der[content + 3] < 0x80)
-        ):
-            raise BadList("an entry is malformed")
-        starts.append(position)
-        position = following
-    if position != end:
-        raise BadList("the last entry is cut off")
-    return starts
-
-
-def _is_critical_somewhere(frame: _Frame, starts: "array[int]") -> bool:
-    """Whether an entry carries a critical extension; what looks like one in a serial number does not count."""
-    der = frame.der
-    for hit in _CRITICAL.finditer(der, *frame.entries_at):
-        _, content, _ = _header(der, starts[bisect_right(starts, hit.start()) - 1])
-        _, _, serial_end = _header(der, content)
-        _, _, date_end = _header(der, serial_end)
-        if hit.start() >= date_end:
-            return True
-    return False
-
-
-def _make_index(der: bytes, starts: "array[int]") -> "array[int]":
-    """Hash of the serial and place of the entry, sorted: 8 bytes for each.  The hash is keyed anew in every process."""
-    parts: list[list[int]] = [[] for _ in range(256)]  # sorted one by one, so that others can work in between
-    for start in starts:
-        content = start + 2 if der[start + 1] < 0x80 else _header(der, start)[1]
-        key = hash(der[content + 2 : content + 2 + der[content + 1]]) & _HASH
-        parts[key >> _HASH_BITS - 8].append(key << _OFFSET | start)
-    index = array("Q")
-    for part in parts:
-        index.extend(sorted(part))
-    return index
-
-
-def _fields(der: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Tag, place, place of the content, and end of each value between two places."""
-    while start < end:
-        tag, content, following = _header(der, start)
-        yield tag, start, content, following
-        start = following
-    if start != end:
-        raise BadList("a value is cut off")
-
-
-def _header(der: bytes, start: int) -> tuple[int, int, int]:
-    """Tag, place of the content and end of the value that begins at `start`; without a copy, unlike `core._der`."""
-    length, content = der[start + 1], start + 2
-    if length & 0x80:
-        size = length & 0x7F
-        content += size
-        length = int.from_bytes(der[start + 2 : content], "big")
-        if not 1 <= size <= 4 or length < 0x80 or length >> 8 * (size - 1) == 0:
-            raise BadList("a length is not DER")
-    if content + length > len(der):
-        raise BadList("a value is cut off")
-    return der[start], content, content + length
-
-
-def _encode(tag: int, content: bytes) -> bytes:
-    if len(content) < 0x80:
-        return bytes((tag, len(content))) + content
-    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(length))) + length + content
-
-
-def _integer(number: int) -> bytes:
-    """The content of an INTEGER."""
-    return number.to_bytes((number + (number < 0)).bit_length() // 8 + 1, "big", signed=True)
 
 
 def _value(extensions: x509.Extensions, kind: type[x509.ExtensionType]) -> bytes | None:
@@ -387,18 +232,11 @@ def _is_plain(extensions: x509.Extensions) -> bool:
     return not any(each.indirect_crl or each.only_contains_attribute_certs for each in points)
 
 
-_SEQUENCE, _INTEGER, _TIMES = 0x30, 0x02, (0x17, 0x18)
-_CRITICAL = re.compile(rb"\x01\x01\xff\x04|\x06\x03\x55\x1d\x1d")
-"""In an extension: BOOLEAN TRUE, and the OCTET STRING behind it; or certificateIssuer, which has to be critical."""
 _REMOVED = re.compile(rb"\x06\x03\x55\x1d\x15(\x01\x01\xff)?\x04\x03\x0a\x01\x08")
 """The reason removeFromCRL."""
 _BEGIN = b"-----BEGIN X509 CRL-----"
 _PEM = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
-_OFFSET = 28
-_MOST_BYTES = (1 << _OFFSET) - 1
 _LONGEST_NAME = 4096
-_HASH_BITS = 64 - _OFFSET
-_HASH = (1 << _HASH_BITS) - 1
 _HASH_FIRST = frozenset({"ecdsa", "rsassa_pkcs1v15", "rsassa_pss"})
 _DIGEST = SignatureValidationContext(prehashed=True)
 _MOST_KEYS = 16

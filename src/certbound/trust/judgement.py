@@ -46,7 +46,8 @@ from pyhanko_certvalidator.sig_validate import (
 
 from certbound.core.certificate import Certificate
 from certbound.core.errors import BadCertificate
-from certbound.trust.crls import BadList, Cut, RevocationList, is_weak, issuer_name
+from certbound.trust.crl_frames import BadList
+from certbound.trust.crls import Cut, RevocationList, is_weak, issuer_name
 from certbound.trust.ocsp import Answer
 
 # Every refusal comes with a traceback there, and bytes of strangers in it.

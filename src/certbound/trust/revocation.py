@@ -24,8 +24,9 @@ from certbound.core.certificate import Certificate, Thumbprint
 from certbound.core.errors import BadCertificate, Untrusted
 from certbound.core.proofs import TrustedChain
 from certbound.core.revoked import RevocationMode
+from certbound.trust.crl_frames import BadList
 from certbound.trust.crl_sources import CRLSources
-from certbound.trust.crls import BadList, IssuerName, RevocationList, issuer_name
+from certbound.trust.crls import IssuerName, RevocationList, issuer_name
 from certbound.trust.fetch import Fetcher
 from certbound.trust.judgement import Evidence, Finding, Standing, judge
 from certbound.trust.ocsp import CLOCK_SKEW, Answer
