@@ -1,25 +1,17 @@
-"""One TLS connection: bytes in, requests out.  RFC 8446, RFC 8705 section 2.
+"""One connection: bytes in, requests out.  What it is with TLS (`encrypted`) and without (`plain`).
 
-Towards the socket it is an asyncio protocol, towards HTTP a transport; between the two stands OpenSSL with memory BIOs.
+Towards the socket it is an asyncio protocol, towards HTTP a transport.
 
-Rule 1: HTTP does not exist before the handshake is complete: nothing sent earlier can become part of a request, and no
-        certificate is looked at before its key was proven.
-Rule 2: what the peer sends before that is counted, and waits for its turn (`handshakes`).
-Rule 3: nothing is decrypted that nobody wants to read: while HTTP has paused, bytes stay where they are.
-Rule 4: a peer that is done sending still gets its answer.
-Rule 5: whatever goes wrong ends this connection only, with a line for the debug log.
+Rule 1: nothing is handed on that nobody wants to read: while HTTP has paused, bytes stay where they are.
+Rule 2: a peer that is done sending still gets its answer.
+Rule 3: whatever goes wrong ends this connection only, with a line for the debug log.
 """
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from OpenSSL import SSL
-
 from certbound.tls.contexts import Site, Sites
-from certbound.tls.facts import ConnectionFacts
-from certbound.tls.peer import read_facts
 
 if TYPE_CHECKING:
     from certbound.tls.http import HTTPProtocol
@@ -28,34 +20,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("certbound.tls")
 
 
-class TLSConnection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """See the module."""
 
     __slots__ = (
-        "_ahead", "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_held", "_queued",
-        "_read_paused", "_resuming", "_shaken", "_tls", "due", "http", "listener", "peer", "server_name", "site",
-        "sites", "speaks_http", "transport",
+        "_arrived", "_closing", "_corked", "_discarded", "_eof", "_head_only", "_read_paused", "_resuming", "due",
+        "http", "listener", "peer", "site", "sites", "transport",
     )  # fmt: skip
 
     def __init__(self, listener: "Listener") -> None:
         self.listener = listener
         self.sites: Sites = listener.sites
         self.site: Site | None = None
-        """The virtual host that the server name chose; None if the name is not one of ours."""
-        self.server_name: str | None = None
-        self.speaks_http = True
-        """False if the client offered application protocols without HTTP/1.1 (RFC 7301)."""
+        """The virtual host that the server name chose; None if the name is not one of ours, and without TLS."""
         self.http: HTTPProtocol | Any = None
         """None until the handshake is complete."""
         self.transport: asyncio.Transport = None  # type: ignore[assignment]
         self.peer: Any = None
         """The peer's address, as the socket has it."""
-        self._tls: SSL.Connection | None = None
-        self._arrived = b""  # received, not yet given to OpenSSL
-        self._shaken = 0  # bytes given to OpenSSL before the handshake was complete
-        self._ahead = 0  # how far the current record reaches beyond what has arrived; -1: not known
-        self._held = False  # whether OpenSSL holds records that are not decrypted
-        self._queued = self._closing = self._eof = self._read_paused = self._resuming = False
+        self._arrived = b""  # received, and not yet looked at
+        self._closing = self._eof = self._read_paused = self._resuming = False
         self._corked: list[bytes] | None = None
         self._head_only = False
         self._discarded = 0
@@ -68,36 +52,11 @@ class TLSConnection(asyncio.Protocol):
         self.transport = transport  # type: ignore[assignment]
         self.peer = transport.get_extra_info("peername")
         self.listener.connections.add(self)
-        self.listener.deadlines.handshake.start(self)
-
-    def data_received(self, data: bytes) -> None:
-        if self._closing:
-            self._discard(data)
-            return
-        # One whole record and nothing else is the common case; then asking OpenSSL for more is wasted.
-        whole_record = self._ahead == 0 and data[3:5] == (len(data) - 5 & 0xFFFF).to_bytes(2, "big")
-        if not whole_record:
-            self._follow_records(data)
-        if self.http is not None:
-            if self._read_paused or self._resuming or self._arrived:
-                self._arrived += data
-            else:
-                self._read(data, whole_record=whole_record)
-        elif self._tls is None and not self._arrived and data[0] != _HANDSHAKE_RECORD:
-            self._drop("the first byte is not TLS")
-        else:
-            self._arrived += data
-            if len(self._arrived) > self.listener.limits.handshake_bytes:
-                self.transport.pause_reading()
-            if not self._queued:
-                self._queued = True
-                self.listener.handshakes.add(self)
 
     def eof_received(self) -> bool:
         self._eof = True
-        if self.http is None or self._closing:
-            if not self._queued:
-                self.transport.abort()
+        if self._closing:
+            self.transport.abort()
         elif not (self._read_paused or self._resuming):
             self._tell_peer_is_done()
         # Kept open for writing: the peer may have sent all it has to say and still wait for the answer.
@@ -107,9 +66,7 @@ class TLSConnection(asyncio.Protocol):
         self._closing = True
         self.listener.forget(self)
         http, self.http = self.http, None
-        # Freeing OpenSSL's memory of a large chain takes as long as a request.
-        self.listener.handshakes.free_later(self._tls)
-        self._tls, self._arrived, self._corked, self.due = None, b"", None, b""
+        self._arrived, self._corked, self.due = b"", None, b""
         if http is not None:
             http.connection_lost(error)
 
@@ -123,127 +80,11 @@ class TLSConnection(asyncio.Protocol):
         if self.http is not None:
             self.http.resume_writing()
 
-    # --- the handshake
-
-    def shake(self) -> None:
-        """Give OpenSSL what has arrived, as far as the bound allows."""
-        self._queued = False
-        if self._closing or self.transport.is_closing():
-            return
-        tls = self._tls or self._greet()
-        room = self.listener.limits.handshake_bytes - self._shaken
-        now, self._arrived = self._arrived[:room], self._arrived[room:]
-        self._shaken += len(now)
-        try:
-            if now:
-                tls.bio_write(now)
-            tls.do_handshake()
-        except SSL.WantReadError:
-            self._await_more(tls)
-        except SSL.Error as error:
-            self._flush(tls)  # the alert
-            logger.debug("handshake with %s failed: %s", self.peer, error)
-            self._end()
-        else:
-            # TLS 1.3 has nothing to send here but two tickets that resume nothing (pyOpenSSL cannot tell OpenSSL not
-            # to make them); they go with the first answer.
-            if tls.get_protocol_version() != _TLS13:
-                self._flush(tls)
-            self._begin_http(tls)
-
-    def _await_more(self, tls: SSL.Connection) -> None:
-        if not self.speaks_http:
-            logger.debug("handshake with %s failed: it speaks no HTTP/1.1", self.peer)
-            self.transport.write(_NO_APPLICATION_PROTOCOL)
-            self._end()
-            return
-        self._flush(tls)
-        if self._shaken >= self.listener.limits.handshake_bytes:
-            self._drop("the handshake is too long")
-        elif self._eof:
-            self._drop("the handshake was cut off")
-
-    def _greet(self) -> SSL.Connection:
-        self._tls = tls = SSL.Connection(self.sites.greeting, None)
-        self.site = self.sites.all[0]
-        tls.set_app_data(self)
-        tls.set_accept_state()
-        return tls
-
-    def _begin_http(self, tls: SSL.Connection) -> None:
-        tls.set_app_data(None)
-        self.http = self.listener.make_http(self, self._facts(tls))
-        self.http.connection_made(self)
-        self.listener.deadlines.handshake.stop(self)
-        self.transport.resume_reading()
-        # The first request may have come together with the end of the handshake.
-        data, self._arrived = self._arrived, b""
-        self._held = True
-        self._read(data)
-        self._shaken = 0
-        if self._eof and not self._read_paused:
-            self._tell_peer_is_done()
-
-    def _facts(self, tls: SSL.Connection) -> ConnectionFacts:
-        return read_facts(
-            tls,
-            asks_for_certificate=self.site is not None and self.site.host.asks_for_certificate,
-            server_name=self.server_name,
-            chain_certificates=self.listener.limits.chain_certificates,
-        )
-
     # --- reading
 
-    def _read(self, data: bytes, *, whole_record: bool = False) -> None:
-        """Decrypt and hand on, until `data` is used up or HTTP has had enough for now; the rest waits in `_arrived`."""
-        tls, at = self._tls, 0
-        if tls is None:
-            return
-        try:
-            more = self._decrypt(tls) if self._held else True
-            while more and at < len(data):
-                piece = data if len(data) <= _RECORD else data[at : at + _RECORD]
-                tls.bio_write(piece)
-                at += len(piece)
-                more = self._decrypt(tls, only_one=whole_record)
-        except SSL.ZeroReturnError:
-            self._flush(tls)
-            self._eof = True
-            self._tell_peer_is_done()
-            return
-        except SSL.Error as error:
-            self._flush(tls)
-            logger.debug("TLS with %s failed: %s", self.peer, error)
-            self.transport.abort()
-            return
-        if at < len(data) and not self._closing:
-            self._arrived = data[at:]
-
-    def _decrypt(self, tls: SSL.Connection, *, only_one: bool = False) -> bool:
-        """Hand on the records that OpenSSL holds; False if HTTP wants no more."""
-        self._held = not only_one
-        while True:
-            try:
-                plain = tls.recv(_PLAIN)
-            except SSL.WantReadError:
-                self._held = False
-                if not self._shaken:  # TLS may have answered something of its own, a wish to renegotiate for one
-                    self._flush(tls)
-                return True
-            self.http.data_received(plain)
-            if self._is_stopped():
-                return False
-            if only_one:
-                return True
-
-    def _follow_records(self, data: bytes) -> None:
-        """Keep `_ahead` true by walking the record headers (RFC 8446 section 5.1)."""
-        at, end = self._ahead, len(data)
-        if at < 0:
-            return
-        while at <= end - 5:
-            at += 5 + int.from_bytes(data[at + 3 : at + 5], "big")
-        self._ahead = at - end if at >= end else -1
+    def _read(self, data: bytes) -> None:
+        """Hand on, until `data` is used up or HTTP has had enough for now; the rest waits in `_arrived`."""
+        raise NotImplementedError
 
     def _tell_peer_is_done(self) -> None:
         if self.http is not None and not self._closing:
@@ -277,6 +118,10 @@ class TLSConnection(asyncio.Protocol):
 
     # --- writing
 
+    def write(self, data: bytes) -> None:
+        """After what is due, or with what is held."""
+        raise NotImplementedError
+
     def write_soon(self, data: bytes) -> None:
         """Write together with what is due to others: a peer that waits for several of them is woken once."""
         is_first = not self.due
@@ -305,37 +150,6 @@ class TLSConnection(asyncio.Protocol):
         if corked:
             self.write(b"".join(corked))
 
-    def write(self, data: bytes) -> None:
-        if self.due:
-            self.flush()
-        if self._corked is not None:
-            self._corked.append(data)
-            return
-        tls = self._tls
-        if tls is None or self._closing or not data:
-            return
-        try:
-            if len(data) <= _PLAIN:
-                tls.sendall(data)
-                self._flush(tls)
-                return
-            # One record at a time: OpenSSL's memory BIOs never shrink.
-            records = []
-            for at in range(0, len(data), _PLAIN):
-                tls.sendall(data[at : at + _PLAIN])
-                records.append(tls.bio_read(_SEALED))
-            self.transport.write(b"".join(records))
-        except SSL.Error as error:
-            logger.debug("TLS with %s failed: %s", self.peer, error)
-            self.transport.abort()
-
-    def _flush(self, tls: SSL.Connection) -> None:
-        """Send what OpenSSL wants sent."""
-        with contextlib.suppress(SSL.WantReadError):
-            while len(sealed := tls.bio_read(_SEALED)) == _SEALED:
-                self.transport.write(sealed)
-            self.transport.write(sealed)
-
     # --- the end
 
     def close(self, *, linger: bool = False) -> None:
@@ -344,19 +158,14 @@ class TLSConnection(asyncio.Protocol):
             return
         if self.due:
             self.flush()
-        if self._head_only:  # the application failed before the body; nobody should take the head for an answer
-            self._corked = None
-        tls = self._tls
-        if tls is not None:
-            held, self._corked = b"".join(self._corked or ()), None
-            with contextlib.suppress(SSL.Error):
-                if 0 < len(held) <= _PLAIN:  # the last answer and close_notify in one packet
-                    tls.sendall(held)
-                else:
-                    self.write(held)
-                tls.shutdown()
-            self._flush(tls)
+        # A head alone is not sent: the application failed before the body, and nobody should take it for an answer.
+        held, self._corked = b"" if self._head_only else b"".join(self._corked or ()), None
+        self._say_goodbye(held)
         self._end(linger=linger)
+
+    def _say_goodbye(self, held: bytes) -> None:
+        """Write what was held, and what the peer is told at the end."""
+        raise NotImplementedError
 
     def _end(self, *, linger: bool = False) -> None:
         self._closing = True
@@ -400,20 +209,11 @@ class TLSConnection(asyncio.Protocol):
         return self._closing or self.transport.is_closing()
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        # uvicorn takes the scheme from here.
-        return self if name == "sslcontext" else self.transport.get_extra_info(name, default)
+        return self.transport.get_extra_info(name, default)
 
     def set_protocol(self, protocol: Any) -> None:
         self.http = protocol
 
 
-_NO_APPLICATION_PROTOCOL = bytes((21, 3, 3, 0, 2, 2, 120))
-"""The fatal alert of RFC 7301 section 3.2, in clear as everything before ServerHello."""
-_HANDSHAKE_RECORD = 22
 _PATIENCE = 1024 * 1024
 """Bytes that a peer may send on after the end; it should rather read why."""
-_PLAIN = 16384
-_RECORD = _PLAIN + 512
-_SEALED = _PLAIN + 512
-"""Room for a record with its header and tag, and for the short messages that OpenSSL may send with it."""
-_TLS13 = 0x0304

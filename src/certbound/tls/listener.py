@@ -21,9 +21,10 @@ from uvicorn.lifespan.on import LifespanOn
 from uvicorn.server import ServerState
 
 from certbound.core.errors import ConfigurationError
-from certbound.tls.connection import TLSConnection
+from certbound.tls.connection import Connection
 from certbound.tls.contexts import Sites, load_sites
 from certbound.tls.deadlines import Clock, Deadline
+from certbound.tls.encrypted import TLSConnection
 from certbound.tls.facts import ConnectionFacts
 from certbound.tls.handshakes import HandshakeQueue
 from certbound.tls.http import HTTPProtocol
@@ -39,9 +40,9 @@ class Deadlines:
     """Every time limit of a port."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
-        self.handshake = Deadline[TLSConnection](clock, limits.handshake_seconds, TLSConnection.abort)
-        self.write = Deadline[TLSConnection](clock, limits.write_seconds, TLSConnection.abort)
-        self.closing = Deadline[TLSConnection](clock, min(_LINGER, limits.write_seconds), TLSConnection.abort)
+        self.handshake = Deadline[Connection](clock, limits.handshake_seconds, Connection.abort)
+        self.write = Deadline[Connection](clock, limits.write_seconds, Connection.abort)
+        self.closing = Deadline[Connection](clock, min(_LINGER, limits.write_seconds), Connection.abort)
         self.idle = Deadline[HTTPProtocol](clock, limits.idle_seconds, HTTPProtocol.timed_out_waiting)
         self.header = Deadline[HTTPProtocol](clock, limits.header_seconds, HTTPProtocol.timed_out_header)
         self.body_idle = Deadline[HTTPProtocol](
@@ -53,7 +54,7 @@ class Deadlines:
         for deadline in (self.idle, self.header, self.body_idle, self.body):
             deadline.stop(http)
 
-    def forget_connection(self, connection: TLSConnection) -> None:
+    def forget_connection(self, connection: Connection) -> None:
         for deadline in (self.handshake, self.write, self.closing):
             deadline.stop(connection)
 
@@ -88,7 +89,7 @@ class Listener:
     deadlines: Deadlines = field(init=False)
     limits: Limits = field(init=False)
     outbox: Outbox = field(init=False)
-    connections: set[TLSConnection] = field(default_factory=set)
+    connections: set[Connection] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.limits = self.port.limits
@@ -98,7 +99,7 @@ class Listener:
     def make_http(self, connection: TLSConnection, facts: ConnectionFacts) -> HTTPProtocol:
         return HTTPProtocol(self.services[connection.site.index if connection.site else 0], connection, facts)
 
-    def forget(self, connection: TLSConnection) -> None:
+    def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self.deadlines.forget_connection(connection)
 

@@ -8,7 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from certbound.tls.connection import TLSConnection
+    from certbound.tls.connection import Connection
 
 
 class Outbox:
@@ -18,9 +18,9 @@ class Outbox:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: list[TLSConnection] = []
+        self._due: list[Connection] = []
 
-    def add(self, connection: "TLSConnection") -> None:
+    def add(self, connection: "Connection") -> None:
         """`flush` of `connection` is called at the end of this turn, or as soon as there are many."""
         if not self._due:
             self._loop.call_soon(self._flush)

@@ -8,7 +8,7 @@ made to point here (DNS rebinding) reads nothing.
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from certbound.tls.connection import TLSConnection
+from certbound.tls.connection import Connection
 from certbound.tls.http import HTTPProtocol
 from certbound.tls.ports import PlainPort
 
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from certbound.tls.listener import Listener
 
 
-class PlainConnection(TLSConnection):
+class PlainConnection(Connection):
     """A connection whose bytes are HTTP already."""
 
     __slots__ = ()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        self.peer = transport.get_extra_info("peername")
-        self.listener.connections.add(self)
+        super().connection_made(transport)
         self.http = PlainHTTP(self.listener, self)
         self.http.connection_made(self)
 
@@ -36,9 +34,8 @@ class PlainConnection(TLSConnection):
         else:
             self._read(data)
 
-    def _read(self, data: bytes, *, whole_record: bool = False) -> None:
+    def _read(self, data: bytes) -> None:
         """In pieces no larger than a TLS record, with which HTTP counts."""
-        del whole_record
         if len(data) <= _PIECE:  # nothing of it can be left for later
             self.http.data_received(data)
             return
@@ -56,17 +53,8 @@ class PlainConnection(TLSConnection):
         elif data and not self._closing:
             self.transport.write(data)
 
-    def close(self, *, linger: bool = False) -> None:
-        if not self._closing:
-            if self.due:
-                self.flush()
-            # A head alone is not sent: nobody should take it for an answer.
-            held, self._corked = b"" if self._head_only else b"".join(self._corked or ()), None
-            self.write(held)
-            self._end(linger=linger)
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self.transport.get_extra_info(name, default)
+    def _say_goodbye(self, held: bytes) -> None:
+        self.write(held)
 
 
 class PlainHTTP(HTTPProtocol):
