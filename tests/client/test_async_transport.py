@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from certbound.client import Identity, open_async_client
+from certbound.client import Identity, open_async_client, open_client
 from certbound.client.tls import TLS_CONNECTION
 from certbound.trust.authority import Authority, self_signed
 from client.served import Served, served
@@ -29,6 +29,16 @@ async def test_a_server_of_the_ca_is_believed(server: Served) -> None:
     async with open_async_client(ca=server.ca) as client:
         for url in (server.url, server.url, server.url.replace("localhost", "127.0.0.1")):
             assert (await client.get(url)).json() == {"hello": "world"}
+
+
+@pytest.mark.parametrize("host", ["a..example", f"{'a' * 64}.example"])
+async def test_what_no_host_can_be_called_is_no_connection(host: str) -> None:
+    """An empty label, or one of 64 letters: as any other host that is not there, with and without a loop."""
+    async with open_async_client() as client:
+        with pytest.raises(httpx.ConnectError, match="no host can have this name"):
+            await client.get(f"https://{host}/")
+    with open_client() as blocking, pytest.raises(httpx.ConnectError, match="no host can have this name"):
+        blocking.get(f"https://{host}/")
 
 
 async def test_a_server_of_another_ca_is_refused(server: Served, tmp_path: Path) -> None:

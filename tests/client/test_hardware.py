@@ -2,14 +2,19 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
+import inspect
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ import aiohttp
 import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from OpenSSL import SSL
 
 from certbound.client import (
     AsyncTransport,
@@ -29,10 +35,14 @@ from certbound.client import (
 )
 from certbound.client.aiohttp import BoundMiddleware, BoundRequest
 from certbound.client.hardware import library, provider
+from certbound.client.hardware.aside import aside
+from certbound.client.hardware.dispatch import TEXT, Param, guarded, take_failure, write_integer, write_text
+from certbound.client.hardware.keys import KeyData, match
 from certbound.client.hardware.library import open_library
 from certbound.client.hardware.presenting import present
-from certbound.client.hardware.signer import signing_key_of
+from certbound.client.hardware.signer import Scheme, signature_of, signing_key_of
 from certbound.client.hardware.uri import TokenUri
+from certbound.client.tls import context_for
 from certbound.core.signing import sign_jwt
 from certbound.testing.deployment import AuthorizationServer, ProtectedApi
 from certbound.trust.authority import Authority, Issued, self_signed
@@ -102,14 +112,34 @@ class TestHandshake:
     def test_a_signature_that_is_none_makes_no_connection(self, server: Served) -> None:
         """Too long for the buffer, empty, or wrong: an error, never a write past the end."""
         identity, signer = elsewhere()
-        for forged, said in ((b"\xff" * 4000, "which is none"), (b"", "which is none"), (b"\x01" * 64, "TLS failed|")):
+        text: Any = "x" * 64
+        for forged in (b"\xff" * 4000, b"", b"\x01" * 63, bytearray(64), text):
             signer.forges = forged
             with (
                 open_client(identity, ca=server.ca) as client,
-                pytest.raises((httpx.NetworkError, IdentityUnusable, httpx.RemoteProtocolError), match=said),
+                pytest.raises(IdentityUnusable, match="which is none"),
             ):
                 client.get(server.url)
         assert server.asked == []
+
+    @pytest.mark.parametrize("kind", KEYS)
+    def test_a_wrong_signature_is_not_sent(self, kind: str, server: Served) -> None:
+        """Of RSA it would tell the key; the sentence says whose fault it is.  Assertions are not made of it either."""
+        identity, signer = elsewhere(KEYS[kind])
+        right = signer.sign(b"x", signing_scheme(kind))
+        signer.forges = bytes(len(right) - 1) + b"\x01"
+        with open_client(identity, ca=server.ca) as client, pytest.raises(IdentityUnusable, match="does not verify"):
+            client.get(server.url)
+        signer.forges = right[:-1] + bytes([right[-1] ^ 1])
+        with pytest.raises(IdentityUnusable, match="does not verify"):
+            signature_of(signer, b"x", signing_scheme(kind))
+        signer.forges = right
+        assert signature_of(signer, b"x", signing_scheme(kind)) == right
+        assert server.asked == []
+        if kind not in {"P-384", "P-521"}:
+            signer.forges = bytes(len(right))
+            with pytest.raises(IdentityUnusable, match="does not verify"):
+                sign_jwt({"a": 1}, identity.signing_key(), "JWT")
 
     def test_nothing_is_left_when_contexts_are_gone(self, tmp_path: Path) -> None:
         """OpenSSL gives back each number that stands for an object of ours."""
@@ -129,6 +159,27 @@ class TestHandshake:
         )  # fmt: skip
         assert (0, "2\n", "") == (done.returncode, done.stdout, done.stderr)
 
+    def test_a_provider_that_was_made_twice_at_once_lives_on(self) -> None:
+        """OpenSSL keeps the addresses of both, as when two threads are the first."""
+        twin = weakref.ref(provider._provider.__wrapped__())
+        gc.collect()
+        assert twin() is not None
+
+    def test_a_certificate_that_was_replaced_is_there_until_its_key_goes(self, tmp_path: Path) -> None:
+        """Somebody gives the context another: OpenSSL frees its own count of the one of before, and not ours."""
+        issued, other = self_signed("CN=x", key=KEYS["P-256"]), self_signed("CN=other")
+        (tmp_path / "other.pem").write_bytes(other.key_pem + other.certificate_pem)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        signer = Signs(KEYS["P-256"])
+        present(context, [issued.certificate], signer)
+        [key] = [each for each in gc.get_referrers(signer) if isinstance(each, provider.OsslKey)]
+        context.load_cert_chain(tmp_path / "other.pem")
+        out = ctypes.create_string_buffer(len(issued.der) + 4096)
+        written = open_library().call.i2d_X509(
+            ctypes.c_void_p(key.certificate), ctypes.byref(ctypes.c_void_p(ctypes.addressof(out)))
+        )
+        assert out.raw[:written] == issued.der
+
     def test_others_in_this_process_never_meet_the_provider(self, tmp_path: Path) -> None:
         """A context with a key from a file makes and checks signatures as ever; nothing of ours is made for it."""
         made = next(provider._provider().numbers)
@@ -141,7 +192,119 @@ class TestHandshake:
 
 
 @able
+class TestCallbacks:
+    """What goes wrong where C is above us."""
+
+    def test_no_signal_comes_between(self, server: Served) -> None:
+        """Signals are handled in the main thread alone: what OpenSSL asks of a key it asks in another."""
+        identity, signer = elsewhere()
+        asking = AskedWhere(signer)
+        with open_client(Identity(identity.certificate_chain_pem, b"", signer=asking), ca=server.ca) as client:
+            asking.threads.clear()
+            client.get(server.url)
+            assert threading.get_ident() not in {thread for _, thread in signer.asked} | asking.threads
+            present(ssl.create_default_context(), identity.certificates(), asking)
+        assert asking.threads
+        assert threading.get_ident() not in asking.threads
+
+    def test_a_deep_stack_is_no_reason_to_fail(self, server: Served) -> None:
+        """`ctypes` would drop the error, and C go on with what lay on its stack."""
+        identity, _ = elsewhere()
+        with open_client(identity, ca=server.ca) as client:
+
+            def get_at(depth: int) -> Any:
+                return get_at(depth - 1) if depth else client.get(server.url)
+
+            for spare in range(120, 400, 20):  # at one of them, the callbacks would be what has no frame left
+                with contextlib.suppress(RecursionError):
+                    assert get_at(sys.getrecursionlimit() - len(inspect.stack(0)) - spare).status_code == 200
+
+    def test_a_failure_of_before_is_not_taken_for_one_of_now(self) -> None:
+        """Of another connection in the same thread, which nobody took."""
+        connection = context_for(elsewhere()[0]).connection("localhost")
+        assert 0 == guarded(lambda: 1 // 0)()
+        connection.bio_write(b"this is no TLS at all")
+        with pytest.raises(SSL.Error):
+            connection.recv(1)
+        assert isinstance(take_failure(), ZeroDivisionError)
+        assert take_failure() is None
+
+    def test_what_is_done_aside_returns_raises_and_is_waited_for(self) -> None:
+        """In a context like ours; nothing is left of what was raised."""
+        assert aside(lambda: 7) == 7
+        for error in (StopIteration(7), KeyboardInterrupt(), ZeroDivisionError()):
+            with pytest.raises(type(error)) as raised:
+                aside(partial(fail, error))
+            assert raised.value is error
+        ended = threading.Event()
+        with pytest.raises(TimeoutError):
+            aside(lambda: ended.wait(5), 0.01)
+        ended.set()
+
+    def test_nothing_is_written_past_a_parameter(self) -> None:
+        """A number or a text that has no room is an error."""
+        room = (ctypes.c_char * 8)(*b"........")
+        param = Param(b"group", TEXT, ctypes.addressof(room), 4, 0)
+        for write, value in ((write_text, b"long"), (write_integer, 1 << 32)):
+            with pytest.raises(OverflowError):
+                write(param, value)  # type: ignore[operator]
+        assert room.raw == b"........"
+        write_text(param, b"abc")
+        assert room.raw == b"abc\0...."
+        write_integer(param, 0x01020304)
+        assert room.raw == b"\4\3\2\1...."
+
+    def test_an_empty_key_matches_none(self) -> None:
+        """Nor does one of another kind."""
+        one = KeyData("EC", {"pub": b"x"})
+        assert match(one, KeyData("EC", {"pub": b"x"}))
+        assert not match(one, KeyData("EC", {"pub": b"y"}))
+        assert not match(one, KeyData("ED25519", {"pub": b"x"}))
+        assert not match(KeyData("EC"), KeyData("EC"))
+
+    def test_a_number_that_is_not_known_fails(self) -> None:
+        """Rule 2: what C says it has is looked up, never believed."""
+        ours = provider._provider()
+        with pytest.raises(KeyError):
+            ours._key(1 << 60)
+        with pytest.raises(TypeError):
+            ours._signing(next(number for number, what in ours.objects.items() if isinstance(what, KeyData)))
+
+
+@able
 class TestFaces:
+    def test_a_card_that_takes_too_long_ends_the_wait_without_a_loop_too(self, server: Served) -> None:
+        """The timeout of connecting counts its signature."""
+        identity, signer = elsewhere()
+        signer.takes = 1.0
+        with open_client(identity, ca=server.ca) as client, pytest.raises(httpx.ConnectTimeout):
+            client.get(server.url, timeout=0.2)
+
+    def test_no_secret_is_logged(self, server: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """`ssl.create_default_context` would, for SSLKEYLOGFILE; and the options are those of `TLSContext`."""
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
+        identity, _ = elsewhere()
+        with open_client(identity, ca=server.ca) as client:
+            assert 200 == client.get(server.url).status_code
+        assert not (tmp_path / "secrets").exists()
+        context = context_for(identity, ca=server.ca, minimum_tls="1.3")._context  # type: ignore[attr-defined]
+        wanted = ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
+        assert wanted == context.options & (wanted | ssl.OP_IGNORE_UNEXPECTED_EOF)
+        assert (ssl.TLSVersion.TLSv1_3, ssl.CERT_REQUIRED, True) == (
+            context.minimum_version, context.verify_mode, context.check_hostname,
+        )  # fmt: skip
+        assert context.security_level >= 2
+
+    @pytest.mark.parametrize("inside", [True, False])
+    def test_an_answer_that_is_cut_off_is_no_answer(self, inside: bool, tmp_path: Path) -> None:
+        """A body that ends with the connection, which ends without TLS saying so: wherever the key is."""
+        identity = elsewhere()[0] if inside else Identity.read(*pair_in_memory())
+        with (
+            cut_off(tmp_path) as url, open_client(identity, ca=tmp_path / "server.pem") as client,
+            pytest.raises(httpx.ReadError),
+        ):  # fmt: skip
+            client.get(url)
+
     def test_a_request_goes_over_a_connection_with_that_certificate(self, server: Served) -> None:
         """And the next one over the same, with no signature more."""
         identity, signer = elsewhere()
@@ -311,6 +474,7 @@ class TestLibrary:
             (library.platform, "python_implementation", lambda: "PyPy", "not CPython"),
             (library.sys, "_is_gil_enabled", lambda: False, "not CPython with a GIL"),
             (library.sys, "version_info", (3, 99, 0), "never tried"),
+            (library, "_is_subinterpreter", lambda: True, "it is a subinterpreter"),
             (library.ssl, "OPENSSL_VERSION", "LibreSSL 3.9", "OpenSSL 3 is needed"),
             (library.ssl, "OPENSSL_VERSION_INFO", (3, 0, 1, 0, 0), "another OpenSSL"),
             (library._ssl, "__file__", None, "out of reach"),
@@ -345,6 +509,59 @@ class TestLibrary:
         monkeypatch.setitem(sys.modules, "pkcs11", None)
         with pytest.raises(IdentityUnusable, match=r"pip install 'certbound\[pkcs11\]'"):
             Identity.from_pkcs11("pkcs11:token=a")
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def signing_scheme(kind: str) -> Scheme:
+    """One that fits a key of `KEYS`."""
+    if kind == "Ed25519":
+        return Scheme("ED25519")
+    return Scheme("RSA", "SHA256", "pss") if kind == "RSA" else Scheme("EC", "SHA256")
+
+
+def pair_in_memory() -> tuple[bytes, bytes]:
+    issued = self_signed("CN=here")
+    return issued.chain_pem, issued.key_pem
+
+
+class AskedWhere:
+    """A signer whose public key says which threads looked at it."""
+
+    def __init__(self, signer: Signs) -> None:
+        self._signer = signer
+        self.name = signer.name
+        self.threads: set[int] = set()
+
+    @property
+    def public_key(self) -> Any:
+        self.threads.add(threading.get_ident())
+        return self._signer.public_key
+
+    def sign(self, data: bytes, scheme: Scheme) -> bytes:
+        return self._signer.sign(data, scheme)
+
+
+@contextlib.contextmanager
+def cut_off(folder: Path) -> Iterator[str]:
+    """A server that sends half of an answer, and closes the socket below TLS."""
+    issued = self_signed("CN=localhost", usage="server", dns=["localhost"])
+    (folder / "server.pem").write_bytes(issued.key_pem + issued.certificate_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+
+    def answer(listening: socket.socket) -> None:
+        with context.wrap_socket(listening.accept()[0], server_side=True) as connected:
+            connected.recv(4096)
+            connected.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf")
+            socket.socket(fileno=connected.detach()).close()
+
+    with socket.create_server(("localhost", 0)) as listening, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(answer, listening)
+        yield f"https://localhost:{listening.getsockname()[1]}/"
+        done.result(10)
 
 
 ENDING = """

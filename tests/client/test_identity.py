@@ -53,6 +53,14 @@ def test_what_is_no_key_is_not_quoted(key: bytes) -> None:
     assert refused.value.__suppress_context__
 
 
+def test_a_certificate_without_its_key_asks_for_it(tmp_path: Path) -> None:
+    """One file was named, and it has but half of what is needed; or the certificate was named twice."""
+    (tmp_path / "a.pem").write_bytes(self_signed("CN=a").chain_pem)
+    for key in (None, tmp_path / "a.pem"):
+        with pytest.raises(IdentityUnusable, match="no private key; give the key too: key="):
+            Identity.load(tmp_path / "a.pem", key)
+
+
 def test_an_encrypted_key_is_told_apart() -> None:
     """The sentence says what to do."""
     key = ec.generate_private_key(ec.SECP256R1())

@@ -174,10 +174,14 @@ class TestToken:
                     key[Attribute.VALUE]
 
     def test_the_chain_may_be_in_the_token(self, deployment: World, inside: Tokens, issued: dict[str, Issued]) -> None:
-        """The leaf by the id of the key, its issuers behind it; without any, the sentence says what to give."""
+        """The leaf by the id of the key, its issuers behind it; without any, the sentence says what to give.
+
+        What is none, of another program's perhaps, is passed over.
+        """
         with pytest.raises(IdentityUnusable, match=r"no certificate for .* give the certificate as a PEM file"):
             Identity.from_pkcs11(inside.uri("ec"), pin=PIN)
         store(inside, issued["ec"].der, label="ec", key_id=b"\x01")
+        store(inside, b"no certificate", label="junk", key_id=b"\x78")
         store(inside, issued["ec"].issuers[0].public_bytes(Encoding.DER), label="ca", key_id=b"\x77")
         found = Identity.from_pkcs11(inside.uri("ec"), pin=PIN)
         assert found.certificates() == [issued["ec"].certificate, *issued["ec"].issuers]
