@@ -27,7 +27,7 @@ MUTATIONS = [
     (KEYS, "rule 1", "bool(one.public) and ", ""),
     (KEYS, "rule 1", "and one.public == other.public", ""),
     (KEYS, "rule 1", "one.kind == other.kind and ", ""),
-    (SIGNATURES, "rule 1", 'b"pkcs1": "pkcs1", b"\\x01": "pkcs1"', 'b"pkcs1": "pss", b"\\x01": "pss"'),
+    (SIGNATURES, "rule 1", 'b"pss": "pss", b"\\x06": "pss"', 'b"pss": "pkcs1", b"\\x06": "pkcs1"'),
     (SIGNER, "rule 3", "not isinstance(made, bytes) or len(made) != _length(signer.public_key)", "False"),
     (SIGNER, "rule 3", "not isinstance(made, bytes) or len(made)", "len(made)"),
     (SIGNER, "rule 3", "if not verifies(signer.public_key, made, data, scheme):", "if False:"),
