@@ -100,5 +100,17 @@ async def read_body(response: httpx.Response, url: str, *, most: int) -> bytes:
     return body
 
 
+def told(error: BaseException) -> str:
+    """Why a fetch failed, and what to look at, for the log."""
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if "CERTIFICATE_VERIFY_FAILED" in why:
+        return (
+            f"{why}; issuer_ca (--issuer-ca) names the CAs that vouch for its server, if the system does not know them"
+        )
+    if isinstance(error, (httpx.TransportError, TimeoutError)):
+        return f"{why}; does it run, and can it be reached from here?"
+    return why
+
+
 def _origin(issuer: str) -> str:
     return "/".join(issuer.split("/", 3)[:3])

@@ -20,7 +20,7 @@ from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from certbound.core.errors import KeysUnavailable
 from certbound.core.tokens import Issuer
-from certbound.resource.fetching import FAILURES, SingleFlight, load_metadata, load_object
+from certbound.resource.fetching import FAILURES, SingleFlight, load_metadata, load_object, told
 
 FETCH_TIMEOUT = 10.0
 """Seconds for the two together; those who wait for a key wait no longer, however slowly bytes drip."""
@@ -106,7 +106,7 @@ class IssuerKeys:
                     raise ValueError("its metadata has no https jwks_uri")
                 key_set = _read_keys(await load_object(client, jwks_uri))
         except FAILURES as error:
-            _log.error("the keys of %s cannot be fetched: %r", self.issuer, error)
+            _log.error("the keys of %s cannot be fetched: %s", self.issuer, told(error))
         else:
             self._key_set = key_set
             # After the keys: a thread that looks between the two asks for a new `kid`, and does not refuse its token.

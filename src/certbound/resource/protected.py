@@ -91,7 +91,15 @@ class ProtectedResource:
                 issuer, ca=issuer_ca, require_status=require_status, algorithms=algorithms, introspection=introspection,
                 keys=keys, statuses=statuses, clock=clock,
             )  # fmt: skip
+        else:
+            _require_of_issuers(
+                require_status=require_status, algorithms=algorithms != ALGORITHMS, introspection=introspection,
+                keys=keys, statuses=statuses, issuer_ca=issuer_ca,
+            )  # fmt: skip
         issuers = (issuer,) if isinstance(issuer, TrustedIssuer) else tuple(issuer)
+        for each in issuers:
+            if not isinstance(each, TrustedIssuer):
+                raise ConfigurationError(f"issuer: of several, write each as TrustedIssuer({each!r:.200}, …)")
         asked = [each for each in issuers if each.introspector is not None]
         if not issuers or len({each.url for each in issuers}) < len(issuers) or len(asked) > 1:
             raise ConfigurationError(
@@ -177,7 +185,7 @@ class ProtectedResource:
         url = read_issuer(read)
         issuer = self._issuers.get(url)
         if issuer is None:
-            raise InvalidToken(f"issued by {url!r:.200}, who is not trusted here")
+            raise InvalidToken(f"issued by {url!r:.200}, and trusted here is {' or '.join(map(repr, self._issuers))}")
         if issuer.introspector is not None and issuer.introspector.also_jwt:
             return issuer, (yield from self._introspected(token, issuer, peer))
         # (c) Its header is that of an access token, before anything is fetched for its key.
@@ -210,6 +218,14 @@ class ProtectedResource:
         # The claims were in the hands of the application since, and are a dict; the proof is as it was.
         if principal.confirmed is not None:
             require_same(principal.confirmed, peer)
+
+
+def _require_of_issuers(**given: object) -> None:
+    """Nothing is said here that each `TrustedIssuer` says for itself.  `ConfigurationError`: it would count nowhere."""
+    for name, value in given.items():
+        if value:
+            own = "ca" if name == "issuer_ca" else name
+            raise ConfigurationError(f"{name}: give it to each TrustedIssuer, as {own}; here it would count for none")
 
 
 def _is_jwt(token: str) -> bool:

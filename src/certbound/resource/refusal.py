@@ -27,7 +27,8 @@ class Answer:
 def refuse(refusal: ProtectedResourceError, *, metadata_url: str | None = None) -> Answer:
     """What to answer; the reason is in the log.  `metadata_url` is where the API's metadata is."""
     request_id = secrets.token_hex(8)
-    _log.warning("request %s refused: %s: %s", request_id, refusal.error or "no token", refusal.reason)
+    kind = refusal.error or ("forbidden" if refusal.status == 403 else "no token")
+    _log.warning("request %s refused: %s: %s", request_id, kind, refusal.reason)
     document = {"request_id": request_id}
     if refusal.error:
         document = {"error": refusal.error, "error_description": refusal.description, **document}

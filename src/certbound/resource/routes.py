@@ -91,6 +91,8 @@ def _route(route: str) -> tuple[str, str]:
             f"routes: {path!r:.80} is no path as requests have it; begin it with / and write it without //, dots, ; "
             "and needless percent-encoding"
         )
+    if "*" in path.replace("**", "*").split("/"):
+        raise ConfigurationError(f"routes: {path!r:.80} has a *, which stands for itself; a route is for all below it")
     return method, path.rstrip("/")
 
 

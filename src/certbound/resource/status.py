@@ -21,7 +21,7 @@ from certbound.core.jws import read_header, verified_claims
 from certbound.core.metadata import STATUS_LISTS_MEMBER
 from certbound.core.status import MEDIA_TYPE, TYPE, ReadList, StatusList, StatusReference, read_list
 from certbound.core.tokens import Issuer
-from certbound.resource.fetching import FAILURES, SingleFlight, load, load_metadata, load_object
+from certbound.resource.fetching import FAILURES, SingleFlight, load, load_metadata, load_object, told
 from certbound.resource.issuer import KeySource
 from certbound.resource.verify import ALGORITHMS
 
@@ -120,7 +120,7 @@ class IssuerStatuses:
         try:
             found, ends_in = await self._load(kept.uri)
         except (*FAILURES, KeysUnavailable) as error:  # BadJwt is a ValueError, one of FAILURES
-            _log.error("the status list %s cannot be fetched: %r", kept.uri, error)
+            _log.error("the status list %s cannot be fetched: %s", kept.uri, told(error))
         else:
             fresh = max(1.0, min(self.max_age, self.max_age if found.ttl is None else found.ttl))
             kept.content = found.content

@@ -11,6 +11,7 @@ from functools import partial
 
 import httpx
 
+from certbound.core.errors import ConfigurationError
 from certbound.core.tokens import Issuer
 from certbound.resource._identity import ClientIdentity
 from certbound.resource.introspection import Introspection, Introspector
@@ -44,7 +45,7 @@ class TrustedIssuer:
         self.url = url
         self.require_status = require_status
         self.algorithms = tuple(algorithms)
-        context = ssl.create_default_context(cafile=ca) if isinstance(ca, str) else ca or ssl.create_default_context()
+        context = ca if isinstance(ca, ssl.SSLContext) else _believing(ca)
         new_client = partial(httpx.AsyncClient, verify=context, timeout=5, trust_env=False)
         self.keys = keys or IssuerKeys(Issuer(url), new_client, time.monotonic)
         self.statuses = statuses or IssuerStatuses(
@@ -54,3 +55,14 @@ class TrustedIssuer:
         if introspection is not None:
             identity = ClientIdentity(introspection.certificate, introspection.key, ca)
             self.introspector = Introspector(Issuer(url), introspection, identity, new_client, clock)
+
+
+def _believing(ca: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:  # ssl.SSLError is one
+        why = getattr(error, "strerror", None) if error.errno else getattr(error, "reason", None)
+        raise ConfigurationError(
+            f"issuer_ca: {ca} cannot be used: {why or error}; give a PEM file of the CAs that vouch for the issuer's "
+            "server, or leave it out if the system knows them"
+        ) from error

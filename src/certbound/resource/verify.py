@@ -150,10 +150,10 @@ def judge(claims: Mapping[str, Any], peer: PeerCertificate | None, *, policy: Po
     """
     # (4) It is of this issuer and for this audience.
     if claims.get("iss") != policy.issuer:
-        raise InvalidToken(f"issued by {claims.get('iss')!r}")
+        raise InvalidToken(f"issued by {claims.get('iss')!r}, not by {policy.issuer!r}")
     audience = claims.get("aud")
     if policy.audience not in (audience if isinstance(audience, list) else [audience]):
-        raise InvalidToken(f"for {audience!r}")
+        raise InvalidToken(f"its audience is {audience!r}, and this API is {policy.audience!r}")
     # (5) Its time is now.
     expires_at = _require_time(claims, now)
     # (6) It says for whom it is.
