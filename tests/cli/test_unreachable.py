@@ -153,6 +153,7 @@ def test_a_host_that_nobody_knows(
         ("the TLS handshake took too long", "; is that its address, and does a firewall let this machine through?"),
         ("TLS failed: tlsv1 alert protocol version", "; the server has to offer TLS 1.3 to a login"),
         ("TLS failed: tlsv13 alert certificate required", "; the server takes no connection with this certificate"),
+        ("TLS failed: tlsv1 unrecognized name", "; what ends TLS there knows no host of that name"),
         ("is this the right mismatch?", " certbound cert inspect https://a.example:8443 shows for which names it is"),
         ("something that nobody has seen", ""),
     ],

@@ -19,6 +19,17 @@ async def whoami(request):
 
 app = Starlette(routes=[Route("/whoami", whoami)])
 nothing = None
+
+def wsgi(environ, start_response): ...
+
+class Old:
+    __call__ = staticmethod(wsgi)
+    def __init__(self, environ=None, start_response=None): ...
+
+class Older:
+    def __call__(self, environ, start_response): ...
+
+old = Older()
 """
 
 
@@ -57,7 +68,8 @@ def test_a_starlette_application_sees_the_certificate(folder, options, name):
 @pytest.mark.parametrize(
     ("application", "sentence"),
     [("shop", "module:attribute"), ("nowhere:app", "no module 'nowhere'"), ("shop:nothing", "no application 'nothing'"),
-     ("shop:absent", "no application 'absent'")],
+     ("shop:absent", "no application 'absent'"), ("shop:wsgi", "shop:wsgi is a WSGI application"),
+     ("shop:Old", "shop:Old is a WSGI application"), ("shop:old", "shop:old is a WSGI application")],
 )  # fmt: skip
 def test_what_cannot_be_run_is_said_in_a_sentence(folder, application, sentence):
     """No traceback, exit status 1."""

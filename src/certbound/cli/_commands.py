@@ -94,7 +94,7 @@ class _Advising(TyperCommand):
             rest = super().parse_args(ctx, args)
         except Exception as error:
             option = getattr(error, "option_name", None)  # of NoSuchOption, which typer has under a private name
-            if option not in self.instead:
+            if not isinstance(option, str) or option not in self.instead:
                 raise
             raise WrongUse(f"{option}: {self.instead[option]}", ctx=ctx) from error
         if rest and ARGUMENT in self.instead:

@@ -40,6 +40,10 @@ _STEPS = (
         ("not among the cas", "issuer certificate", "self-signed", "self signed", "verify the first"),
         "certbound cert inspect URL shows who issued it; --ca FILE names whom to believe",
     ),
+    (
+        ("unrecognized name",),
+        "what ends TLS there knows no host of that name: has its configuration one, and with a certificate for it?",
+    ),
     (("is not for", "mismatch"), "certbound cert inspect URL shows for which names it is"),
     (("not made for servers", "certificate purpose"), "where the server runs, one with the usage serverAuth is needed"),
     (("wrong version number",), "is that a port for https?"),

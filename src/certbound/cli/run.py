@@ -1,5 +1,6 @@
 """`certbound run`: anybody's ASGI application with TLS and, if wanted, client certificates under it."""
 
+import inspect
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -114,6 +115,16 @@ def _require_sense(
         raise WrongUse("--socket and --cert exclude each other: a Unix socket needs no TLS")
 
 
+def _is_wsgi(app: object) -> bool:
+    """Whether it wants `start_response` by that name: WSGI has no other mark."""
+    called = app if inspect.isroutine(app) or inspect.isclass(app) else getattr(app, "__call__")  # noqa: B004, B009
+    try:
+        named = list(inspect.signature(called).parameters)
+    except (TypeError, ValueError):
+        return False
+    return named[-1:] == ["start_response"] and len(named) == 2
+
+
 def import_application(reference: str) -> ASGIApplication:
     """The application that `module:attribute` names, looked for in the working directory first.
 
@@ -135,4 +146,9 @@ def import_application(reference: str) -> ASGIApplication:
         found = getattr(found, attribute, None)
     if not callable(found):
         raise ConfigurationError(f"the module {module_name!r} has no application {attributes!r}")
+    if _is_wsgi(found):
+        raise ConfigurationError(
+            f"{reference} is a WSGI application, and this serves ASGI: serve it with gunicorn behind a proxy, whose "
+            "part certbound proxy-config prints, or name its ASGI application (Django: get_asgi_application)"
+        )
     return cast("ASGIApplication", found)
