@@ -38,7 +38,7 @@ MUTATIONS = [
     (LIBRARY, "rule 1", "if found.OpenSSL_version_num() != _number(ssl.OPENSSL_VERSION_INFO):", "if False:"),
     (LIBRARY, "rule 2", "if self.call.SSL_CTX_get_verify_mode(address) != _VERIFY[context.verify_mode]:", "if False:"),
     (ASIDE, "rule 1", "done.result(timeout)", "done.result()"),
-    (ASIDE, "rule 1", "        thread.start()\n", "        raise RuntimeError\n"),
+    (ASIDE, "rule 1", "_thread.start_new_thread(context.run,", "(lambda run, given: run(*given))(context.run,"),
     (URI, "rule 1", "if not equals or name not in rows:", "if not equals:"),
     (URI, "rule 1", "if field_name in found:", "if False:"),
     (TLS, "rule 1", "ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET", "ssl.OP_NO_COMPRESSION"),

@@ -7,7 +7,7 @@ made would be sent.  No signal is handled in another thread, and its stack begin
 Rule 1: who waits may be interrupted; what goes on meanwhile is waited for by nobody, the end of the process neither.
 """
 
-import threading
+import _thread
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -20,9 +20,9 @@ def aside(action: Callable[[], _T], timeout: float | None = None) -> _T:
     """What `action` returns, or raises; `TimeoutError` after `timeout` seconds, and what it does is lost."""
     done: Future[_T] = Future()
     context = copy_context()
-    thread = threading.Thread(target=context.run, args=(_settle, done, action), name="certbound signs", daemon=True)
     try:
-        thread.start()
+        # `threading` waits for the start of its threads, by locks that a signal can tear apart.
+        _thread.start_new_thread(context.run, (_settle, done, action))
     except RuntimeError:  # the process ends, or has no thread left
         return action()
     try:
