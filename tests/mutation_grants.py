@@ -83,7 +83,7 @@ MUTATIONS = [
     (DEVICE, "3", 'grant_scope(form.one("scope"), Scope(client.scope & service.policy.scope))', "service.policy.scope"),
     (DEVICE, "3", 'form.all("resource"), service.policy.resources,', "(), service.policy.resources,"),
     (DEVICE, "4", "    admit(authenticated, call, service)", "    pass"),
-    (DEVICE, "5", "ends_at=ends_at + device_code.REMEMBERED", "ends_at=ends_at"),
+    (DEVICE, "5", "ends_at=request.ends_at + device_code.REMEMBERED", "ends_at=request.ends_at"),
     (
         DEVICE,
         "1",

@@ -50,9 +50,23 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[AnyPort]:
     if settings.proxy.contract is not None:
         return [_proxied_port(settings, app)]
     server = settings.server
+    port_with = partial(Port, host=server.host, limits=Limits(handshake_bytes=server.handshake_bytes))
+    conventional, mtls = _conventional_host(settings, app), _mtls_hosts(settings, app)
+    if mtls and server.mtls_port is not None:
+        return [
+            port_with(port=server.port, virtual_hosts=(conventional,), minimum_tls=server.minimum_tls),
+            port_with(port=server.mtls_port, virtual_hosts=mtls, minimum_tls=server.mtls_minimum_tls),
+        ]
+    # The protocol versions of a port are decided before SNI is read: where hosts share one, the stricter policy holds.
+    shared: TLSVersion = "1.3" if "1.3" in {server.minimum_tls, server.mtls_minimum_tls} else "1.2"
+    return [port_with(port=server.port, virtual_hosts=(conventional, *mtls), minimum_tls=shared)]
+
+
+def _conventional_host(settings: Settings, app: Application) -> VirtualHost:
+    """The issuer's; where mutual TLS has none of its own, it is there."""
+    server = settings.server
     certificate, key = server.files
-    limits = Limits(handshake_bytes=server.handshake_bytes)
-    conventional = VirtualHost(
+    return VirtualHost(
         certificate=certificate,
         key=key,
         set_by=_FILES,
@@ -60,13 +74,15 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[AnyPort]:
         asks_for_certificate=server.mtls_url is None,
         names=frozenset({_host(server.issuer)}),
     )
-    # The protocol versions of a port are decided before SNI is read: where hosts share one, the stricter policy holds.
-    shared: TLSVersion = "1.3" if "1.3" in {server.minimum_tls, server.mtls_minimum_tls} else "1.2"
+
+
+def _mtls_hosts(settings: Settings, app: Application) -> tuple[VirtualHost, ...]:
+    """That of mutual TLS, if it has one of its own."""
+    server = settings.server
     if server.mtls_url is None:
-        return [
-            Port(host=server.host, port=server.port, virtual_hosts=(conventional,), minimum_tls=shared, limits=limits)
-        ]
-    mtls = VirtualHost(
+        return ()
+    certificate, key = server.files
+    host = VirtualHost(
         certificate=server.mtls_certificate or certificate,
         key=server.mtls_key or key,
         set_by=_MTLS_FILES if server.mtls_certificate else _FILES,
@@ -74,32 +90,7 @@ def _server_ports(settings: Settings, app: Application) -> Sequence[AnyPort]:
         asks_for_certificate=True,
         names=frozenset({_host(server.mtls_url)}),
     )
-    if server.mtls_port is None:
-        return [
-            Port(
-                host=server.host,
-                port=server.port,
-                virtual_hosts=(conventional, mtls),
-                minimum_tls=shared,
-                limits=limits,
-            )
-        ]
-    return [
-        Port(
-            host=server.host,
-            port=server.port,
-            virtual_hosts=(conventional,),
-            minimum_tls=server.minimum_tls,
-            limits=limits,
-        ),
-        Port(
-            host=server.host,
-            port=server.mtls_port,
-            virtual_hosts=(mtls,),
-            minimum_tls=server.mtls_minimum_tls,
-            limits=limits,
-        ),
-    ]
+    return (host,)
 
 
 def _proxied_port(settings: Settings, app: Application) -> AnyPort:

@@ -39,53 +39,62 @@ def make_responder(
     authority: Authority, ledger: Callable[[], Ledger], crl: Path, *, port: int = 0
 ) -> ThreadingHTTPServer:
     """A server that listens and does not answer yet."""
+    return _Responder(authority, ledger, crl, port)
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 5
-        server_version = "certbound"
-        sys_version = ""
 
-        def do_GET(self) -> None:
-            if self.path == "/ca.crl":
-                self._give_crl()
-                return
-            try:
-                self._answer(b64decode(unquote(self.path.removeprefix("/")), validate=True))
-            except ValueError:
-                self.send_error(404)
+class _Responder(ThreadingHTTPServer):
+    """What every question is answered from."""
 
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length[:9]) > MOST:
-                self.send_error(413)
-                return
-            self._answer(self.rfile.read(int(length)))
+    def __init__(self, authority: Authority, ledger: Callable[[], Ledger], crl: Path, port: int) -> None:
+        self.authority, self.ledger, self.crl = authority, ledger, crl
+        super().__init__((HOST, port), _Question)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called above
-            """A question is no news."""
 
-        def _answer(self, question: bytes) -> None:
-            try:
-                answer = answer_ocsp(authority, ledger(), question, datetime.now(UTC))
-            except (ConfigurationError, OSError):  # no record, no answer: never a wrong "good"
-                self.send_error(500)
-                return
-            self._send(answer, "application/ocsp-response")
+class _Question(BaseHTTPRequestHandler):
+    server: _Responder
+    timeout = 5
+    server_version = "certbound"
+    sys_version = ""
 
-        def _give_crl(self) -> None:
-            try:
-                self._send(_as_der(crl.read_bytes()), "application/pkix-crl")
-            except (OSError, ValueError):
-                self.send_error(404)
+    def do_GET(self) -> None:
+        if self.path == "/ca.crl":
+            self._give_crl()
+            return
+        try:
+            self._answer(b64decode(unquote(self.path.removeprefix("/")), validate=True))
+        except ValueError:
+            self.send_error(404)
 
-        def _send(self, content: bytes, kind: str) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def do_POST(self) -> None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length[:9]) > MOST:
+            self.send_error(413)
+            return
+        self._answer(self.rfile.read(int(length)))
 
-    return ThreadingHTTPServer((HOST, port), Handler)
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - so it is called above
+        """A question is no news."""
+
+    def _answer(self, question: bytes) -> None:
+        try:
+            answer = answer_ocsp(self.server.authority, self.server.ledger(), question, datetime.now(UTC))
+        except (ConfigurationError, OSError):  # no record, no answer: never a wrong "good"
+            self.send_error(500)
+            return
+        self._send(answer, "application/ocsp-response")
+
+    def _give_crl(self) -> None:
+        try:
+            self._send(_as_der(self.server.crl.read_bytes()), "application/pkix-crl")
+        except (OSError, ValueError):
+            self.send_error(404)
+
+    def _send(self, content: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
 
 def _as_der(crl: bytes) -> bytes:

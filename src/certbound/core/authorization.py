@@ -121,16 +121,7 @@ def read_request(
 ) -> AuthorizationRequest:
     """What is asked for.  `AuthorizationError`, which goes `to` the client, otherwise."""
     # (4) It is one that we speak.
-    for name, error in _UNSPOKEN.items():
-        if name in parameters:
-            raise AuthorizationError(f"{name} is not taken here", to, error=error)
-    if repeated := [name for name, values in parameters.items() if len(values) > 1 and name != "resource"]:
-        raise AuthorizationError(f"{repeated[0]:.64} is repeated", to)
-    response_type = _one(parameters, "response_type")
-    if response_type is None:
-        raise AuthorizationError("response_type is missing", to)
-    if response_type != "code":
-        raise AuthorizationError("response_type must be code", to, error="unsupported_response_type")
+    _require_spoken(parameters, to)
     # (5) Whoever redeems the code can prove that it began here.
     challenge = _one(parameters, "code_challenge")
     if challenge is None:
@@ -144,12 +135,8 @@ def read_request(
     except (InvalidScope, InvalidTarget) as error:
         raise _told(error, to) from error
     # (7) What it wants of the person makes sense.
-    nonce = _one(parameters, "nonce")
-    if nonce is not None and len(nonce) > MAX_NONCE:
-        raise AuthorizationError(f"nonce has more than {MAX_NONCE} characters", to)
-    hint = _one(parameters, "id_token_hint") or ""
-    if len(hint) > MAX_TOKEN:
-        raise AuthorizationError(f"id_token_hint has more than {MAX_TOKEN} characters", to)
+    nonce = _short(parameters, "nonce", MAX_NONCE, to)
+    hint = _short(parameters, "id_token_hint", MAX_TOKEN, to) or ""
     return AuthorizationRequest(
         client_id=client.client_id,
         to=to,
@@ -186,6 +173,27 @@ def require_current(request: AuthorizationRequest, client: Client, policy: Polic
     if lost := set(request.resources) - set(policy.resources):
         raise AuthorizationError(f"there is no resource {min(lost)} any more", request.to, error="invalid_target")
     return request
+
+
+def _require_spoken(parameters: Mapping[str, Sequence[str]], to: ReturnTo) -> None:
+    for name, error in _UNSPOKEN.items():
+        if name in parameters:
+            raise AuthorizationError(f"{name} is not taken here", to, error=error)
+    if repeated := [name for name, values in parameters.items() if len(values) > 1 and name != "resource"]:
+        raise AuthorizationError(f"{repeated[0]:.64} is repeated", to)
+    response_type = _one(parameters, "response_type")
+    if response_type is None:
+        raise AuthorizationError("response_type is missing", to)
+    if response_type != "code":
+        raise AuthorizationError("response_type must be code", to, error="unsupported_response_type")
+
+
+def _short(parameters: Mapping[str, Sequence[str]], name: str, most: int, to: ReturnTo) -> str | None:
+    """What is no longer than `most` characters."""
+    value = _one(parameters, name)
+    if value is not None and len(value) > most:
+        raise AuthorizationError(f"{name} has more than {most} characters", to)
+    return value
 
 
 def _told(error: OAuthError, to: ReturnTo) -> AuthorizationError:

@@ -41,7 +41,7 @@ TRIES = 5
 
 async def device_authorization(call: Call, service: Service) -> Reply:
     """Two codes, one for the device and one for the person (section 3.2)."""
-    form, people = call.form, people_of(service)
+    form, lifetime = call.form, people_of(service).request_lifetime
     # (1) The client is who it says, or one that has nothing to prove.
     authenticated = await authenticated_client(call, service, DEVICE)
     client = authenticated.client
@@ -55,26 +55,14 @@ async def device_authorization(call: Call, service: Service) -> Reply:
     # (4) Not too much is kept for those who prove nothing.
     admit(authenticated, call, service)
     # (5) Only now is there anything, under names that nobody can guess, and one that only a few guess at.
-    ends_at = call.now + people.request_lifetime
     request = DeviceRequest(
         client_id=client.client_id,
         scope=tuple(sorted(scope)),
         resources=tuple(resources),
         grant_id=service.new_id(),
-        ends_at=ends_at,
+        ends_at=call.now + lifetime,
     )
-    secret = "cbdc_" + service.new_secret()
-    user_code = await _user_code(service, digest_of(secret), call.now, ends_at)
-    request = msgspec.structs.replace(request, user_code=_digest(user_code))
-    await service.store.tickets.add(
-        TicketRecord(
-            kind=TicketKind.DEVICE_CODE,
-            digest=digest_of(secret),
-            content=device_code.write(request),
-            created_at=call.now,
-            ends_at=ends_at + device_code.REMEMBERED,
-        )
-    )
+    secret, user_code = await _codes(request, service, call.now)
     call.notes.grant_id = request.grant_id
     page = service.offer.issuer + PAGE
     answer = {
@@ -82,7 +70,7 @@ async def device_authorization(call: Call, service: Service) -> Reply:
         "user_code": user_code,
         "verification_uri": page,
         "verification_uri_complete": f"{page}?user_code={user_code}",
-        "expires_in": people.request_lifetime,
+        "expires_in": lifetime,
         "interval": request.interval,
     }
     return json_reply(200, answer, NO_STORE)
@@ -235,6 +223,22 @@ class _Page(msgspec.Struct, frozen=True):
 
     def _purpose_of(self, user_code: str) -> str:
         return f"{self._purpose} {user_code}"
+
+
+async def _codes(request: DeviceRequest, service: Service, now: float) -> tuple[str, str]:
+    """The device's and the person's, kept with what is asked for."""
+    secret = "cbdc_" + service.new_secret()
+    user_code = await _user_code(service, digest_of(secret), now, request.ends_at)
+    await service.store.tickets.add(
+        TicketRecord(
+            kind=TicketKind.DEVICE_CODE,
+            digest=digest_of(secret),
+            content=device_code.write(msgspec.structs.replace(request, user_code=_digest(user_code))),
+            created_at=now,
+            ends_at=request.ends_at + device_code.REMEMBERED,
+        )
+    )
+    return secret, user_code
 
 
 async def _user_code(service: Service, device_digest: str, now: float, ends_at: float) -> str:

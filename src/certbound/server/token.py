@@ -5,6 +5,8 @@ authenticated, nothing is changed before everything that can refuse has been ask
 certificate it is bound to is known.
 """
 
+from typing import Any
+
 from certbound.core.authentication import digest_of
 from certbound.core.authorization import OPENID
 from certbound.core.binding import choose_certificate
@@ -74,14 +76,7 @@ async def _answer(asked: Asked, grant_type: str) -> Reply:
         jti=service.new_id(),
         status=status,
     )
-    if choose_format(client, grant.audience, service.opaque) is TokenFormat.OPAQUE:
-        access_token = "cbat_" + service.new_secret()
-        record = AccessTokenRecord(digest=digest_of(access_token), claims=claims, ends_at=claims["exp"])
-        await service.store.tokens.add(record)
-    else:
-        key = service.keys.signing
-        access_token = sign(claims, key)
-        service.signed.keep(access_token, key)
+    access_token = await _token_of(claims, choose_format(client, grant.audience, service.opaque), service)
     call.notes.jti = claims["jti"]
     answer = {
         "access_token": access_token,
@@ -100,6 +95,19 @@ async def _answer(asked: Asked, grant_type: str) -> Reply:
     if given.person and given.code is None:
         await service.uses.note(service.store, given.person, client.client_id, certificate, now=call.now)
     return json_reply(200, answer, NO_STORE)
+
+
+async def _token_of(claims: dict[str, Any], form: TokenFormat, service: Service) -> str:
+    """The access token that stands for these claims."""
+    if form is TokenFormat.OPAQUE:
+        access_token = "cbat_" + service.new_secret()
+        record = AccessTokenRecord(digest=digest_of(access_token), claims=claims, ends_at=claims["exp"])
+        await service.store.tokens.add(record)
+        return access_token
+    key = service.keys.signing
+    access_token = sign(claims, key)
+    service.signed.keep(access_token, key)
+    return access_token
 
 
 async def _status(owner: StatusOwner, asked: Asked) -> StatusReference:
