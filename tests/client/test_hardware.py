@@ -114,7 +114,7 @@ class TestHandshake:
         identity, signer = elsewhere()
         text: Any = "x" * 64
         for forged in (b"\xff" * 4000, b"", b"\x01" * 63, bytearray(64), text):
-            signer.forges = forged
+            signer.forges = forged  # type: ignore[assignment]
             with (
                 open_client(identity, ca=server.ca) as client,
                 pytest.raises(IdentityUnusable, match="which is none"),
@@ -243,11 +243,11 @@ class TestCallbacks:
 
     def test_nothing_is_written_past_a_parameter(self) -> None:
         """A number or a text that has no room is an error."""
-        room = (ctypes.c_char * 8)(*b"........")
+        room = ctypes.create_string_buffer(b"........", 8)
         param = Param(b"group", TEXT, ctypes.addressof(room), 4, 0)
-        for write, value in ((write_text, b"long"), (write_integer, 1 << 32)):
+        for write in (partial(write_text, value=b"long"), partial(write_integer, value=1 << 32)):
             with pytest.raises(OverflowError):
-                write(param, value)  # type: ignore[operator]
+                write(param)
         assert room.raw == b"........"
         write_text(param, b"abc")
         assert room.raw == b"abc\0...."
@@ -541,7 +541,8 @@ class AskedWhere:
         return self._signer.public_key
 
     def sign(self, data: bytes, scheme: Scheme) -> bytes:
-        return self._signer.sign(data, scheme)
+        made: bytes = self._signer.sign(data, scheme)
+        return made
 
 
 @contextlib.contextmanager
