@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -45,5 +46,27 @@ def test_an_extra_is_enough(extra: str, program: str) -> None:
     """What the extra is for can be imported with what it brings."""
     source = PROGRAM.format(absent=ALL - BRINGS[extra], program=program)
     done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False)
+
+    assert 0 == done.returncode, done.stderr
+
+
+def test_the_fixtures_of_pytest_need_no_more_than_the_server(tmp_path: Path) -> None:
+    """An API is served where what the extra `server` does not bring is missing: `websockets` and others."""
+    program = """
+from pathlib import Path
+from certbound.testing.deployment import running_server
+
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+with running_server(Path(sys.argv[1])) as server, server.serving() as serve:
+    api, own = serve(hello), server.certificate("CN=client")
+    assert api.get("/", token=server.register(own).token(api), certificate=own).text == "hello"
+"""
+    absent = ["starlette", "hypothesis", "pytest", "websockets", "schemathesis", "requests", "yaml", "aiohttp"]
+    source = f"import sys\nsys.modules |= dict.fromkeys({absent!r})\n{program}"
+    command = [sys.executable, "-c", source, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert 0 == done.returncode, done.stderr

@@ -62,8 +62,8 @@ def _missing(error: ModuleNotFoundError) -> int:
     package = (error.name or "").partition(".")[0]
     if package in {"", "certbound"}:
         raise error
-    extra = "tls" if package == "typer" else "server"
-    return _failed(f"this needs the package {package!r}; pip install 'certbound[{extra}]'")
+    by = _BY_ITSELF.get(package, "'certbound[server]'")
+    return _failed(f"this needs the package {package!r}; pip install {by}")
 
 
 @contextlib.contextmanager
@@ -83,4 +83,6 @@ class _Lines(logging.Handler):
         sys.stderr.write(f"certbound: {shown(record.getMessage())}\n")
 
 
+_BY_ITSELF = {"typer": "'certbound[tls]'", "websockets": "websockets"}
+"""What brings a package, where that is not the extra of the server."""
 _ADVICE = "; store.url says where it is: does it run, and can it be reached from here?"

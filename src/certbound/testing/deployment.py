@@ -14,6 +14,7 @@ import time
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -237,7 +238,7 @@ class AuthorizationServer:
     def _port(self, app: Any) -> Port:
         host = VirtualHost(
             certificate=self._folder / "server.pem", key=self._folder / "server.key", app=app,
-            asks_for_certificate=True, websockets=True,
+            asks_for_certificate=True, websockets=find_spec("websockets") is not None,
         )  # fmt: skip
         return Port(host="127.0.0.1", port=0, virtual_hosts=(host,))
 
