@@ -44,6 +44,24 @@ async def test_those_who_come_meanwhile_share_the_next_transaction(work: Transac
     assert [len(each) for each in work.seen] == [1, 600, 400]
 
 
+async def test_who_is_about_to_ask_is_waited_for_where_many_ask(work: Transactions) -> None:
+    """Not where one asks alone, and for two turns of the loop."""
+
+    async def ask_after(turns: int, number: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await batches.ask(number)
+
+    batches = Batches(work)
+    assert await asyncio.gather(*(ask_after(0, 1), ask_after(2, 2))) == [2, 4]
+    assert work.seen == [[1], [2]]
+    await asyncio.gather(ask_after(0, 3), ask_after(0, 4))
+    assert await asyncio.gather(*(ask_after(0, 5), ask_after(2, 6))) == [10, 12]
+    assert work.seen[2:] == [[3, 4], [5, 6]]
+    assert await asyncio.gather(*(ask_after(0, 7), ask_after(9, 8))) == [14, 16]
+    assert work.seen[4:] == [[7], [8]]
+
+
 async def test_each_has_its_own_refusal(work: Transactions) -> None:
     """What one is refused for says nothing to the others of its transaction."""
     answers = await asyncio.gather(*map(Batches(work).ask, (1, -1, 2)), return_exceptions=True)

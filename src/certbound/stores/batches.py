@@ -2,6 +2,8 @@
 
 Rules kept here:
 - one transaction at a time, begun at once when none runs; so a caller alone waits for nobody;
+- behind one that was shared there are more to come: those who ask within two turns of the loop, whose requests have
+  arrived and were not read yet, are waited for.  Else two groups form that take turns for ever, with twice the commits;
 - each caller has an answer or a refusal of his own; only what the transaction itself fails with is everybody's;
 - a caller that went away before his transaction began takes no part in it;
 - nobody waits without end for one to begin: whoever waited for as long as is patient is refused, and takes no part.
@@ -21,6 +23,8 @@ A = TypeVar("A")
 
 MOST = 200
 """Questions of one transaction, and values of one statement."""
+TURNS = 2
+"""Of the loop, for whoever else is about to ask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +52,7 @@ class Batches(Generic[Q, A]):
         self._most = most
         self._patience = patience
         self._losing_it: asyncio.TimerHandle | None = None
+        self._was_shared = False
         self._waiting: list[_Asked[Q, A]] = []
         self._working: asyncio.Task[None] | None = None
 
@@ -72,8 +77,11 @@ class Batches(Generic[Q, A]):
 
     async def _work_on(self) -> None:
         while self._waiting:
+            for _ in range(TURNS if self._was_shared else 0):
+                await asyncio.sleep(0)
             some = [each for each in self._waiting[: self._most] if not each.answer.done()]
             del self._waiting[: self._most]
+            self._was_shared = len(some) > 1
             try:
                 if some:
                     _give(some, await self._work([each.question for each in some]))
