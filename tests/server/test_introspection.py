@@ -270,6 +270,29 @@ async def test_what_this_process_signed_is_not_verified(service: Service, monkey
         assert not (await ask(signed, name, token, []))[0]
 
 
+async def test_what_was_signed_here_is_answered_as_if_it_were_verified(service: Service) -> None:
+    """By a process that knows it and by one that does not: in its time, before and after, once it was revoked, for
+    another issuer, with its key among others, and without it."""
+    signed = replace(service, opaque=frozenset())
+    lives, revoked = await obtain(signed), await obtain(signed)
+    await revoke(call("holder", token=revoked), signed)
+    own, other = service.keys.signing, SigningKey.generate()
+    seen = []
+    for keys in ([own], [other, own], [other]):
+        records = [KeyRecord(kid=each.kid, alg=each.alg, private_key=b"") for each in keys]
+        service.keys.hold(records, {each.kid: each for each in keys})
+        for issuer in (service.offer.issuer, "https://another.example"):
+            for token, after in ((lives, 0), (lives, 301), (lives, -60), (revoked, 0)):
+                asked = structs.replace(call("api", token=token), now=time.time() + after)
+                here = replace(signed, offer=replace(service.offer, issuer=issuer), proven=ProvenTokens())
+                answers = [
+                    (await introspect(asked, each)).body for each in (here, replace(here, signed=SignedTokens()))
+                ]
+                assert answers[0] == answers[1]
+                seen.append(json.loads(answers[0] or b"")["active"])
+    assert seen == [True, *[False] * 7] * 2 + [False] * 8
+
+
 def seen_verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The tokens whose signatures are verified from now on."""
     verified: list[str] = []
