@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -115,12 +116,13 @@ def test_a_port_that_forgot_to_ask_is_found(
 def test_without_a_token_it_says_what_it_needs(
     development: tuple[Development, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The handshakes are looked at all the same."""
+    """Once for all that need the same; the handshakes are looked at all the same."""
     ready, _ = development
     assert main(["doctor", ready.place.resource_url, *options(ready)]) == 0
     out = capsys.readouterr().out
     assert "ok     clients are asked for a certificate" in out
-    assert "?      the certificate's owner is let in\n       give --token" in out
+    assert "?      the certificate's owner is let in\n?      without" in out
+    assert out.count("       give --token") == 1
     assert "0 wrong" in out.splitlines()[-1]
 
 
@@ -307,3 +309,13 @@ def test_who_vouches_is_asked_for(development: tuple[Development, str], capsys: 
     """Nothing is sent to a server that nobody vouches for."""
     assert main(["doctor", development[0].place.issuer]) == 1
     assert "--ca FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("check", ["certificate", "asked", "owner", "aliases"])
+def test_a_host_that_nobody_knows_there_is_mended_by_that_host(check: str) -> None:
+    """Whatever check met it: no line about certificates of clients would help."""
+    place = Place("mtls.as.example", 443)
+    target: Any = SimpleNamespace(place=place, kind="authorization server")
+    assert mend(check, "nginx", "TLSV1_UNRECOGNIZED_NAME", target) == (
+        "let the proxy know the host mtls.as.example, with a certificate for that name",
+    )

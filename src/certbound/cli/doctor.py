@@ -116,10 +116,12 @@ def _report(findings: "Sequence[Finding]", target: "Target", *, as_json: bool) -
         say_json({"url": target.url, "kind": target.kind, "checks": [asdict(each) for each in findings]})
         return
     before: tuple[str, ...] = ()
+    seen = ""
     for each in findings:
         say(f"{_SIGNS[each.verdict]} {each.says}")
-        if each.seen:
+        if each.seen and not (each.verdict == "cannot tell" and each.seen == seen):
             say(f"       {each.seen}")
+        seen = each.seen
         for line in ("the same",) if len(each.mend) > 1 and each.mend == before else each.mend:
             say(f"       -> {line}")
         before = each.mend or before

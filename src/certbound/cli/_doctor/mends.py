@@ -17,6 +17,8 @@ Lines = tuple[str, ...]
 def mend(check: str, proxy: str, seen: str, target: Target) -> Lines:
     """What to do about what `check` has `seen`."""
     group = "forged" if check.startswith("forged") else check
+    if _UNKNOWN_NAME in seen.lower().replace("_", " "):
+        return (f"let the proxy know the host {target.place.host}, with a certificate for that name",)
     lines = _LINES.get((group, proxy)) or _LINES.get((check, proxy))
     if lines is not None:
         made = lines(seen, target) if callable(lines) else lines
@@ -74,6 +76,10 @@ _OWN: Mapping[str, Mapping[str, str]] = {
 }
 """What puts the proxy's own word in the place of a client's."""
 
+_UNKNOWN_NAME = "unrecognized name"
+"""How TLS says that it knows no such host, which no other line mends."""
+_LOG = "what certbound itself logs about that request says why: a stranger's headers, or who is not registered"
+
 _SENTENCES: Mapping[str, str] = {
     "certificate": "send the certificate with its issuers, for the name that clients use",
     "asked": "let the proxy ask every client for a certificate and verify none",
@@ -86,7 +92,7 @@ _SENTENCES: Mapping[str, str] = {
     "resumption": "switch off session tickets and the session cache",
     "resumption-elsewhere": "switch off session tickets and the session cache, or give each host its own",
     "host": "answer 421 where the host of the request is not the server name of the handshake",
-    "owner": "let the proxy forward the certificate and its secret, in the contract that is declared",
+    "owner": f"let the proxy forward the certificate and its secret, in the contract that is declared; {_LOG}",
     "nobody": "require bound tokens (require_bound=True), and register the client for a certificate method",
     "another": "compare the certificate with the token's cnf, as certbound.resource.Guard does",
     "forged": f"remove these headers from what clients send, and believe none without {SECRET_HEADER}",
@@ -151,6 +157,7 @@ _LINES: Mapping[tuple[str, str], Lines | Callable[[str, Target], Lines]] = {
         "proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;",
         "proxy_set_header X-SSL-Client-Verify $ssl_client_verify;",
         f'proxy_set_header {SECRET_HEADER} "…";',
+        _LOG,
     ),
     ("forged", "nginx"): _nginx_forged,
     ("forged", "haproxy"): _removed(_HAPROXY),
