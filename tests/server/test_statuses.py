@@ -409,6 +409,20 @@ async def test_what_is_lifted_revives_nothing(book: StatusBook, store: Store, di
     assert [each for each in ended if each not in runs] == []
 
 
+async def test_a_block_that_was_revoked_before_it_is_adopted_is_given_no_more(book: StatusBook, store: Store) -> None:
+    """The book heard of it while the answer of the store that made it was under way."""
+    mine = owner(grant_id="g")
+    grant = GrantRecord(grant_id="g", client_id="a", content={}, seed="s", created_at=NOW, ends_at=NOW + 1e6)
+    opened = await store.grants.open(grant, None, now=NOW, block=book.wish(mine, now=NOW, lifetime=300))
+    assert opened.block is not None
+    assert await store.grants.revoke("g", now=NOW)
+    book.forget()
+    assert not await book.is_valid(opened.block.index, now=NOW)
+    book.adopt(mine, opened.block, now=NOW)
+    with pytest.raises(InvalidClient):
+        await place(book, mine)
+
+
 async def test_one_token_is_revoked_alone(book: StatusBook, store: Store, directory: ClientDirectory) -> None:
     """Here at once, elsewhere when the directory hears of it; its siblings live, and their block is used on."""
     elsewhere = StatusBook(store, directory, URI)
