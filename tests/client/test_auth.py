@@ -555,3 +555,12 @@ class TestSecrets:
         for each in shown:
             for secret in ("the-secret", "secret-0", "secret-1", "PRIVATE KEY"):
                 assert secret not in each
+
+
+def test_arguments_that_no_request_can_be_made_of_are_named() -> None:
+    """At the beginning, by what was given."""
+    pair = {"certificate": OWN.chain_pem, "key": OWN.key_pem}
+    with pytest.raises(ClientError, match=r"scope is one text with a space between its words, not \['read'\]"):
+        certbound.client.open("https://as.test", "a", resource="https://api.test", scope=["read"], **pair)  # type: ignore[arg-type]
+    with pytest.raises(ClientError, match=r"no https URL; 'http://api\.test' is none"):
+        certbound.client.open("https://as.test", "a", resource="http://api.test", **pair)

@@ -38,6 +38,20 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         Identity.load(tmp_path / "b.pem", tmp_path / "a.key")
 
 
+def test_files_that_are_no_identity_are_named(tmp_path: Path) -> None:
+    """Also where it is their content that is wrong, and the content is not."""
+    certificate, key, archive = (tmp_path / name for name in ("a.pem", "b.key", "c.p12"))
+    certificate.write_bytes(self_signed("CN=a").chain_pem)
+    key.write_bytes(self_signed("CN=b").key_pem)
+    archive.write_bytes(b"none")
+    with pytest.raises(IdentityUnusable, match=r"a\.pem, .*b\.key: the private key does not belong"):
+        Identity.load(certificate, key)
+    with pytest.raises(IdentityUnusable, match=r"c\.p12: the PKCS #12 file cannot be read"):
+        Identity.load(archive)
+    with pytest.raises(IdentityUnusable, match=r"a\.pem: a certificate is there, and no private key; give the key too"):
+        Identity.load(certificate)
+
+
 def test_the_key_belongs_to_the_certificate() -> None:
     """Another's key is refused here, not in a handshake."""
     with pytest.raises(IdentityUnusable, match="does not belong"):

@@ -23,7 +23,14 @@ def advice(reason: str, url: str) -> str:
 _BETWEEN = " cannot be reached: "
 _STEPS = (
     (
-        ("no such name", "service not known", "no address associated", "name resolution", "nodename nor servname"),
+        (
+            "no such name",
+            "no host can have",
+            "service not known",
+            "no address associated",
+            "name resolution",
+            "nodename nor servname",
+        ),
         "is the name right, and does DNS know it from here?",
     ),
     (("connection refused",), "nothing listens there: does the server run, and is that its port?"),

@@ -85,6 +85,8 @@ class CertificateBoundAuth(httpx.Auth):
         """
         if binding not in get_args(Binding):
             raise ClientError(f"binding is one of {', '.join(map(repr, get_args(Binding)))}, not {binding!r}")
+        if not isinstance(scope, str | None):
+            raise ClientError(f"scope is one text with a space between its words, not {scope!r:.200}")
         self._issuer = issuer
         self._client = Credential(client) if isinstance(client, str) else client
         self._resource = resource

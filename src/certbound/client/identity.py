@@ -79,11 +79,19 @@ class Identity:
 
     @classmethod
     def load(cls, certificate: Path, key: Path | None = None, password: str | None = None) -> Self:
-        """The identity in two PEM files, which may be the same; without `key`, in one of PEM or PKCS #12."""
+        """The identity in two PEM files, which may be the same; without `key`, in one of PEM or PKCS #12.
+
+        `IdentityUnusable` names the file.
+        """
         first = _read(certificate, "certificate")
-        if key is None and b"-----BEGIN " not in first:
-            return cls.read_pkcs12(first, password)
-        return cls.read(first, first if key is None else _read(key, "key"), password)
+        second = first if key is None else _read(key, "key")
+        try:
+            if key is None and b"-----BEGIN " not in first:
+                return cls.read_pkcs12(first, password)
+            return cls.read(first, second, password)
+        except IdentityUnusable as error:
+            named = certificate if key is None else f"{certificate}, {key}"
+            raise IdentityUnusable(f"{named}: {error}") from error.__cause__
 
     @classmethod
     def from_pkcs11(cls, uri: str, *, pin: str | None = None, certificate: Path | bytes | None = None) -> Self:

@@ -90,8 +90,12 @@ def identity_of(
 
 def require_api(api: str | None, resource: str | None) -> None:
     """`ClientError` unless one of them says where tokens may go."""
-    if origin_of(api or resource) is None:
-        raise ClientError("say which API this client is for: resource, or api where the resource is no https URL")
+    given = api or resource
+    if origin_of(given) is None:
+        raise ClientError(
+            "say which API this client is for: resource, or api where the resource is no https URL"
+            + (f"; {given!r:.200} is none" if given else "")
+        )
 
 
 def _read(file: Path | str, what: str) -> bytes:

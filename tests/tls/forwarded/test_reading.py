@@ -52,6 +52,25 @@ def test_what_belongs_to_the_contract_leaves_the_request(contract: str) -> None:
     assert reader(contract).read(OTHERS, THERE, None).stripped == ()
 
 
+def test_a_proxy_that_speaks_another_contract_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is believed of it; whoever declared the wrong one would look for long."""
+    declared = reader("envoy")
+    for _ in range(3):
+        assert declared.read(sent("nginx"), HERE, None).peer is None
+    (line,) = caplog.messages
+    assert "sent x-ssl-client-cert and no header of the declared contract envoy" in line
+    assert "if the proxy speaks nginx or haproxy or apache or caddy, declare that" in line
+    assert declared.read(sent("envoy"), HERE, None).peer == peer(CLIENT)
+
+
+def test_who_says_nothing_or_is_a_stranger_is_not_taken_for_another_proxy(caplog: pytest.LogCaptureFixture) -> None:
+    declared = reader("envoy")
+    declared.read(sent("nginx"), THERE, None)
+    declared.read([*OTHERS, (b"certbound-proxy-secret", SECRET.encode())], HERE, None)
+    reader("nginx").read([*sent("nginx", None), (b"x-forwarded-client-cert", b"")], HERE, None)
+    assert caplog.messages == []
+
+
 TWINS = [
     b"x_ssl_client_cert", b"X-SSL_Client-Cert", b"x-ssl.client.cert", b"x+ssl+client+cert", b"x-ssl-client-cert-",
     b"-x-ssl-client-cert", b"_x_ssl_client_cert", b"x--ssl-client-cert", b"x-ssl-client-cert ", b"x-ssl-client-cert\t",

@@ -65,7 +65,7 @@ def read_metadata(document: Mapping[str, Any], issuer: str) -> ServerMetadata:
     if named != issuer:
         raise MetadataUnusable(
             f"the metadata found for {issuer} names the issuer {quoted(named)!r}; if you trust that one, give it "
-            "exactly as it is written there"
+            "exactly as it is written there (the issuer's own host, not one that only asks for certificates)"
         )
     return ServerMetadata(issuer=Issuer(issuer), document=document)
 

@@ -165,8 +165,8 @@ _PROBLEMS = {
     9: "it is not valid yet",
     10: "it has expired",
     18: "it is self-signed; name it as the CA if it is the server's",
-    19: "its issuer is not among the CAs that are believed; give the right --ca",
-    20: "its issuer is not among the CAs that are believed; give the right --ca",
-    21: "its issuer is not among the CAs that are believed; give the right --ca",
+    19: "its issuer is not among the CAs that are believed; give the right one: ca=, --ca",
+    20: "its issuer is not among the CAs that are believed; give the right one: ca=, --ca",
+    21: "its issuer is not among the CAs that are believed; give the right one: ca=, --ca",
     26: "it is not made for servers",
 }

@@ -16,6 +16,7 @@ from certbound.core.certificate import PeerCertificate
 from certbound.core.errors import ConfigurationError
 from certbound.tls.facts import Hop
 from certbound.tls.forwarded.contract import MAX_BYTES, BadForwarded, Contract
+from certbound.tls.forwarded.others import Others
 from certbound.tls.header_names import folded
 from certbound.tls.proxies import NotBelieved, Proxies
 
@@ -46,7 +47,7 @@ class ForwardedReader:
     `joins` says that several headers of one name come as one, with commas between (WSGI).
     """
 
-    __slots__ = ("_is_owned", "_joins", "_memory", "_names", "_owned", "_secret", "contract", "proxies")
+    __slots__ = ("_is_owned", "_joins", "_memory", "_names", "_others", "_owned", "_secret", "contract", "proxies")
 
     def __init__(self, contract: Contract, proxies: Proxies, *, joins: bool = False) -> None:
         self.contract: Final = contract
@@ -56,6 +57,7 @@ class ForwardedReader:
         self._secret = proxies.secret_header.encode("ascii")
         self._owned = frozenset(map(folded, self._names))
         self._is_owned = _Owned(self._owned)
+        self._others = Others(contract)
         self._memory: OrderedDict[tuple[tuple[bytes, bytes], ...], PeerCertificate | None] = OrderedDict()
         if folded(self._secret) in {folded(each.encode("ascii")) for each in contract.headers}:
             raise ConfigurationError(f"the secret and the contract {contract.name} share {proxies.secret_header}")
@@ -84,6 +86,8 @@ class ForwardedReader:
             return Reading(kept, None, is_believed=False, stripped=stripped, why=str(error))
         if len(secrets) > 1:
             raise BadForwarded(f"{self.proxies.secret_header} is there twice")
+        if not said:
+            self._others.tell(kept)
         return Reading(kept, self._certificate(said), is_believed=True)
 
     def owns(self, name: bytes) -> bool:
