@@ -138,10 +138,9 @@ def read_identity(cert: Path, key: Path | None, password_file: Path | None) -> I
         is_pem = cert.is_file() and (key is not None or b"-----" in read_bytes(cert))
         if is_pem:
             read_chain(cert)  # if it is the certificate that cannot be used, this says why, and which file
-        if str(held) in str(error):
+        if is_pem or password is not None or not held.is_file():
             raise
-        advice = "" if is_pem or password is not None else " It is given as --password-file FILE"
-        raise IdentityUnusable(f"{held}: {error}{advice}") from error
+        raise IdentityUnusable(f"{error} It is given as --password-file FILE") from error
 
 
 def require_bound(issuer: str, token: Token, identity: Identity) -> None:
