@@ -157,7 +157,7 @@ _LINES: Mapping[tuple[str, str], Lines | Callable[[str, Target], Lines]] = {
         "proxy_set_header X-SSL-Client-Cert $ssl_client_escaped_cert;",
         "proxy_set_header X-SSL-Client-Verify $ssl_client_verify;",
         f'proxy_set_header {SECRET_HEADER} "…";',
-        _LOG,
+        f"# {_LOG}",
     ),
     ("forged", "nginx"): _nginx_forged,
     ("forged", "haproxy"): _removed(_HAPROXY),
