@@ -30,14 +30,14 @@ from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.payload import BytesPayload
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from certbound.client.auth import CertificateBoundAuth, origin_of
+from certbound.client.auth import CertificateBoundAuth
 from certbound.client.errors import ClientError, IdentityUnusable
 from certbound.client.flow import Credential
 from certbound.client.flow.api import Binding
 from certbound.client.hardware.presenting import present
 from certbound.client.hardware.signer import Remembering, Signer
 from certbound.client.identity import Identity
-from certbound.client.opening import identity_of, require_api
+from certbound.client.opening import base_of, identity_of, require_api
 from certbound.client.transport import IDENTITY, AsyncTransport, MinimumTLS
 
 KEPT = 2
@@ -138,11 +138,11 @@ async def open(  # noqa: A001
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
     middleware = BoundMiddleware(auth, ca=ca, minimum_tls=minimum_tls)
-    base = api or (resource if resource and origin_of(resource) else None)
+    base = base_of(api, resource)
     others = more.pop("middlewares", ())
     try:
         async with aiohttp.ClientSession(
-            None if base is None else base.rstrip("/") + "/",
+            base.rstrip("/") + "/" if base else None,
             request_class=BoundRequest,
             middlewares=[*others, middleware],
             **more,

@@ -40,7 +40,7 @@ def open(  # noqa: A001
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
-    return client_over(transport, auth=auth, base_url=_base(api, resource), **more)
+    return client_over(transport, auth=auth, base_url=base_of(api, resource), **more)
 
 
 def open_async(
@@ -64,7 +64,7 @@ def open_async(
     auth = CertificateBoundAuth(
         transport, issuer, client, resource=resource, scope=scope, api=api, binding=binding
     )  # fmt: skip
-    return async_client_over(transport, auth=auth, base_url=_base(api, resource), **more)
+    return async_client_over(transport, auth=auth, base_url=base_of(api, resource), **more)
 
 
 def identity_of(
@@ -98,12 +98,13 @@ def require_api(api: str | None, resource: str | None) -> None:
         )
 
 
+def base_of(api: str | None, resource: str | None) -> str:
+    """Where relative URLs begin; empty if neither is an https URL."""
+    return api or (resource if resource and origin_of(resource) else "")
+
+
 def _read(file: Path | str, what: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
         raise IdentityUnusable(f"the client {what} {file} cannot be read: {error.strerror}") from error
-
-
-def _base(api: str | None, resource: str | None) -> str:
-    return api or (resource if resource and origin_of(resource) else "")
