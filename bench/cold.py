@@ -30,7 +30,8 @@ from certbound.core.proofs import Sources, TrustedChain
 from certbound.core.revoked import NOTHING_REVOKED, RevocationMode
 from certbound.core.signing import SigningKey
 from certbound.core.subject import match_subject
-from certbound.core.tokens import AccessToken, sign
+from certbound.core.tokens import sign
+from certbound.core.well_known import AccessToken
 from certbound.trust.anchors import Anchors
 from certbound.trust.chains import verify_chain
 from certbound.trust.fetch import Fetcher

@@ -7,7 +7,7 @@ import pytest
 
 from certbound.client.flow import Token
 from certbound.client.keeping import Clocks, Kept, Name, Shelf
-from certbound.core.tokens import AccessToken
+from certbound.core.well_known import AccessToken
 
 NAME = Name("https://as.example", "me", "thumbprint", "https://api.example", "read")
 

@@ -15,7 +15,7 @@ from certbound.client.flow import Answer, Device, Registered, Request, Started
 from certbound.client.hardware.uri import TokenUri
 from certbound.client.keeping import Kept, Name
 from certbound.client.pools import Held
-from certbound.core.tokens import AccessToken
+from certbound.core.well_known import AccessToken
 from certbound.trust.authority import self_signed
 
 SECRET = "s3cr3t-s3cr3t"

@@ -16,8 +16,7 @@ from certbound.core.metadata import (
     describe_server,
 )
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
-from certbound.core.well_known import discovery_paths, well_known
+from certbound.core.well_known import Issuer, discovery_paths, well_known
 
 
 def offer(**changes: Any) -> Offer:

@@ -13,7 +13,8 @@ from certbound.core.clients import ClientId, Method, TokenFormat
 from certbound.core.scope import NO_SCOPE, Scope
 from certbound.core.signing import SigningKey
 from certbound.core.status import StatusReference
-from certbound.core.tokens import Grant, Issuer, choose_format, claims_of, sign, sign_list
+from certbound.core.tokens import Grant, choose_format, claims_of, sign, sign_list
+from certbound.core.well_known import Issuer
 from certbound.trust.authority import self_signed
 from certificates import NOW, TODAY, read
 from proving import client

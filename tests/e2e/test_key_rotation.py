@@ -23,7 +23,7 @@ from certbound import tls
 from certbound.app import opened_store
 from certbound.core.signing import EDDSA, ES256, PS256, RS256
 from certbound.core.succession import SWITCH, Schedule
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource import Guard, ProtectedResource
 from certbound.resource.issuer import IssuerKeys
 from certbound.server.key_keeper import KeyKeeper

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource.issuer import IssuerKeys
 from certbound.trust.authority import Authority
 from issuing import KEY

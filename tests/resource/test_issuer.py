@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 
 from certbound.core.errors import KeysUnavailable
 from certbound.core.signing import SigningKey
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource import issuer as issuer_module
 from certbound.resource.fetching import MAX_DOCUMENT
 from certbound.resource.issuer import FixedKeys, IssuerKeys

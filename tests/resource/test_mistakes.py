@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from certbound.core.errors import ConfigurationError, InvalidToken
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource import FixedKeys, ProtectedResource, TrustedIssuer
 from certbound.resource.fetching import told
 from certbound.resource.issuer import IssuerKeys

@@ -14,7 +14,7 @@ import pytest
 from certbound.core.errors import InvalidToken, KeysUnavailable, StatusUnavailable
 from certbound.core.signing import SigningKey
 from certbound.core.status import BadStatus, StatusList, StatusReference, describe_list, encode_list, make_list
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource import FixedKeys, IssuerStatuses
 from certbound.resource import status as status_module
 from certbound.resource.status import MAX_LIST, MAX_LISTS, MAX_USE

@@ -25,7 +25,8 @@ from certbound.core.proofs import NothingProven, Sources, TrustedChain
 from certbound.core.revoked import Revoked
 from certbound.core.scope import Scope
 from certbound.core.signing import SigningKey
-from certbound.core.tokens import Grant, Issuer
+from certbound.core.tokens import Grant
+from certbound.core.well_known import Issuer
 from certbound.server.asgi import Application
 from certbound.server.directory import ClientDirectory
 from certbound.server.keys import KeyRing

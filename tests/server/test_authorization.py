@@ -26,7 +26,7 @@ from certbound.core.metadata import Offer
 from certbound.core.pkce import S256
 from certbound.core.ports import AccountRecord, ClientRecord, Store, TicketKind
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server import interactions
 from certbound.server.accounts import AccountBook
 from certbound.server.authorization import authorize, authorize_by_post

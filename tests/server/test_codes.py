@@ -24,7 +24,7 @@ from certbound.core.grants.authorization_code import Code
 from certbound.core.metadata import Offer
 from certbound.core.ports import ClientRecord, ConsentRecord, GrantRecord, Store, TicketKind, TicketRecord
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server.asgi import Application
 from certbound.server.pages import Pages
 from certbound.server.service import People

@@ -171,7 +171,7 @@ def test_every_route_has_numbers_of_its_own() -> None:
     from certbound.core.clients import Method
     from certbound.core.metadata import DIRECT_ENDPOINTS, Offer
     from certbound.core.scope import Scope
-    from certbound.core.tokens import Issuer
+    from certbound.core.well_known import Issuer
     from certbound.server.routes import make_routes
     from certbound.server.watch import ENDPOINTS as ALL
 

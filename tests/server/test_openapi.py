@@ -18,7 +18,7 @@ from certbound.core.grants import GRANT_TYPES, Policy, client_credentials
 from certbound.core.metadata import DIRECT_ENDPOINTS, INTROSPECTION, REVOCATION, TOKEN, Offer
 from certbound.core.registration import Need, Way
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server import _schemas
 from certbound.server.call import REPEATABLE
 from certbound.server.openapi import Facts, describe_api

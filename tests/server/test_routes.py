@@ -7,7 +7,7 @@ import pytest
 from certbound.core.clients import Method
 from certbound.core.metadata import DIRECT_ENDPOINTS, REGISTRATION, Endpoint, Offer
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server.routes import route_tables
 
 

@@ -16,7 +16,7 @@ from certbound.core.interaction import Login
 from certbound.core.metadata import Offer
 from certbound.core.ports import AccountRecord, ClientRecord, SessionRecord, Store
 from certbound.core.scope import NO_SCOPE
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server.accounts import AccountBook
 from certbound.server.call import Browser, Call, Reply, read_form
 from certbound.server.pages import Pages

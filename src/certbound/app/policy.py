@@ -18,7 +18,7 @@ from certbound.core.jwks import read_keys
 from certbound.core.metadata import DEVICE, INTROSPECTION, PUSHED, REGISTRATION, REVOCATION, TOKEN, USERINFO, Offer
 from certbound.core.registration import StatementPolicy, Way
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.server.openapi import Facts, describe_api
 from certbound.settings import Settings
 from certbound.settings.ways import grant_types_of

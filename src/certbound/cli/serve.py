@@ -2,8 +2,7 @@
 
 from certbound.cli._deployment import ConfigFile, load_settings
 from certbound.cli._output import say_table
-from certbound.core.tokens import Issuer
-from certbound.core.well_known import well_known
+from certbound.core.well_known import Issuer, well_known
 from certbound.settings import Settings
 
 

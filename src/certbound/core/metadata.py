@@ -17,7 +17,7 @@ from certbound.core.openid import CLAIMS_OF, ID_TOKEN_CLAIMS
 from certbound.core.pkce import S256
 from certbound.core.redirects import ResponseMode
 from certbound.core.scope import Scope
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 
 
 @dataclass(frozen=True, slots=True)

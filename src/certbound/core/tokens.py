@@ -15,8 +15,7 @@ from certbound.core.scope import Scope, format_scope
 from certbound.core.signing import SigningKey, sign_jwt
 from certbound.core.status import TYPE as LIST_TYPE
 from certbound.core.status import StatusReference
-from certbound.core.well_known import AccessToken as AccessToken  # noqa: PLC0414 - as others know it from here
-from certbound.core.well_known import Issuer as Issuer  # noqa: PLC0414 - as well
+from certbound.core.well_known import AccessToken, Issuer
 
 TYPE = "at+jwt"
 

@@ -12,8 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from certbound.core.tokens import Issuer
-from certbound.core.well_known import discovery_paths, well_known
+from certbound.core.well_known import Issuer, discovery_paths, well_known
 
 MAX_DOCUMENT = 256 * 1024
 """Bytes of a metadata document or a JWK Set."""

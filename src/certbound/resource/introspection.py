@@ -40,7 +40,7 @@ import msgspec
 from certbound.core.errors import ConfigurationError, IntrospectionUnavailable, InvalidToken
 from certbound.core.jws import MAX_TOKEN, is_time
 from certbound.core.metadata import INTROSPECTION
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource._identity import ClientIdentity
 from certbound.resource.fetching import FAILURES, MAX_DOCUMENT, load_metadata, read_body
 

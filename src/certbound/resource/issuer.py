@@ -19,7 +19,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from certbound.core.errors import KeysUnavailable
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource.fetching import FAILURES, SingleFlight, load_metadata, load_object, told
 
 FETCH_TIMEOUT = 10.0

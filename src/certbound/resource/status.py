@@ -20,7 +20,7 @@ from certbound.core.errors import InvalidToken, KeysUnavailable, StatusUnavailab
 from certbound.core.jws import read_header, verified_claims
 from certbound.core.metadata import STATUS_LISTS_MEMBER
 from certbound.core.status import MEDIA_TYPE, TYPE, ReadList, StatusList, StatusReference, read_list
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource.fetching import FAILURES, SingleFlight, load, load_metadata, load_object, told
 from certbound.resource.issuer import KeySource
 from certbound.resource.verify import ALGORITHMS

@@ -12,7 +12,7 @@ from functools import partial
 import httpx
 
 from certbound.core.errors import ConfigurationError
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource._identity import ClientIdentity
 from certbound.resource.introspection import Introspection, Introspector
 from certbound.resource.issuer import IssuerKeys, KeySource

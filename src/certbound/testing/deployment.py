@@ -37,7 +37,7 @@ from certbound.client import open as open_bound
 from certbound.core.certificate import read_certificate
 from certbound.core.jwks import make_jwks
 from certbound.core.signing import sign_jwt
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource import Guard, ProtectedResource
 from certbound.resource.wsgi import Guard as WSGIGuard
 from certbound.server.clients import ClientRegistry

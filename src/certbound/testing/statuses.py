@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from certbound.core.status import StatusList, StatusReference
-from certbound.core.tokens import Issuer
+from certbound.core.well_known import Issuer
 from certbound.resource.issuer import IssuerKeys
 from certbound.resource.status import IssuerStatuses
 

@@ -14,8 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from certbound.cli._doctor.reach import Answer, Headers, Identity, Place, Reach, place_of, request
 from certbound.cli._unreachable import advice
 from certbound.core.errors import ConfigurationError
-from certbound.core.tokens import Issuer
-from certbound.core.well_known import well_known
+from certbound.core.well_known import Issuer, well_known
 
 Kind = Literal["authorization server", "API"]
 METADATA = "/.well-known/oauth-protected-resource"
